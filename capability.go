@@ -1,0 +1,140 @@
+package strangler
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Capability is what moves: some routes, the tables that they own, the service that takes over.
+type Capability struct {
+	Name    string
+	Routes  []Route  // served by the service once the toggle says so
+	Touches []Touch  // stay in the monolith but write this capability's tables
+	Service Upstream // the service that takes over
+	Legacy  Upstream // the monolith, the same for all capabilities
+	Tables  []Table  // none: the capability is stateless, and a canary moves every method
+
+	IdentityHeader string // what a canary sticks to; empty: Strangler's own signed cookie
+	Shadow         Shadow
+	Guard          Guard
+	Playbook       PlaybookSettings
+}
+
+// Stateless reports whether the capability owns no tables, so that a toggle alone moves it.
+func (c Capability) Stateless() bool { return len(c.Tables) == 0 }
+
+// Upstream is one side of a capability: where its requests go and where its rows are.
+type Upstream struct {
+	URL      string // base URL, without a path
+	Health   string // path that answers 2xx when the upstream is able to serve
+	Database string // DSN; empty where the capability has no tables
+}
+
+// Table names one table that moves.
+type Table struct {
+	From string // its name in the legacy database
+	To   string // its name in the service's database
+}
+
+// Touch is a route that stays in the monolith and writes the capability's tables. It is held at the
+// gate like the capability's own writes.
+type Touch struct {
+	Route Route
+	Seam  bool // the monolith asks for the toggle and calls the service once the service owns
+	Fails bool // `seam: false` is written out: it is known to fail once the service owns
+}
+
+// Shadow says which requests are sent to both sides.
+type Shadow struct {
+	Sample  Percent
+	Methods []string
+	Ignore  []string // JSON paths that a comparison leaves out
+}
+
+// Guard says on what evidence a canary is taken back.
+type Guard struct {
+	MinRequests   int
+	MaxErrorDelta Percent
+	MaxP99Ratio   float64
+}
+
+// PlaybookSettings are one capability's choices for its playbook.
+type PlaybookSettings struct {
+	Canary  []Percent
+	Hold    time.Duration // how long each canary percentage is watched
+	Shadow  time.Duration // how long the shadow is watched, at the longest
+	Soak    time.Duration
+	Approve []string // names of steps that wait for a person
+}
+
+// Route is a method and a path pattern in the syntax of http.ServeMux. An empty method means every method.
+type Route struct {
+	Method  string
+	Pattern string // begins with a slash
+}
+
+var methodName = regexp.MustCompile(`^[A-Z]+$`)
+
+// ParseRoute reads "GET /couriers/{id}" or "/couriers/{id}".
+func ParseRoute(s string) (r Route, err error) {
+	method, pattern, found := strings.Cut(strings.TrimSpace(s), " ")
+	if !found {
+		method, pattern = "", method
+	}
+	pattern = strings.TrimSpace(pattern)
+	if method != "" && !methodName.MatchString(method) {
+		return Route{}, fmt.Errorf("route %q: the method %q is not in capital letters", s, method)
+	}
+	if !strings.HasPrefix(pattern, "/") {
+		return Route{}, fmt.Errorf("route %q: the path has to begin with a slash, as in \"GET /couriers/{id}\"", s)
+	}
+	defer func() {
+		if p := recover(); p != nil { // ServeMux reports a malformed pattern by panicking
+			r, err = Route{}, fmt.Errorf("route %q: %v", s, p)
+		}
+	}()
+	r = Route{Method: method, Pattern: pattern}
+	http.NewServeMux().Handle(r.String(), http.NotFoundHandler())
+	return r, nil
+}
+
+// String is the form that ParseRoute reads and http.ServeMux takes.
+func (r Route) String() string {
+	if r.Method == "" {
+		return r.Pattern
+	}
+	return r.Method + " " + r.Pattern
+}
+
+// Percent is a share in millionths: 1 % is 10 000. It counts as exactly as the canary's buckets do.
+type Percent int32
+
+// Hundred is all of it.
+const Hundred Percent = 1_000_000
+
+// ParsePercent reads "10%", "0.5%" or "10", up to four decimals.
+func ParsePercent(s string) (Percent, error) {
+	f, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(s), "%"), 64)
+	if err != nil || f < 0 || f > 100 {
+		return 0, fmt.Errorf("percentage %q: write a number from 0 to 100, as in 10%%", s)
+	}
+	return Percent(f*10_000 + 0.5), nil
+}
+
+// String writes "10%" or "0.5%".
+func (p Percent) String() string {
+	return strconv.FormatFloat(float64(p)/10_000, 'f', -1, 64) + "%"
+}
+
+// MarshalText writes the form of String.
+func (p Percent) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads the form of ParsePercent.
+func (p *Percent) UnmarshalText(b []byte) (err error) {
+	*p, err = ParsePercent(string(b))
+	return err
+}

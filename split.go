@@ -1,0 +1,71 @@
+package strangler
+
+import "time"
+
+// Phase is how far a split has come.
+type Phase string
+
+const (
+	PhaseNone      Phase = ""          // never planned
+	PhasePlanned   Phase = "planned"   // its scripts are written
+	PhaseCopying   Phase = "copying"   // rows are copied while changes are followed
+	PhaseSyncing   Phase = "syncing"   // legacy owns, the service follows
+	PhaseReversed  Phase = "reversed"  // the service owns, legacy follows
+	PhaseComplete  Phase = "complete"  // nothing of Strangler is left
+	PhaseCancelled Phase = "cancelled" // taken back before the service owned
+	PhaseStopped   Phase = "stopped"   // something needs a person; Error says what
+)
+
+// Split is the control store's record of one capability's split. How far its rows are is not here
+// but in the target database, in the same transactions as the rows.
+type Split struct {
+	Capability string    `json:"capability"`
+	Phase      Phase     `json:"phase"`
+	Error      string    `json:"error,omitempty"` // set in PhaseStopped
+	Verified   Verify    `json:"last_verify"`
+	Updated    time.Time `json:"updated"`
+}
+
+// Verify is the outcome of one verification.
+type Verify struct {
+	At         time.Time `json:"at"`
+	Rows       int64     `json:"rows"`
+	Mismatches int64     `json:"mismatches"`
+}
+
+// Lag is how far the following side is behind the owner.
+type Lag struct {
+	Changes int64   `json:"changes"` // log entries not yet applied
+	Seconds float64 `json:"seconds"` // age of the oldest state that a reader of the follower may see
+}
+
+// TableProgress is how far one table has been copied.
+type TableProgress struct {
+	Name       string `json:"name"`
+	RowsCopied int64  `json:"rows_copied"`
+	RowsTotal  int64  `json:"rows_total"` // an estimate while copying
+}
+
+// SplitStatus is what `split status` shows.
+type SplitStatus struct {
+	Capability string          `json:"capability"`
+	Phase      Phase           `json:"phase"`
+	Error      string          `json:"error,omitempty"`
+	Owner      Side            `json:"owner"`
+	Epoch      int64           `json:"epoch"`
+	Tables     []TableProgress `json:"tables"`
+	Lag        Lag             `json:"lag"`
+	LastVerify Verify          `json:"last_verify"`
+	Cutover    *Cutover        `json:"cutover,omitempty"` // the latest
+	Pause      float64         `json:"pause_ms"`          // longest hold of a write in the latest cutover, failed attempts included
+	NextSteps  []string        `json:"next_steps"`
+}
+
+// Writer is somebody who wrote a capability's tables lately.
+type Writer struct {
+	Application string    `json:"application"`
+	User        string    `json:"user"`
+	Address     string    `json:"address"`
+	Writes      int64     `json:"writes"`
+	Last        time.Time `json:"last"`
+}
