@@ -1,0 +1,250 @@
+package migrations
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/strangler-fig/strangler"
+)
+
+// sequenceHeadroom is how far generated keys are put ahead at the new owner.
+const sequenceHeadroom = 100
+
+// errSlow: an attempt passed one of its bounds. The next may be quicker.
+var errSlow = errors.New("took too long")
+
+// cutover hands the writes to a side. Each attempt is a whole cutover: past a bound it aborts, opens,
+// releases, and prepares anew.
+func (s *split) cutover(ctx context.Context, to strangler.Side, who, why string) (strangler.Cutover, error) {
+	t, err := s.cfg.Records.Toggle(ctx, s.c.Name)
+	if err != nil {
+		return strangler.Cutover{}, err
+	}
+	if t.Owner == to {
+		return s.already(ctx, to)
+	}
+	if err := s.check(ctx, to); err != nil {
+		return strangler.Cutover{}, err
+	}
+	if err := s.arm(ctx, to); err != nil {
+		return strangler.Cutover{}, err
+	}
+	s.cfg.Gates.ResetPause(s.c.Name)
+	var row strangler.Cutover
+	for range s.cfg.Bounds.Attempts {
+		row, err = s.attempt(ctx, to, who, why)
+		if !errors.Is(err, errSlow) {
+			break
+		}
+		s.cfg.Log.Warn("cutover aborted; trying again", strangler.LogCapability, s.c.Name, strangler.LogEpoch, row.Epoch, strangler.LogError, err)
+	}
+	return row, errors.Join(err, s.restoreKeys(ctx))
+}
+
+// already answers a cutover to the side that owns.
+func (s *split) already(ctx context.Context, to strangler.Side) (strangler.Cutover, error) {
+	row, err := s.latest(ctx)
+	if err == nil && row.State == strangler.Committed && row.To == to {
+		return row, nil
+	}
+	return row, errors.Join(err, strangler.Refuse("owner", fmt.Sprintf("%s is owned by %s already", s.c.Name, to)))
+}
+
+// check is step 0: everything that can be known before a write is held.
+func (s *split) check(ctx context.Context, to strangler.Side) error {
+	status := "strangler split status " + s.c.Name
+	want := strangler.PhaseSyncing
+	if to == strangler.Legacy {
+		want = strangler.PhaseReversed
+	}
+	rec, err := s.cfg.Records.Split(ctx, s.c.Name)
+	if err != nil {
+		return err
+	}
+	if rec.Phase != want {
+		return strangler.Refuse("phase", fmt.Sprintf("the split of %s is %q and has to be %q", s.c.Name, rec.Phase, want), status)
+	}
+	for _, t := range s.c.Touches {
+		if to == strangler.Service && !t.Seam && !t.Fails {
+			return strangler.Refuse("touches", fmt.Sprintf("%s writes tables of %s from the monolith and has no seam, so it would fail for good", t.Route, s.c.Name),
+				"give it a seam and declare `seam: true`", "declare `seam: false` to accept that it fails")
+		}
+	}
+	from, follower, err := s.both(ctx, s.owner)
+	if err != nil {
+		return err
+	}
+	if pending, err := from.Pending(ctx); err != nil {
+		return err
+	} else if pending > s.cfg.Bounds.Lag {
+		return strangler.Refuse("lag", fmt.Sprintf("%d changes of %s are not yet applied, at most %d may be", pending, s.c.Name, s.cfg.Bounds.Lag), "wait, and look at: "+status)
+	}
+	if to == strangler.Service {
+		if err := fresh(rec.Verified, s.cfg.Bounds.Fresh, s.c.Name); err != nil {
+			return err
+		}
+	}
+	dirty := 0
+	for t := range s.c.Tables {
+		keys, err := follower.Dirty(ctx, t, s.cfg.Bounds.Dirty+1)
+		if err != nil {
+			return err
+		}
+		dirty += len(keys)
+	}
+	if dirty > s.cfg.Bounds.Dirty {
+		return strangler.Refuse("dirty", fmt.Sprintf("more than %d keys of %s wait to be verified again", s.cfg.Bounds.Dirty, s.c.Name), "wait, and look at: "+status)
+	}
+	if s.cfg.Healthy != nil {
+		if err := s.cfg.Healthy(ctx, s.c, to); err != nil {
+			return strangler.Refuse("health", fmt.Sprintf("the side that is to own %s is not well: %v", s.c.Name, err), "start or mend it")
+		}
+	}
+	if err := s.cfg.Gates.Current(ctx, s.c.Name); err != nil {
+		return strangler.Refuse("instances", err.Error(), "strangler toggle get "+s.c.Name)
+	}
+	return nil
+}
+
+func fresh(v strangler.Verify, age time.Duration, capability string) error {
+	verify := "strangler split verify " + capability
+	switch {
+	case v.At.IsZero():
+		return strangler.Refuse("verify", capability+" was never verified", verify)
+	case v.Mismatches > 0:
+		return strangler.Refuse("verify", fmt.Sprintf("the last verification of %s found %d mismatches", capability, v.Mismatches), verify)
+	case time.Since(v.At) > age:
+		return strangler.Refuse("verify", fmt.Sprintf("the last verification of %s is older than %s", capability, age), verify)
+	}
+	return nil
+}
+
+// attempt is one cutover, from its row to the stream the other way.
+func (s *split) attempt(ctx context.Context, to strangler.Side, who, why string) (strangler.Cutover, error) {
+	row, err := s.cfg.Decisions.Prepare(ctx, s.c.Name, to, s.known, who, why)
+	if err != nil {
+		if errors.Is(err, strangler.ErrUnknown) {
+			err = errors.Join(err, s.takeover(ctx)) // whatever stands there is settled before anything else
+		}
+		return row, err
+	}
+	// From here on the process's own context counts: what was prepared is decided.
+	ctx = context.WithoutCancel(ctx)
+	bounded, cancel := context.WithTimeout(ctx, s.cfg.Bounds.Attempt)
+	position, cause := s.handOver(bounded, row)
+	if cause != nil && bounded.Err() != nil {
+		cause = fmt.Errorf("the cutover of %s %w (more than %s): %w", s.c.Name, errSlow, s.cfg.Bounds.Attempt, cause)
+	}
+	cancel()
+	final, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if cause == nil {
+		row, err = s.decide(final, row.ID, strangler.Committed, string(position), "")
+	} else {
+		row, err = s.decide(final, row.ID, strangler.Aborted, "", cause.Error())
+	}
+	if err != nil {
+		return row, err
+	}
+	if err := s.finish(final); err != nil {
+		return row, err
+	}
+	if cause == nil && row.State == strangler.Aborted {
+		cause = errors.New("another worker decided it: " + row.Why)
+	}
+	if cause != nil {
+		return row, fmt.Errorf("cutover of %s aborted, the %s side owns as before and nothing was lost: %w", s.c.Name, row.From, cause)
+	}
+	return row, nil
+}
+
+// finish repeats establish until it is done: once decided, there is only this way.
+func (s *split) finish(ctx context.Context) error {
+	for {
+		err := s.takeover(ctx)
+		if err == nil {
+			return s.settlePhase(ctx)
+		}
+		if errors.Is(err, strangler.ErrRefused) || errors.Is(err, strangler.ErrStopped) {
+			return err
+		}
+		s.cfg.Log.Warn("opening the owner; trying again", strangler.LogCapability, s.c.Name, strangler.LogError, err)
+		if !pause(ctx, 100*time.Millisecond) {
+			return err
+		}
+	}
+}
+
+// handOver is steps 2 to 5: gate, fence, catch up, freeze, verify. It returns the new owner's own
+// position, from which the other direction will stream.
+func (s *split) handOver(ctx context.Context, row strangler.Cutover) (Position, error) {
+	from, to, err := s.both(ctx, row.From)
+	if err != nil {
+		return "", err
+	}
+	if err := s.cfg.Gates.Closed(ctx, s.c.Name, row.Epoch); err != nil {
+		return "", fmt.Errorf("the gate %w: %w", errSlow, err)
+	}
+	if err := from.SetFence(ctx, row.Epoch, FenceClosed); err != nil {
+		return "", fmt.Errorf("close the fence of the %s database: %w", row.From, err)
+	}
+	if _, err := from.End(ctx); err != nil { // behind the drain, never before
+		return "", err
+	}
+	for {
+		n, err := s.applyBatch(ctx, from, to)
+		if err != nil {
+			return "", fmt.Errorf("catch up: %w", err)
+		}
+		if n == 0 {
+			break
+		}
+	}
+	if err := s.freeze(ctx, to, row); err != nil {
+		return "", err
+	}
+	if err := s.verifyDirty(ctx, from, to, -1); err != nil {
+		return "", err
+	}
+	next, err := from.Sequences(ctx)
+	if err != nil {
+		return "", err
+	}
+	for i := range next {
+		if next[i] > 0 {
+			next[i] += sequenceHeadroom
+		}
+	}
+	if err := s.transact(ctx, to, func(a Apply) error { return a.SetSequences(ctx, next) }); err != nil {
+		return "", fmt.Errorf("set sequences: %w", err)
+	}
+	if stray, err := to.Pending(ctx); err != nil || stray > 0 {
+		return "", errors.Join(err, fmt.Errorf("the %s database, closed until now, has recorded %d changes of its own; look at: strangler split writers %s", row.To, stray, s.c.Name))
+	}
+	return to.End(ctx)
+}
+
+// freeze shuts out every other worker's stream into the follower. The row is read again behind the
+// raised term: a worker that slept through a takeover would otherwise write, under a term of its own
+// making, into a side that has owned meanwhile and is fenced once more. What carries no serial of its
+// own (sequences, repairs) is read only after this.
+func (s *split) freeze(ctx context.Context, to Database, row strangler.Cutover) error {
+	term, err := s.cfg.Records.NextTerm(ctx)
+	if err != nil {
+		return err
+	}
+	if err := to.RaiseTerm(ctx, term); err != nil {
+		return err
+	}
+	now, err := s.cfg.Decisions.LatestCutover(ctx, s.c.Name)
+	if err != nil {
+		return err
+	}
+	if now.ID != row.ID || now.State != strangler.Preparing {
+		return fmt.Errorf("%w: cutover %d was decided by another worker", strangler.ErrSuperseded, row.ID)
+	}
+	s.term = term
+	return nil
+}

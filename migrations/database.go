@@ -1,0 +1,291 @@
+package migrations
+
+import (
+	"context"
+	"time"
+
+	"github.com/golang-migrate/migrate/v4/database"
+
+	"github.com/strangler-fig/strangler"
+)
+
+// Binding says what a Database handle is for: one capability, at one side of it.
+type Binding struct {
+	Capability string
+	Side       strangler.Side
+	DSN        string
+	Tables     []string // names at this side; a table's number is its index here, the same at both sides
+	ControlID  string   // the control store's id; every write checks it
+}
+
+// Open opens one side of a capability. It reaches the database, and changes nothing.
+type Open func(ctx context.Context, b Binding) (Database, error)
+
+// Database is one side of a capability, as an engine serves it. Its methods may be called by several
+// goroutines. The engines are in the folders below; enginetest holds what each of them must do.
+type Database interface {
+	Planner
+	Scripter
+	Fencer
+	Capture
+	Reader
+	Applier
+	// Close waits for transactions in flight.
+	Close() error
+}
+
+// Planner reads a schema and writes the scripts that move it.
+type Planner interface {
+	// Inspect describes the tables as they are, and everything about them that forbids a split.
+	Inspect(ctx context.Context) (Schema, error)
+	// OwnerScripts are for the side whose tables move: fence (open), capture, the cut of crossing
+	// foreign keys, and the end. Exactly the stages of Stage, in order.
+	OwnerScripts(ctx context.Context, s Schema) ([]Script, error)
+	// FollowerScripts are for the side that takes over, whose tables are made like those of s where
+	// they are missing: tables and fence (closed), reverse capture, and the end. What does not fit is
+	// a Refusal.
+	FollowerScripts(ctx context.Context, s Schema) ([]Script, error)
+	// Orphans lists rows that violate foreign keys of the moved tables or to them, at most 20.
+	Orphans(ctx context.Context) ([]string, error)
+	// Identity tells databases apart: two handles with the same identity reach the same tables.
+	Identity(ctx context.Context) (string, error)
+}
+
+// Scripter gives golang-migrate its driver, and cleans up behind the last script.
+type Scripter interface {
+	// Scripts opens golang-migrate's driver with the capability's own version table. Closing it does
+	// not close the Database.
+	Scripts(ctx context.Context) (database.Driver, error)
+	// Version reads the version table without making it: 0 when no script has run.
+	Version(ctx context.Context) (version uint, dirty bool, err error)
+	// Sweep removes what no script can: the version table, and shared tables that have become empty.
+	Sweep(ctx context.Context) error
+}
+
+// FenceState is whether a side takes writes.
+type FenceState string
+
+const (
+	FenceOpen   FenceState = "open"
+	FenceClosed FenceState = "closed"
+)
+
+// Fence is a side's fence row.
+type Fence struct {
+	Installed bool // false: no script has run here
+	ControlID string
+	Epoch     int64
+	State     FenceState
+	Term      int64
+}
+
+// Fencer is the database itself refusing writes (CUTOVER.md, sections 2 and 3).
+type Fencer interface {
+	// Fence reads the fence row.
+	Fence(ctx context.Context) (Fence, error)
+	// SetFence opens or closes in one transaction, guarded by the epoch, and returns only when every
+	// write that it did not stop has ended. Found already as wanted, it is done. Overtaken by a higher
+	// epoch: ErrSuperseded. An uncertain outcome: ErrUnknown, and the same call may be repeated.
+	SetFence(ctx context.Context, epoch int64, state FenceState) error
+	// FenceStatement is what SetFence runs, for people to read.
+	FenceStatement(epoch int64, state FenceState) string
+	// RaiseTerm ends what older terms have in flight. A higher term standing there: ErrSuperseded.
+	RaiseTerm(ctx context.Context, term int64) error
+	// Claim writes the fence row unguarded, for a person who has named the owner after a restore.
+	Claim(ctx context.Context, epoch int64, state FenceState, term int64) error
+	// Mend puts back fence triggers that are missing, and says whether any was.
+	Mend(ctx context.Context) (bool, error)
+}
+
+// Position is how far a capture has been applied. It is opaque outside its engine.
+type Position string
+
+// Capture reads what changed at the owner (CUTOVER.md, section 5).
+type Capture interface {
+	// Read opens a snapshot and returns every change that it sees behind the position applied. Before
+	// it returns, the owner has made one durable commit, so nothing in the batch can vanish there.
+	// Positions that cannot follow one another (a restore) and triggers that are gone: ErrStopped.
+	Read(ctx context.Context, applied Position) (Batch, error)
+	// Forget lets the owner drop what the batch held. The target has committed it.
+	Forget(ctx context.Context, b Batch) error
+	// Wait returns when something may have changed since the last Read, or when ctx ends.
+	Wait(ctx context.Context) error
+	// End is the owner's own position, read behind its closed fence.
+	End(ctx context.Context) (Position, error)
+	// Pending counts changes that are not yet forgotten.
+	Pending(ctx context.Context) (int64, error)
+}
+
+// Batch is what one snapshot of the owner sees: the keys that changed, and their rows.
+// Its methods are called by one goroutine; Close ends the snapshot.
+type Batch interface {
+	// Changes counts log entries; 0 is a batch with nothing in it.
+	Changes() int64
+	// Next is the position once the batch is applied.
+	Next() Position
+	// Truncated reports whether the table was emptied as a whole.
+	Truncated(table int) bool
+	// Keys yields every key that changed, each once, and the range of ranges that holds it, as the
+	// owner's own order tells: an index, or -1.
+	Keys(ctx context.Context, table int, ranges []Range, yield func(k Key, at int) error) error
+	// Rows yields the rows that stand now under changed keys, and likewise the range of each.
+	Rows(ctx context.Context, table int, ranges []Range, yield func(r Row, at int) error) error
+	// Started is when the snapshot was asked for: every commit before it is in the batch.
+	Started() time.Time
+	// Close ends the snapshot; twice is safe.
+	Close() error
+}
+
+// Range is a stretch of keys in the owner's order, After < key ≤ Upto. A nil After begins at the
+// first key; a nil Upto ends behind the last.
+type Range struct {
+	After Key
+	Upto  Key
+}
+
+// Reader reads rows at a side, each call in a snapshot of its own.
+type Reader interface {
+	// Bound is the key of the n-th row behind after; nil when fewer are left.
+	Bound(ctx context.Context, table int, after Key, n int) (Key, error)
+	// Range yields the rows of r in the order of their keys.
+	Range(ctx context.Context, table int, r Range, yield func(Row) error) error
+	// Lookup yields the rows that exist under keys, all from one snapshot.
+	Lookup(ctx context.Context, table int, keys []Key, yield func(Row) error) error
+	// Count is the number of rows: exact where that is cheap, an estimate otherwise.
+	Count(ctx context.Context, table int) (int64, error)
+	// KeyOf takes the key out of a row.
+	KeyOf(table int, r Row) Key
+}
+
+// Applier writes at the side that follows (CUTOVER.md, sections 3 and 6).
+type Applier interface {
+	// Begin opens a transaction that holds the applier's pass, after checking that the term and the
+	// control id are its own and the fence is closed: otherwise ErrSuperseded.
+	Begin(ctx context.Context, term int64) (Apply, error)
+	// Applied is the position of what has been applied here.
+	Applied(ctx context.Context) (Position, error)
+	// Marks are the progress of the copy, by table.
+	Marks(ctx context.Context) ([]Mark, error)
+	// Dirty lists up to n keys of a table that were applied and not verified since.
+	Dirty(ctx context.Context, table int, n int) ([]Key, error)
+	// Sequences are the next values that generated keys would take, by table; 0 where there is none.
+	Sequences(ctx context.Context) ([]int64, error)
+}
+
+// Mark is how far one table's copy has come. Keys up to Done are copied. While InFlight is set the
+// stretch up to Flight is being copied (a nil Flight: to the end of the table).
+type Mark struct {
+	Table    int
+	Done     Key
+	Flight   Key
+	InFlight bool
+	Attempt  int64 // rises with every marking; a chunk commits by compare-and-swap on it
+	Finished bool  // every range of the table is done
+	Rows     int64 // copied so far
+}
+
+// Apply is one transaction at the follower. It is used by one goroutine, and ends with Commit or
+// Rollback; Rollback after Commit does nothing.
+type Apply interface {
+	Rows
+	Progress
+	// Commit is durable when it returns nil. An uncertain outcome is ErrUnknown: read Applied back.
+	Commit() error
+	Rollback() error
+}
+
+// Rows are the writes of an Apply to the tables that move.
+type Rows interface {
+	Delete(ctx context.Context, table int, k Key) error
+	// Insert fails with ErrDuplicate on a unique conflict, never skips it.
+	Insert(ctx context.Context, table int, r Row) error
+	// Empty deletes every row.
+	Empty(ctx context.Context, table int) error
+	// SetSequences puts generated keys ahead of what the owner has handed out.
+	SetSequences(ctx context.Context, next []int64) error
+	// Get reads rows back inside the transaction.
+	Get(ctx context.Context, table int, keys []Key, yield func(Row) error) error
+}
+
+// Progress is what an Apply writes beside the rows.
+type Progress interface {
+	// Advance moves the position by compare-and-swap; ErrSuperseded when it is not at from.
+	Advance(ctx context.Context, from, to Position) error
+	// Locked reads the marks, and keeps them from changing until the transaction ends.
+	Locked(ctx context.Context) ([]Mark, error)
+	// SetMark replaces a table's mark where its attempt is still the one given; otherwise ErrSuperseded.
+	SetMark(ctx context.Context, attempt int64, m Mark) error
+	// Keep remembers keys of one kind for later; Drop forgets them; Kept lists up to n.
+	Keep(ctx context.Context, kind KeyKind, table int, k Key) error
+	KeyList
+}
+
+// KeyList reads and clears what Keep has kept.
+type KeyList interface {
+	Kept(ctx context.Context, kind KeyKind, table int, n int) ([]Key, error)
+	Drop(ctx context.Context, kind KeyKind, table int, k Key) error
+}
+
+// KeyKind says why a key is kept at the follower.
+type KeyKind string
+
+const (
+	Queued     KeyKind = "queued"     // changed while its range was in flight
+	Unverified KeyKind = "unverified" // applied, and not compared since
+)
+
+// Schema is what Inspect found.
+type Schema struct {
+	Tables   []Table
+	Crossing []ForeignKey // between tables that move and tables that stay
+	Problems []Problem    // what forbids a split; empty when it may go on
+	Notes    []string     // what a person should know
+}
+
+// Table is one table that moves.
+type Table struct {
+	Name    string
+	Columns []Column
+	Key     []string // the columns of its key, in order
+	DDL     []string // statements that make it at a database of the same kind, foreign keys to tables that stay left out
+}
+
+// Column is one column, in the words of its own database.
+type Column struct {
+	Name      string
+	Type      string
+	NotNull   bool
+	Generated bool
+}
+
+// ForeignKey is one that crosses the cut.
+type ForeignKey struct {
+	Table, Parent    string
+	Columns, Targets []string
+}
+
+// Problem is a reason to refuse.
+type Problem struct {
+	Check string // "key", "trigger", "index"…
+	What  string
+	Next  string // what would satisfy it
+}
+
+// Stage numbers the scripts of a side: the version of golang-migrate that a stage has run.
+type Stage uint
+
+const (
+	StageNone     Stage = 0
+	StageFirst    Stage = 1 // legacy: the fence; the service: the tables
+	StageCapture  Stage = 2 // legacy records its changes; the service is fenced, and the copy may begin
+	StageArmed    Stage = 3 // crossing keys are cut at legacy; the service records its own changes
+	StageComplete Stage = 4 // nothing of Strangler is left
+)
+
+// Script is one golang-migrate pair.
+type Script struct {
+	Stage Stage
+	Name  string
+	Up    string
+	Down  string
+}

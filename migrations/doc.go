@@ -1,0 +1,20 @@
+// Package migrations is the row's walk: it moves a capability's tables from the monolith's database to
+// the service's while both take traffic, hands over their ownership, and can take everything back until
+// complete. docs/CUTOVER.md has the rules it keeps, each with the loss that the rule prevents.
+//
+// Follow a row:
+//
+//  1. plan.go: what stands in both databases, and the scripts made of it
+//  2. scripts.go: golang-migrate runs them, stage by stage
+//  3. backfill.go: ranges of rows are copied, each marked before its snapshot is taken
+//  4. stream.go: changes are followed, batch by batch, while the copy goes on and ever after
+//  5. apply.go: a batch or a chunk in the follower's one transaction
+//  6. verify.go: both sides compared, while writes go on
+//  7. cutover.go: gate, fence, catch up, decide, open, release; a rollback is the same, roles swapped
+//  8. takeover.go: whoever begins, or comes after a crash, first settles what was decided
+//  9. complete.go: the point of no return, and its opposite, cancel
+//
+// Around it: migrations.go is the door, worker.go the one goroutine of each capability and its lease,
+// status.go what people see, adopt.go what a person decides after a restore. database.go is what an
+// engine provides, value.go the form of a row between them; the engines are in the folders below.
+package migrations

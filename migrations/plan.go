@@ -1,0 +1,168 @@
+package migrations
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/strangler-fig/strangler"
+)
+
+// Plan is what `migrate plan` shows: the scripts, in the order in which they will run, and what a
+// person should know before they do.
+type Plan struct {
+	Files []File
+	Notes []string
+}
+
+// File is one script, at its path below Config.Dir.
+type File struct {
+	Path string
+	SQL  string
+}
+
+// Planning makes and runs a capability's scripts, without a daemon. Its calls must not overlap.
+type Planning struct {
+	c         strangler.Capability
+	dir       string
+	controlID string
+	open      func(ctx context.Context, side strangler.Side) (Database, error)
+	fault     func(string) error
+}
+
+// NewPlanning opens both databases of a capability; Close them when done.
+func NewPlanning(ctx context.Context, open Open, dir, controlID string, c strangler.Capability) (p *Planning, closeAll func() error, err error) {
+	dbs := map[strangler.Side]Database{}
+	closeAll = func() error {
+		var errs []error
+		for _, d := range dbs {
+			errs = append(errs, d.Close())
+		}
+		return errors.Join(errs...)
+	}
+	for _, side := range []strangler.Side{strangler.Legacy, strangler.Service} {
+		d, err := open(ctx, binding(c, side, controlID))
+		if err != nil {
+			return nil, nil, errors.Join(err, closeAll())
+		}
+		dbs[side] = d
+	}
+	p = &Planning{c: c, dir: dir, controlID: controlID, fault: func(string) error { return nil },
+		open: func(_ context.Context, side strangler.Side) (Database, error) { return dbs[side], nil }}
+	return p, closeAll, nil
+}
+
+func (s *split) planning() *Planning {
+	return &Planning{c: s.c, dir: s.cfg.Dir, controlID: s.cfg.ControlID, open: s.db, fault: s.cfg.Fault}
+}
+
+// Make inspects both databases and makes the scripts. Whatever forbids the split is a Refusal that
+// names all of it; nothing is written.
+func (p *Planning) Make(ctx context.Context) (Plan, error) {
+	legacy, err := p.open(ctx, strangler.Legacy)
+	if err != nil {
+		return Plan{}, err
+	}
+	service, err := p.open(ctx, strangler.Service)
+	if err != nil {
+		return Plan{}, err
+	}
+	if err := apart(ctx, legacy, service); err != nil {
+		return Plan{}, err
+	}
+	here, err := legacy.Inspect(ctx)
+	if err != nil {
+		return Plan{}, err
+	}
+	there, err := service.Inspect(ctx)
+	if err != nil {
+		return Plan{}, err
+	}
+	if err := refuseAll(append(here.Problems, there.Problems...)); err != nil {
+		return Plan{}, err
+	}
+	owner, err := legacy.OwnerScripts(ctx, here)
+	if err != nil {
+		return Plan{}, err
+	}
+	follower, err := service.FollowerScripts(ctx, here)
+	if err != nil {
+		return Plan{}, err
+	}
+	plan := Plan{Notes: append(here.Notes, there.Notes...)}
+	for i := range owner {
+		for side, s := range map[strangler.Side]Script{strangler.Legacy: owner[i], strangler.Service: follower[i]} {
+			name := filepath.Join(p.c.Name, string(side), fmt.Sprintf("%06d_%s", s.Stage, s.Name))
+			plan.Files = append(plan.Files, File{name + ".up.sql", s.Up}, File{name + ".down.sql", s.Down})
+		}
+	}
+	return plan, nil
+}
+
+// apart refuses two sides in one database: their fence rows would be the same.
+func apart(ctx context.Context, legacy, service Database) error {
+	a, err := legacy.Identity(ctx)
+	if err != nil {
+		return err
+	}
+	b, err := service.Identity(ctx)
+	if err != nil || a != b {
+		return err
+	}
+	return strangler.Refuse("databases", "the legacy database and the service's are one and the same", "give the service a database of its own")
+}
+
+func refuseAll(problems []Problem) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	var what, next []string
+	for _, p := range problems {
+		what, next = append(what, p.What), append(next, p.Next)
+	}
+	return strangler.Refuse(problems[0].Check, strings.Join(what, "; "), next...)
+}
+
+// Write puts the plan's files in place. Scripts that have run are never replaced: a plan that differs
+// from them is refused.
+func (p *Planning) Write(ctx context.Context, plan Plan) error {
+	ran := false
+	for _, side := range []strangler.Side{strangler.Legacy, strangler.Service} {
+		d, err := p.open(ctx, side)
+		if err != nil {
+			return err
+		}
+		v, _, err := d.Version(ctx)
+		if err != nil {
+			return err
+		}
+		ran = ran || v > 0
+	}
+	if ran {
+		return strangler.Refuse("scripts", fmt.Sprintf("scripts of %s have run already, and are not written anew under a database that holds their result", p.c.Name),
+			"strangler split cancel "+p.c.Name+" takes them back", "strangler migrate status "+p.c.Name)
+	}
+	for _, f := range plan.Files {
+		path := filepath.Join(p.dir, f.Path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, []byte(f.SQL), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Written reports whether the capability has scripts.
+func (p *Planning) Written() bool {
+	for _, side := range []strangler.Side{strangler.Legacy, strangler.Service} {
+		if found, _ := filepath.Glob(filepath.Join(p.dir, p.c.Name, string(side), "*.up.sql")); len(found) == 0 {
+			return false
+		}
+	}
+	return true
+}

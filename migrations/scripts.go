@@ -1,0 +1,238 @@
+package migrations
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/golang-migrate/migrate/v4"
+	"github.com/golang-migrate/migrate/v4/source/iofs"
+
+	"github.com/strangler-fig/strangler"
+)
+
+// ScriptStatus is how far a side's scripts have run.
+type ScriptStatus struct {
+	Side    strangler.Side `json:"side"`
+	Version uint           `json:"version"`
+	Dirty   bool           `json:"dirty"`
+	Pending []string       `json:"pending"`
+}
+
+// run takes a side's scripts to a stage, one script at a time. A script that refuses has changed
+// nothing, so the version it leaves is the one before it, clean. A dirty version that was there before
+// is refused.
+func (p *Planning) run(ctx context.Context, side strangler.Side, to Stage) (err error) {
+	d, err := p.open(ctx, side)
+	if err != nil {
+		return err
+	}
+	at, dirty, err := d.Version(ctx)
+	if err != nil {
+		return err
+	}
+	if dirty {
+		return strangler.Refuse("dirty", fmt.Sprintf("a script of %s in the %s database ended half-way, outside of Strangler", p.c.Name, side),
+			fmt.Sprintf("look at it, then: strangler migrate force %s VERSION", p.c.Name))
+	}
+	if Stage(at) == to {
+		return nil
+	}
+	m, err := p.migrator(ctx, d, side)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		source, database := m.Close()
+		err = errors.Join(err, source, database)
+	}()
+	for ; Stage(at) != to; at, _, err = d.Version(ctx) {
+		if err != nil {
+			return err
+		}
+		step := 1
+		if Stage(at) > to {
+			step = -1
+		}
+		if err := around(p.fault, "script", func() error { return m.Steps(step) }); err != nil {
+			return errors.Join(p.explain(side, err), p.clean(ctx, d, m, at))
+		}
+	}
+	return err
+}
+
+func (p *Planning) explain(side strangler.Side, err error) error {
+	return fmt.Errorf("a script of %s in the %s database did not run, and changed nothing: %w", p.c.Name, side, err)
+}
+
+// clean gives the version before a failed script back.
+func (p *Planning) clean(ctx context.Context, d Database, m *migrate.Migrate, before uint) error {
+	_, dirty, err := d.Version(ctx)
+	if err != nil || !dirty {
+		return err
+	}
+	if before == 0 {
+		return m.Force(-1)
+	}
+	return m.Force(int(before))
+}
+
+func (p *Planning) migrator(ctx context.Context, d Database, side strangler.Side) (*migrate.Migrate, error) {
+	folder := filepath.Join(p.dir, p.c.Name, string(side))
+	if _, err := os.Stat(folder); err != nil {
+		return nil, strangler.Refuse("scripts", fmt.Sprintf("%s has no scripts for the %s database", p.c.Name, side), "strangler migrate plan "+p.c.Name)
+	}
+	source, err := iofs.New(os.DirFS(folder), ".")
+	if err != nil {
+		return nil, fmt.Errorf("scripts in %s: %w", folder, err)
+	}
+	driver, err := d.Scripts(ctx)
+	if err != nil {
+		return nil, errors.Join(err, source.Close())
+	}
+	return migrate.NewWithInstance("iofs", source, string(side), driver)
+}
+
+// To takes both sides to a stage. Upwards the owner's side comes first, since the capture has to be
+// there before the copy; downwards the follower's.
+func (p *Planning) To(ctx context.Context, to Stage) error {
+	order := []strangler.Side{strangler.Legacy, strangler.Service}
+	if to < StageCapture {
+		order = []strangler.Side{strangler.Service, strangler.Legacy}
+	}
+	for _, side := range order {
+		if err := p.run(ctx, side, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Status reports both sides.
+func (p *Planning) Status(ctx context.Context) ([]ScriptStatus, error) {
+	var out []ScriptStatus
+	for _, side := range []strangler.Side{strangler.Legacy, strangler.Service} {
+		d, err := p.open(ctx, side)
+		if err != nil {
+			return nil, err
+		}
+		s := ScriptStatus{Side: side, Pending: []string{}}
+		if s.Version, s.Dirty, err = d.Version(ctx); err != nil {
+			return nil, err
+		}
+		files, err := filepath.Glob(filepath.Join(p.dir, p.c.Name, string(side), "*.up.sql"))
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range files {
+			var v uint
+			if _, err := fmt.Sscanf(filepath.Base(f), "%06d_", &v); err == nil && v > s.Version {
+				s.Pending = append(s.Pending, filepath.Base(f))
+			}
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// Force sets a side's version without running anything, for a script that ended half-way.
+func (p *Planning) Force(ctx context.Context, side strangler.Side, version int) (err error) {
+	d, err := p.open(ctx, side)
+	if err != nil {
+		return err
+	}
+	m, err := p.migrator(ctx, d, side)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		source, database := m.Close()
+		err = errors.Join(err, source, database)
+	}()
+	if version == 0 {
+		version = -1 // golang-migrate's word for "none has run"
+	}
+	return m.Force(version)
+}
+
+// expand runs what comes before the copy.
+func (s *split) expand(ctx context.Context) error {
+	p := s.planning()
+	done := true
+	status, err := p.Status(ctx)
+	if err != nil {
+		return err
+	}
+	for _, st := range status {
+		done = done && Stage(st.Version) >= StageCapture && !st.Dirty
+	}
+	if done {
+		return nil
+	}
+	if !p.Written() {
+		plan, err := p.Make(ctx)
+		if err != nil {
+			return err
+		}
+		if err := p.Write(ctx, plan); err != nil {
+			return err
+		}
+	}
+	if err := p.To(ctx, StageCapture); err != nil {
+		return err
+	}
+	return s.update(ctx, func(r *strangler.Split) {
+		r.Phase, r.Error, r.Verified = strangler.PhasePlanned, "", strangler.Verify{}
+	})
+}
+
+// start begins the copy, or lets a stopped split go on.
+func (s *split) start(ctx context.Context) error {
+	rec, err := s.cfg.Records.Split(ctx, s.c.Name)
+	if err != nil || following(rec.Phase) {
+		return err
+	}
+	if rec.Phase == strangler.PhaseComplete {
+		return strangler.Refuse("phase", s.c.Name+" is complete; there is nothing left to copy")
+	}
+	if err := s.expand(ctx); err != nil {
+		return err
+	}
+	return s.update(ctx, func(r *strangler.Split) { r.Phase, r.Error = strangler.PhaseCopying, "" })
+}
+
+// arm runs the scripts that come last before a gate closes: crossing foreign keys are dropped, and the
+// service's own capture is there before its fence is first opened.
+func (s *split) arm(ctx context.Context, to strangler.Side) error {
+	if to == strangler.Legacy {
+		return nil // armed since the cutover
+	}
+	return s.planning().To(ctx, StageArmed)
+}
+
+// restoreKeys puts the crossing foreign keys back at legacy, where it owns and no cutover is under way.
+// Rows that violate them are reported; they do not stop the split.
+func (s *split) restoreKeys(ctx context.Context) error {
+	if s.owner != strangler.Legacy {
+		return nil
+	}
+	legacy, err := s.db(ctx, strangler.Legacy)
+	if err != nil {
+		return err
+	}
+	at, _, err := legacy.Version(ctx)
+	if err != nil || Stage(at) != StageArmed {
+		return err
+	}
+	if err := s.planning().run(ctx, strangler.Legacy, StageCapture); err != nil {
+		return err
+	}
+	orphans, err := legacy.Orphans(ctx)
+	if err != nil || len(orphans) == 0 {
+		return err
+	}
+	s.cfg.Log.Warn("restored foreign keys have orphans", strangler.LogCapability, s.c.Name, "orphans", orphans)
+	return s.update(ctx, func(r *strangler.Split) { r.Error = fmt.Sprintf("restored foreign keys have orphans: %v", orphans) })
+}

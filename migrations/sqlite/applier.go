@@ -1,0 +1,224 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/migrations"
+)
+
+// apply is the applier's transaction. Its pass is a flag set and reset inside the transaction, which
+// nobody else ever sees.
+type apply struct {
+	*tx
+	tables []*table
+}
+
+// Begin takes the write lock, then checks the term, the control id and the fence.
+func (d *Database) Begin(ctx context.Context, term int64) (migrations.Apply, error) {
+	tables, err := d.tables(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t, err := d.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = d.admit(ctx, t, term)
+	if err != nil {
+		return nil, errors.Join(err, t.rollback())
+	}
+	return &apply{t, tables}, nil
+}
+
+func (d *Database) admit(ctx context.Context, t *tx, term int64) error {
+	f, err := readFence(ctx, t.w.conn, d.b.Capability)
+	if err != nil {
+		return err
+	}
+	if f.Term != term || f.ControlID != d.b.ControlID || f.State != migrations.FenceClosed {
+		return fmt.Errorf("%w: the %s database of %s is at term %d, fence %q, control store %q; this worker's term is %d; nothing was written",
+			strangler.ErrSuperseded, d.b.Side, d.b.Capability, f.Term, f.State, f.ControlID, term)
+	}
+	_, err = t.w.exec(ctx, "UPDATE strangler_fence SET applier = 1 WHERE capability = ?", d.b.Capability)
+	return err
+}
+
+func (a *apply) Commit() error {
+	if _, err := a.w.exec(context.Background(), "UPDATE strangler_fence SET applier = 0 WHERE capability = ?", a.d.b.Capability); err != nil {
+		return errors.Join(err, a.rollback())
+	}
+	return a.commit()
+}
+
+func (a *apply) Rollback() error { return a.rollback() }
+
+func (a *apply) Delete(ctx context.Context, i int, k migrations.Key) error {
+	t := a.tables[i]
+	_, err := a.w.exec(ctx, t.byKey("DELETE FROM "+ident(t.name), ident(t.name)), k...)
+	return err
+}
+
+func (a *apply) Insert(ctx context.Context, i int, r migrations.Row) error {
+	t := a.tables[i]
+	query := fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", ident(t.name),
+		list(t.columns, func(c migrations.Column) string { return ident(c.Name) }), strings.TrimSuffix(strings.Repeat("?, ", len(r)), ", "))
+	_, err := a.w.exec(ctx, query, r...)
+	if isUnique(err) {
+		return fmt.Errorf("table %s: %w: %w", t.name, migrations.ErrDuplicate, err)
+	}
+	return err
+}
+
+func (a *apply) Empty(ctx context.Context, i int) error {
+	_, err := a.w.exec(ctx, "DELETE FROM "+ident(a.tables[i].name))
+	return err
+}
+
+func (a *apply) Get(ctx context.Context, i int, keys []migrations.Key, yield func(migrations.Row) error) error {
+	return a.d.lookup(ctx, a.w.conn, i, keys, yield)
+}
+
+func (a *apply) SetSequences(ctx context.Context, next []int64) error {
+	for i, t := range a.tables {
+		if !t.autoincr || next[i] == 0 {
+			continue
+		}
+		n, err := a.w.exec(ctx, "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", next[i], t.name)
+		if err == nil && n == 0 {
+			_, err = a.w.exec(ctx, "INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", t.name, next[i])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sequences are the highest keys that AUTOINCREMENT has handed out.
+func (d *Database) Sequences(ctx context.Context) ([]int64, error) {
+	tables, err := d.tables(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]int64, len(tables))
+	for i, t := range tables {
+		if !t.autoincr {
+			continue
+		}
+		err := d.pool.QueryRowContext(ctx, "SELECT seq FROM sqlite_sequence WHERE name = ?", t.name).Scan(&out[i])
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (a *apply) Advance(ctx context.Context, from, to migrations.Position) error {
+	f, err := serial(from)
+	if err != nil {
+		return err
+	}
+	n, err := serial(to)
+	if err != nil {
+		return err
+	}
+	changed, err := a.w.exec(ctx, "UPDATE strangler_position SET applied = ? WHERE capability = ? AND applied = ?", n, a.d.b.Capability, f)
+	if err == nil && changed == 0 {
+		err = fmt.Errorf("%w: the position at the %s database is no longer %s", strangler.ErrSuperseded, a.d.b.Side, from)
+	}
+	return err
+}
+
+// Applied reads the position.
+func (d *Database) Applied(ctx context.Context) (migrations.Position, error) {
+	var n int64
+	err := d.pool.QueryRowContext(ctx, "SELECT applied FROM strangler_position WHERE capability = ?", d.b.Capability).Scan(&n)
+	return position(n), err
+}
+
+// Marks reads the progress of the copy.
+func (d *Database) Marks(ctx context.Context) ([]migrations.Mark, error) {
+	return marks(ctx, d.pool, d.b.Capability)
+}
+
+// Locked needs no lock of its own: the transaction has the only write lock there is.
+func (a *apply) Locked(ctx context.Context) ([]migrations.Mark, error) {
+	return marks(ctx, a.w.conn, a.d.b.Capability)
+}
+
+func marks(ctx context.Context, q querier, capability string) (out []migrations.Mark, err error) {
+	err = each(ctx, q, "SELECT tbl, done, flight, in_flight, attempt, finished, copied FROM strangler_mark WHERE capability = ? ORDER BY tbl", []any{capability}, func(scan func(...any) error) error {
+		var m migrations.Mark
+		var done, flight []byte
+		err := scan(&m.Table, &done, &flight, &m.InFlight, &m.Attempt, &m.Finished, &m.Rows)
+		if err == nil {
+			m.Done, err = decode(done)
+		}
+		if err == nil {
+			m.Flight, err = decode(flight)
+		}
+		out = append(out, m)
+		return err
+	})
+	return out, err
+}
+
+func decode(b []byte) (migrations.Key, error) {
+	if b == nil {
+		return nil, nil
+	}
+	return migrations.Decode(b)
+}
+
+func encode(k migrations.Key) any {
+	if k == nil {
+		return nil
+	}
+	return migrations.Encode(k)
+}
+
+func (a *apply) SetMark(ctx context.Context, attempt int64, m migrations.Mark) error {
+	n, err := a.w.exec(ctx, "UPDATE strangler_mark SET done = ?, flight = ?, in_flight = ?, attempt = ?, finished = ?, copied = ? WHERE capability = ? AND tbl = ? AND attempt = ?",
+		encode(m.Done), encode(m.Flight), m.InFlight, m.Attempt, m.Finished, m.Rows, a.d.b.Capability, m.Table, attempt)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("%w: the range in flight was marked anew", strangler.ErrSuperseded)
+	}
+	return err
+}
+
+func (a *apply) Keep(ctx context.Context, kind migrations.KeyKind, table int, k migrations.Key) error {
+	_, err := a.w.exec(ctx, "INSERT OR IGNORE INTO strangler_key (capability, kind, tbl, key) VALUES (?, ?, ?, ?)", a.d.b.Capability, string(kind), table, migrations.Encode(k))
+	return err
+}
+
+func (a *apply) Kept(ctx context.Context, kind migrations.KeyKind, table int, n int) ([]migrations.Key, error) {
+	return kept(ctx, a.w.conn, a.d.b.Capability, kind, table, n)
+}
+
+func (a *apply) Drop(ctx context.Context, kind migrations.KeyKind, table int, k migrations.Key) error {
+	_, err := a.w.exec(ctx, "DELETE FROM strangler_key WHERE capability = ? AND kind = ? AND tbl = ? AND key = ?", a.d.b.Capability, string(kind), table, migrations.Encode(k))
+	return err
+}
+
+// Dirty lists keys that wait to be verified again.
+func (d *Database) Dirty(ctx context.Context, table, n int) ([]migrations.Key, error) {
+	return kept(ctx, d.pool, d.b.Capability, migrations.Unverified, table, n)
+}
+
+func kept(ctx context.Context, q querier, capability string, kind migrations.KeyKind, table, n int) (out []migrations.Key, err error) {
+	err = each(ctx, q, "SELECT key FROM strangler_key WHERE capability = ? AND kind = ? AND tbl = ? LIMIT ?", []any{capability, string(kind), table, n}, func(scan func(...any) error) error {
+		var b []byte
+		if err := scan(&b); err != nil {
+			return err
+		}
+		k, err := migrations.Decode(b)
+		out = append(out, k)
+		return err
+	})
+	return out, err
+}

@@ -1,0 +1,19 @@
+// Package sqlite is the engine for SQLite: trigger capture, fences by a flag that a trigger reads, and
+// apply by delete and insert anew, all by the rules of docs/CUTOVER.md.
+//
+// Read it as a row travels:
+//
+//  1. sqlite.go: the handle, its one writer and its readers
+//  2. schema.go: what stands in the database, and what forbids a split
+//  3. ddl.go: a CREATE TABLE without its foreign keys to some tables
+//  4. triggers.go: the fence's and the capture's triggers, as text
+//  5. scripts.go: the golang-migrate pairs made of them
+//  6. reader.go: chunks and single rows
+//  7. capture.go: what changed, from one read transaction
+//  8. applier.go: the transaction at the follower
+//  9. fence.go: open, closed, terms
+//
+// SQLite has one writer at a time. Every write transaction here begins IMMEDIATE, waits at most
+// BusyTimeout for the lock, and commits with synchronous=FULL. The journal mode of the database is
+// left as it is.
+package sqlite

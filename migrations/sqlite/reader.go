@@ -1,0 +1,154 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/strangler-fig/strangler/migrations"
+)
+
+// selectList reads every column as an expression, so that the driver gives what is stored and does not
+// turn the text of a column declared DATETIME into a time.
+func (t *table) selectList(alias string) string {
+	return list(t.columns, func(c migrations.Column) string { return "+" + alias + "." + ident(c.Name) })
+}
+
+func (t *table) keyList(alias string) string {
+	return list(t.key, func(k keyColumn) string { return alias + "." + ident(k.name) })
+}
+
+func (t *table) order() string { return "ORDER BY " + t.keyList("t") }
+
+// within is the condition that a key, given as SQL expressions, lies in r; args are appended.
+func within(key string, n int, r migrations.Range, args *[]any) string {
+	marks := "(" + strings.TrimSuffix(strings.Repeat("?, ", n), ", ") + ")"
+	cond := []string{"1"}
+	if r.After != nil {
+		cond = append(cond, fmt.Sprintf("(%s) > %s", key, marks))
+		*args = append(*args, r.After...)
+	}
+	if r.Upto != nil {
+		cond = append(cond, fmt.Sprintf("(%s) <= %s", key, marks))
+		*args = append(*args, r.Upto...)
+	}
+	return strings.Join(cond, " AND ")
+}
+
+// Bound finds the end of the next chunk.
+func (d *Database) Bound(ctx context.Context, i int, after migrations.Key, n int) (migrations.Key, error) {
+	t, err := d.table(ctx, i)
+	if err != nil {
+		return nil, err
+	}
+	var args []any
+	query := fmt.Sprintf("SELECT %s FROM %s AS t WHERE %s %s LIMIT 1 OFFSET %d",
+		list(t.key, func(k keyColumn) string { return "+t." + ident(k.name) }), ident(t.name), within(t.keyList("t"), len(t.key), migrations.Range{After: after}, &args), t.order(), n-1)
+	rows, err := d.pool.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	var bound migrations.Key
+	err = scan(rows, len(t.key), 0, func(vs []migrations.Value, _ []int64) error {
+		bound = vs
+		return nil
+	})
+	return bound, err
+}
+
+// Range yields the rows of a chunk; they are read whole before the first is given away, so that the
+// snapshot lasts no longer than the reading.
+func (d *Database) Range(ctx context.Context, i int, r migrations.Range, yield func(migrations.Row) error) error {
+	t, err := d.table(ctx, i)
+	if err != nil {
+		return err
+	}
+	var args []any
+	rows, err := d.pool.QueryContext(ctx, fmt.Sprintf("SELECT %s FROM %s AS t WHERE %s %s", t.selectList("t"), ident(t.name), within(t.keyList("t"), len(t.key), r, &args), t.order()), args...)
+	if err != nil {
+		return err
+	}
+	var all []migrations.Row
+	if err := scan(rows, len(t.columns), 0, func(vs []migrations.Value, _ []int64) error {
+		all = append(all, vs)
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, row := range all {
+		if err := yield(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Lookup reads single rows in one read transaction.
+func (d *Database) Lookup(ctx context.Context, i int, keys []migrations.Key, yield func(migrations.Row) error) error {
+	return d.read(ctx, func(q querier) error {
+		return d.lookup(ctx, q, i, keys, yield)
+	})
+}
+
+func (d *Database) lookup(ctx context.Context, q querier, i int, keys []migrations.Key, yield func(migrations.Row) error) error {
+	t, err := d.table(ctx, i)
+	if err != nil {
+		return err
+	}
+	one := t.byKey("SELECT "+t.selectList("t")+" FROM "+ident(t.name)+" AS t", "t")
+	for _, k := range keys {
+		rows, err := q.QueryContext(ctx, one, k...)
+		if err != nil {
+			return err
+		}
+		if err := scan(rows, len(t.columns), 0, func(vs []migrations.Value, _ []int64) error { return yield(vs) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// byKey completes a statement with the condition that the key is the one bound.
+func (t *table) byKey(statement, alias string) string {
+	cond := make([]string, len(t.key))
+	for i, k := range t.key {
+		cond[i] = alias + "." + ident(k.name) + " = ?"
+	}
+	return statement + " WHERE " + strings.Join(cond, " AND ")
+}
+
+// Count is exact.
+func (d *Database) Count(ctx context.Context, i int) (n int64, err error) {
+	t, err := d.table(ctx, i)
+	if err != nil {
+		return 0, err
+	}
+	err = d.pool.QueryRowContext(ctx, "SELECT count(*) FROM "+ident(t.name)).Scan(&n)
+	return n, err
+}
+
+// KeyOf takes the key out of a row of this side's table.
+func (d *Database) KeyOf(i int, r migrations.Row) migrations.Key {
+	d.metaMu.Lock()
+	defer d.metaMu.Unlock()
+	t := d.meta[i]
+	k := make(migrations.Key, len(t.keyAt))
+	for j, at := range t.keyAt {
+		k[j] = r[at]
+	}
+	return k
+}
+
+// read runs f in one read transaction.
+func (d *Database) read(ctx context.Context, f func(querier) error) error {
+	conn, err := d.pool.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, "BEGIN"); err != nil {
+		return err
+	}
+	defer conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+	return f(conn)
+}

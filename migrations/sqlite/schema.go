@@ -1,0 +1,423 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/migrations"
+)
+
+// table is a table as it stands, with what the engine's statements need.
+type table struct {
+	name      string
+	columns   []migrations.Column // by name, so that both sides have one order
+	key       []keyColumn
+	uniques   []unique
+	autoincr  bool
+	ddl       string
+	indexes   []string // CREATE INDEX statements
+	triggers  []string // names of triggers that are not ours
+	refs      []foreignKey
+	keyAt     []int // where the key's columns are among columns
+	defaults  map[string]string
+	notNull   map[string]bool
+	expressed string // a unique index on an expression, if there is one
+}
+
+type keyColumn struct{ name, collation string }
+
+type unique struct {
+	name    string
+	columns []keyColumn
+}
+
+type foreignKey struct {
+	parent   string
+	from, to []string
+}
+
+// tables describes the bound tables; it is kept once all of them are there.
+func (d *Database) tables(ctx context.Context) ([]*table, error) {
+	d.metaMu.Lock()
+	defer d.metaMu.Unlock()
+	if d.meta != nil && !d.stale {
+		return d.meta, nil
+	}
+	var all []*table
+	for _, name := range d.b.Tables {
+		t, err := describe(ctx, d.pool, name)
+		if err != nil {
+			return nil, err
+		}
+		if t == nil {
+			return nil, fmt.Errorf("%w: the %s database has no table %s; run: strangler migrate up %s", errMissing, d.b.Side, name, d.b.Capability)
+		}
+		if len(t.key) == 0 {
+			return nil, fmt.Errorf("table %s has no usable key", name)
+		}
+		all = append(all, t)
+	}
+	d.meta, d.stale = all, false
+	return all, nil
+}
+
+var errMissing = errors.New("table is missing")
+
+func (d *Database) table(ctx context.Context, i int) (*table, error) {
+	all, err := d.tables(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return all[i], nil
+}
+
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// describe reads one table; nil when it is not there.
+func describe(ctx context.Context, q querier, name string) (*table, error) {
+	t := &table{name: name, defaults: map[string]string{}, notNull: map[string]bool{}}
+	var kind string
+	err := q.QueryRowContext(ctx, `SELECT type, name, coalesce(sql, '') FROM sqlite_schema WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')`, name).Scan(&kind, &t.name, &t.ddl)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case kind != "table":
+		return nil, fmt.Errorf("%s is a view; only tables move", name)
+	}
+	pk, err := t.readColumns(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.readIndexes(ctx, q, pk); err != nil {
+		return nil, err
+	}
+	if err := t.readReferences(ctx, q); err != nil {
+		return nil, err
+	}
+	err = each(ctx, q, `SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE AND name NOT LIKE 'strangler\_%' ESCAPE '\'`, []any{t.name}, func(s func(...any) error) error {
+		var n string
+		err := s(&n)
+		t.triggers = append(t.triggers, n)
+		return err
+	})
+	for _, k := range t.key {
+		t.keyAt = append(t.keyAt, slices.IndexFunc(t.columns, func(c migrations.Column) bool { return c.Name == k.name }))
+	}
+	t.autoincr = hasWord(t.ddl, "AUTOINCREMENT")
+	return t, err
+}
+
+func (t *table) readColumns(ctx context.Context, q querier) (pk []string, err error) {
+	type pkColumn struct {
+		at   int
+		name string
+	}
+	var keys []pkColumn
+	err = each(ctx, q, `SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?)`, []any{t.name}, func(s func(...any) error) error {
+		var c migrations.Column
+		var dflt sql.NullString
+		var at, hidden int
+		if err := s(&c.Name, &c.Type, &c.NotNull, &dflt, &at, &hidden); err != nil {
+			return err
+		}
+		if hidden == 1 { // a hidden column of a virtual table
+			return nil
+		}
+		c.Generated = hidden == 2 || hidden == 3
+		if at > 0 {
+			keys = append(keys, pkColumn{at, c.Name})
+		}
+		if dflt.Valid {
+			t.defaults[c.Name] = dflt.String
+		}
+		t.notNull[c.Name] = c.NotNull
+		if !c.Generated {
+			t.columns = append(t.columns, c)
+		}
+		return nil
+	})
+	sort.Slice(t.columns, func(i, j int) bool { return t.columns[i].Name < t.columns[j].Name })
+	sort.Slice(keys, func(i, j int) bool { return keys[i].at < keys[j].at })
+	for _, k := range keys {
+		pk = append(pk, k.name)
+	}
+	return pk, err
+}
+
+// readIndexes finds the unique constraints, and chooses the key: the primary key where it cannot hold
+// NULL, else a unique index whose columns cannot.
+func (t *table) readIndexes(ctx context.Context, q querier, pk []string) error {
+	type index struct{ name, origin string }
+	var found []index
+	err := each(ctx, q, `SELECT name, origin FROM pragma_index_list(?) WHERE "unique" ORDER BY name`, []any{t.name}, func(s func(...any) error) error {
+		var x index
+		err := s(&x.name, &x.origin)
+		found = append(found, x)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var partial []string
+	err = each(ctx, q, `SELECT name FROM pragma_index_list(?) WHERE partial`, []any{t.name}, func(s func(...any) error) error {
+		var n string
+		err := s(&n)
+		partial = append(partial, n)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	withoutRowid := hasWord(t.ddl, "ROWID")
+	solid := func(cols []keyColumn) bool {
+		for _, c := range cols {
+			if !t.notNull[c.name] && !(withoutRowid && slices.Contains(pk, c.name)) {
+				return false
+			}
+		}
+		return len(cols) > 0
+	}
+	if len(pk) == 1 && !slices.ContainsFunc(found, func(x index) bool { return x.origin == "pk" }) {
+		t.key = []keyColumn{{pk[0], "BINARY"}} // an alias of the rowid has no index of its own, and is never NULL
+	}
+	for _, x := range found {
+		u := unique{name: x.name}
+		err := each(ctx, q, `SELECT coalesce(name, ''), coll, cid FROM pragma_index_xinfo(?) WHERE key ORDER BY seqno`, []any{x.name}, func(s func(...any) error) error {
+			var c keyColumn
+			var cid int
+			if err := s(&c.name, &c.collation, &cid); err != nil {
+				return err
+			}
+			if cid < 0 {
+				t.expressed = x.name
+			}
+			u.columns = append(u.columns, c)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if x.origin == "pk" && solid(u.columns) {
+			t.key = u.columns
+		}
+		t.uniques = append(t.uniques, u)
+	}
+	for _, u := range t.uniques {
+		if len(t.key) == 0 && solid(u.columns) && !slices.Contains(partial, u.name) {
+			t.key = u.columns
+		}
+	}
+	t.uniques = slices.DeleteFunc(t.uniques, func(u unique) bool { return slices.Equal(u.columns, t.key) })
+	return each(ctx, q, `SELECT sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL ORDER BY name`, []any{t.name}, func(s func(...any) error) error {
+		var text string
+		err := s(&text)
+		t.indexes = append(t.indexes, text)
+		return err
+	})
+}
+
+func (t *table) readReferences(ctx context.Context, q querier) error {
+	last := -1
+	return each(ctx, q, `SELECT id, "table", "from", coalesce("to", '') FROM pragma_foreign_key_list(?) ORDER BY id, seq`, []any{t.name}, func(s func(...any) error) error {
+		var id int
+		var parent, from, to string
+		if err := s(&id, &parent, &from, &to); err != nil {
+			return err
+		}
+		if id != last {
+			t.refs = append(t.refs, foreignKey{parent: parent})
+			last = id
+		}
+		r := &t.refs[len(t.refs)-1]
+		r.from, r.to = append(r.from, from), append(r.to, to)
+		return nil
+	})
+}
+
+// Inspect describes the bound tables and what around them forbids a split.
+func (d *Database) Inspect(ctx context.Context) (migrations.Schema, error) {
+	var s migrations.Schema
+	problem := func(check, next, format string, args ...any) {
+		s.Problems = append(s.Problems, migrations.Problem{Check: check, What: fmt.Sprintf(format, args...), Next: next})
+	}
+	fence, err := d.Fence(ctx)
+	if err != nil {
+		return s, err
+	}
+	if fence.Installed && fence.ControlID != d.b.ControlID {
+		problem("control", "use the control store that it belongs to, or: strangler split adopt "+d.b.Capability,
+			"the %s database belongs to another control store (%s, ours is %s)", d.b.Side, fence.ControlID, d.b.ControlID)
+	}
+	for _, name := range d.b.Tables {
+		t, err := describe(ctx, d.pool, name)
+		switch {
+		case err != nil:
+			return s, err
+		case t == nil && d.b.Side == strangler.Service:
+			s.Tables = append(s.Tables, migrations.Table{Name: name})
+			continue
+		case t == nil:
+			problem("table", "correct its name in strangler.yaml", "the %s database has no table %s", d.b.Side, name)
+			continue
+		}
+		d.judge(ctx, t, fence, problem)
+		mt := migrations.Table{Name: t.name, Columns: t.columns}
+		for _, k := range t.key {
+			mt.Key = append(mt.Key, k.name)
+		}
+		if len(t.key) > 0 {
+			text, err := withoutReferences(t.ddl, func(parent string) bool { return !d.moves(parent) })
+			if err != nil {
+				return s, fmt.Errorf("table %s: %w", name, err)
+			}
+			mt.DDL = append([]string{text}, t.indexes...)
+		}
+		s.Tables = append(s.Tables, mt)
+	}
+	if s.Crossing, err = d.crossing(ctx); err != nil {
+		return s, err
+	}
+	for _, f := range s.Crossing {
+		s.Notes = append(s.Notes, fmt.Sprintf("the foreign key %s(%s) → %s crosses the cut and is dropped before the cutover; a rollback restores it", f.Table, strings.Join(f.Columns, ", "), f.Parent))
+	}
+	return s, d.notes(ctx, &s)
+}
+
+func (d *Database) judge(ctx context.Context, t *table, fence migrations.Fence, problem func(check, next, format string, args ...any)) {
+	if len(t.key) == 0 {
+		problem("key", "give it a primary key whose columns are NOT NULL", "table %s has no usable key", t.name)
+	}
+	if len(t.triggers) > 0 {
+		problem("trigger", "move what they do into the application, or drop them", "table %s has triggers of its own (%s); SQLite cannot keep them from acting twice on applied rows", t.name, strings.Join(t.triggers, ", "))
+	}
+	if t.expressed != "" {
+		problem("index", "replace it by an index on columns", "table %s has a unique index on an expression (%s), behind which REPLACE deletes rows that no trigger sees", t.name, t.expressed)
+	}
+	if strings.HasPrefix(strings.ToUpper(strings.TrimSpace(t.ddl)), "CREATE VIRTUAL") {
+		problem("table", "leave it in the monolith", "table %s is virtual", t.name)
+		return
+	}
+	if d.b.Side == strangler.Service && !fence.Installed {
+		var one int
+		if err := d.pool.QueryRowContext(ctx, "SELECT 1 FROM "+ident(t.name)+" LIMIT 1").Scan(&one); err == nil {
+			problem("rows", "empty it, or name another table in strangler.yaml", "the service's table %s already has rows", t.name)
+		}
+	}
+}
+
+func (d *Database) moves(name string) bool {
+	return slices.ContainsFunc(d.b.Tables, func(t string) bool { return strings.EqualFold(t, name) })
+}
+
+// crossing lists foreign keys between tables that move and tables that stay, in both directions.
+func (d *Database) crossing(ctx context.Context) ([]migrations.ForeignKey, error) {
+	all, err := d.crossingTables(ctx)
+	var out []migrations.ForeignKey
+	for _, t := range all {
+		for _, r := range t.refs {
+			if d.moves(t.name) != d.moves(r.parent) {
+				out = append(out, migrations.ForeignKey{Table: t.name, Parent: r.parent, Columns: r.from, Targets: r.to})
+			}
+		}
+	}
+	return out, err
+}
+
+// crossingTables are the tables that hold a foreign key which crosses.
+func (d *Database) crossingTables(ctx context.Context) ([]*table, error) {
+	var names []string
+	err := each(ctx, d.pool, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY name`, nil, func(s func(...any) error) error {
+		var n string
+		err := s(&n)
+		names = append(names, n)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []*table
+	for _, n := range names {
+		t := &table{name: n}
+		if err := t.readReferences(ctx, d.pool); err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(t.refs, func(r foreignKey) bool { return d.moves(n) != d.moves(r.parent) }) {
+			continue
+		}
+		if t, err = describe(ctx, d.pool, n); err != nil {
+			return nil, err
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+func (d *Database) notes(ctx context.Context, s *migrations.Schema) error {
+	var mode string
+	if err := d.pool.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
+		return err
+	}
+	if mode != "wal" {
+		s.Notes = append(s.Notes, fmt.Sprintf("the %s database is in journal mode %s: while a chunk is read, writers wait; PRAGMA journal_mode=WAL avoids it", d.b.Side, mode))
+	}
+	return each(ctx, d.pool, `SELECT name, sql FROM sqlite_schema WHERE type = 'view' ORDER BY name`, nil, func(scan func(...any) error) error {
+		var name, text string
+		if err := scan(&name, &text); err != nil {
+			return err
+		}
+		for _, t := range d.b.Tables {
+			if hasWord(text, t) {
+				s.Notes = append(s.Notes, fmt.Sprintf("the view %s reads %s: it keeps working until `complete` drops the table", name, t))
+			}
+		}
+		return nil
+	})
+}
+
+// each calls f with the scanner of every row.
+func each(ctx context.Context, q querier, query string, args []any, f func(scan func(...any) error) error) (err error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := f(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// Orphans reports what PRAGMA foreign_key_check finds, on a new connection, since an old one may hold
+// the schema as it was.
+func (d *Database) Orphans(ctx context.Context) (out []string, err error) {
+	db, err := sql.Open("sqlite", dsn(d.path))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	err = each(ctx, db, `SELECT "table", coalesce(rowid, 0), parent FROM pragma_foreign_key_check LIMIT 20`, nil, func(scan func(...any) error) error {
+		var table, parent string
+		var rowid int64
+		if err := scan(&table, &rowid, &parent); err != nil {
+			return err
+		}
+		if d.moves(table) || d.moves(parent) {
+			out = append(out, fmt.Sprintf("%s row %d has no %s", table, rowid, parent))
+		}
+		return nil
+	})
+	return out, err
+}

@@ -1,0 +1,362 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/golang-migrate/migrate/v4/database"
+	migrate "github.com/golang-migrate/migrate/v4/database/sqlite"
+
+	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/migrations"
+)
+
+// sharedTables are one set for all capabilities of a database. Sweep drops them once they are empty.
+var sharedTables = []struct{ name, columns string }{
+	{"strangler_fence", "capability TEXT NOT NULL PRIMARY KEY, control_id TEXT NOT NULL, epoch INTEGER NOT NULL, state TEXT NOT NULL CHECK (state IN ('open', 'closed')), term INTEGER NOT NULL, applier INTEGER NOT NULL DEFAULT 0"},
+	{"strangler_position", "capability TEXT NOT NULL PRIMARY KEY, applied INTEGER NOT NULL, forgotten INTEGER NOT NULL, durable INTEGER NOT NULL"},
+	{"strangler_mark", "capability TEXT NOT NULL, tbl INTEGER NOT NULL, done BLOB, flight BLOB, in_flight INTEGER NOT NULL, attempt INTEGER NOT NULL, finished INTEGER NOT NULL, copied INTEGER NOT NULL, PRIMARY KEY (capability, tbl)"},
+	{"strangler_key", "capability TEXT NOT NULL, kind TEXT NOT NULL, tbl INTEGER NOT NULL, key BLOB NOT NULL, PRIMARY KEY (capability, kind, tbl, key)"},
+}
+
+func (d *Database) versionTable() string { return "strangler_" + d.b.Capability + "_scripts" }
+
+// script collects statements, one a line.
+type script struct{ b strings.Builder }
+
+func (s *script) add(format string, args ...any) { fmt.Fprintf(&s.b, format+";\n", args...) }
+
+// refuseUnless ends the script, with nothing done, unless condition selects 1 (or no row at all).
+func (s *script) refuseUnless(why, condition string) {
+	s.add("CREATE TEMP TABLE strangler_refuse (ok INTEGER CONSTRAINT %s CHECK (ok = 1))", ident("strangler: "+why))
+	s.add("INSERT INTO strangler_refuse %s", condition)
+	s.add("DROP TABLE temp.strangler_refuse")
+}
+
+func (d *Database) stateIs(state migrations.FenceState) string {
+	return fmt.Sprintf("SELECT state = %s FROM strangler_fence WHERE capability = %s", literal(string(state)), literal(d.b.Capability))
+}
+
+// head is the comment that every script begins with.
+func (d *Database) head(what string) string {
+	return fmt.Sprintf("-- %s\n-- Strangler runs it by: strangler migrate up %s. With any golang-migrate, in this folder:\n-- migrate -source file://. -database 'sqlite://PATH-OF-THE-DATABASE?x-migrations-table=%s' up\n",
+		what, d.b.Capability, d.versionTable())
+}
+
+func (d *Database) pair(stage migrations.Stage, name, what string, up, down *script) migrations.Script {
+	return migrations.Script{Stage: stage, Name: name, Up: d.head(what) + up.b.String(), Down: d.head("Takes back: "+what) + down.b.String()}
+}
+
+// install makes the shared tables, this capability's rows and its fence; uninstall takes them back.
+func (d *Database) install(tables []string, state migrations.FenceState) (up, down *script) {
+	up, down = &script{}, &script{}
+	c := literal(d.b.Capability)
+	for _, t := range sharedTables {
+		up.add("CREATE TABLE IF NOT EXISTS %s (%s)", t.name, t.columns)
+	}
+	up.add("INSERT INTO strangler_fence (capability, control_id, epoch, state, term) VALUES (%s, %s, 0, %s, 0)", c, literal(d.b.ControlID), literal(string(state)))
+	up.add("INSERT INTO strangler_position (capability, applied, forgotten, durable) VALUES (%s, 0, 0, 0)", c)
+	down.refuseUnless(fmt.Sprintf("the fence of %s is not %s here, so its rows may be the only copy; see strangler split status %s", d.b.Capability, state, d.b.Capability), d.stateIs(state))
+	for i, t := range tables {
+		whole := 0 // the service's tables are to be copied
+		if state == migrations.FenceOpen {
+			whole = 1 // the monolith's have all their rows
+		}
+		up.add("INSERT INTO strangler_mark (capability, tbl, in_flight, attempt, finished, copied) VALUES (%s, %d, 0, 0, %d, 0)", c, i, whole)
+		for _, g := range d.fenceTriggers(t) {
+			up.add("%s", g.sql)
+			down.add("DROP TRIGGER IF EXISTS %s", ident(g.name))
+		}
+	}
+	return up, down
+}
+
+// forgetRows deletes this capability's rows from the shared tables.
+func (d *Database) forgetRows(s *script) {
+	for _, t := range sharedTables {
+		s.add("DELETE FROM %s WHERE capability = %s", t.name, literal(d.b.Capability))
+	}
+}
+
+func (d *Database) captureScript(tables []*table, state migrations.FenceState) (up, down *script) {
+	up, down = &script{}, &script{}
+	down.refuseUnless(fmt.Sprintf("the fence of %s is not %s here: changes are still recorded for the other side", d.b.Capability, state), d.stateIs(state))
+	for _, t := range tables {
+		up.add("%s", t.logDDL())
+		for _, g := range d.captureTriggers(t) {
+			up.add("%s", g.sql)
+			down.add("DROP TRIGGER IF EXISTS %s", ident(g.name))
+		}
+		down.add("DROP TABLE %s", ident(logTable(t.name)))
+	}
+	return up, down
+}
+
+func never(what string) *script {
+	s := &script{}
+	s.refuseUnless(what, "SELECT 0")
+	return s
+}
+
+// OwnerScripts are legacy's: fence, capture, the cut of crossing keys, the end.
+func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]migrations.Script, error) {
+	tables, err := d.tables(ctx)
+	if err != nil {
+		return nil, err
+	}
+	up, down := d.install(d.b.Tables, migrations.FenceOpen)
+	d.forgetRows(down)
+	fence := d.pair(migrations.StageFirst, "fence", "The fence of "+d.b.Capability+", open: the monolith owns its tables.", up, down)
+
+	up, down = d.captureScript(tables, migrations.FenceOpen)
+	capture := d.pair(migrations.StageCapture, "capture", "Records which rows of "+d.b.Capability+" change.", up, down)
+
+	if up, down, err = d.cutScript(ctx); err != nil {
+		return nil, err
+	}
+	cut := d.pair(migrations.StageArmed, "cut_foreign_keys", "Drops the foreign keys that cross the cut; run before a cutover.", up, down)
+
+	up = &script{}
+	up.refuseUnless("the service does not own "+d.b.Capability+"; its tables here are the only copy", d.stateIs(migrations.FenceClosed))
+	for _, t := range tables {
+		up.add("DROP TABLE %s", ident(t.name))
+		up.add("DROP TABLE %s", ident(logTable(t.name)))
+	}
+	d.forgetRows(up)
+	complete := d.pair(migrations.StageComplete, "complete", "The point of no return: drops the tables of "+d.b.Capability+" and their fence together.", up, never("complete cannot be taken back: the tables are gone from here"))
+	return []migrations.Script{fence, capture, cut, complete}, nil
+}
+
+// FollowerScripts are the service's: tables, fence, its own capture, the end.
+func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) ([]migrations.Script, error) {
+	up, down := &script{}, &script{}
+	what := "The tables of " + d.b.Capability + " are there already, made by the service; nothing to make."
+	var tables []*table
+	for i, name := range d.b.Tables {
+		source := from.Tables[i]
+		t, err := describe(ctx, d.pool, name)
+		if err != nil {
+			return nil, err
+		}
+		if t != nil {
+			if err := fits(source, t); err != nil {
+				return nil, err
+			}
+			tables = append(tables, t)
+			continue
+		}
+		what = "The tables of " + d.b.Capability + ", like the monolith's but for foreign keys to tables that stay."
+		made, err := d.likeness(ctx, source, name)
+		if err != nil {
+			return nil, err
+		}
+		for _, text := range append([]string{made.ddl}, made.indexes...) {
+			up.add("%s", text)
+		}
+		down.add("DROP TABLE %s", ident(name))
+		tables = append(tables, made)
+	}
+	if up.b.Len() == 0 {
+		up.add("SELECT 1")
+		down.add("SELECT 1")
+	}
+	first := d.pair(migrations.StageFirst, "tables", what, up, down)
+
+	up, down = d.install(d.b.Tables, migrations.FenceClosed)
+	for _, name := range d.b.Tables {
+		up.refuseUnless("the service's table "+name+" already has rows", "SELECT NOT EXISTS (SELECT 1 FROM "+ident(name)+")")
+		down.add("DELETE FROM %s", ident(name))
+	}
+	d.forgetRows(down)
+	fence := d.pair(migrations.StageCapture, "fence", "The fence of "+d.b.Capability+", closed: only copied rows come in.", up, down)
+
+	up, down = d.captureScript(tables, migrations.FenceClosed)
+	armed := d.pair(migrations.StageArmed, "capture", "Records which rows change once the service owns them; run before a cutover.", up, down)
+
+	up = &script{}
+	up.refuseUnless("the service does not own "+d.b.Capability, d.stateIs(migrations.FenceOpen))
+	for _, t := range tables {
+		for _, g := range append(d.fenceTriggers(t.name), d.captureTriggers(t)...) {
+			up.add("DROP TRIGGER IF EXISTS %s", ident(g.name))
+		}
+		up.add("DROP TABLE %s", ident(logTable(t.name)))
+	}
+	d.forgetRows(up)
+	complete := d.pair(migrations.StageComplete, "complete", "The service's tables are its own from here on: fence and capture go.", up, never("complete cannot be taken back: the monolith's tables are gone"))
+	return []migrations.Script{first, fence, armed, complete}, nil
+}
+
+// fits refuses a table of the service into which the monolith's rows do not go unchanged.
+func fits(source migrations.Table, t *table) error {
+	var wrong []string
+	has := map[string]migrations.Column{}
+	for _, c := range t.columns {
+		has[c.Name] = c
+	}
+	for _, c := range source.Columns {
+		h, ok := has[c.Name]
+		switch {
+		case !ok:
+			wrong = append(wrong, "it has no column "+c.Name)
+		case !strings.EqualFold(h.Type, c.Type):
+			wrong = append(wrong, fmt.Sprintf("column %s is %s there and %s in the monolith", c.Name, h.Type, c.Type))
+		case h.NotNull && !c.NotNull && !contains(source.Key, c.Name):
+			wrong = append(wrong, fmt.Sprintf("column %s refuses NULL, the monolith's does not", c.Name))
+		}
+		delete(has, c.Name)
+	}
+	for name := range has {
+		wrong = append(wrong, "it has a column more: "+name)
+	}
+	var key []string
+	for _, k := range t.key {
+		key = append(key, k.name)
+	}
+	if strings.Join(key, ",") != strings.Join(source.Key, ",") {
+		wrong = append(wrong, fmt.Sprintf("its key is (%s), the monolith's (%s)", strings.Join(key, ", "), strings.Join(source.Key, ", ")))
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return strangler.Refuse("fit", fmt.Sprintf("the service's table %s does not take the monolith's rows: %s", t.name, strings.Join(wrong, "; ")), "change it, or drop it and let the plan make it")
+}
+
+func contains(in []string, s string) bool {
+	for _, x := range in {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
+
+// likeness is the table that the plan makes, described by making it in a database in memory.
+func (d *Database) likeness(ctx context.Context, source migrations.Table, name string) (t *table, err error) {
+	db, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	for _, text := range source.DDL {
+		if _, err := db.ExecContext(ctx, text); err != nil {
+			return nil, fmt.Errorf("make a table like %s: %w", source.Name, err)
+		}
+	}
+	if source.Name != name {
+		if _, err := db.ExecContext(ctx, fmt.Sprintf("ALTER TABLE %s RENAME TO %s", ident(source.Name), ident(name))); err != nil {
+			return nil, err
+		}
+	}
+	return describe(ctx, db, name)
+}
+
+// cutScript edits the stored text of every table that holds a crossing foreign key: SQLite has no DROP
+// CONSTRAINT, and rebuilding a table would delete its children and drop its triggers. Making and
+// dropping a table raises the schema's version, by which other processes notice.
+func (d *Database) cutScript(ctx context.Context) (up, down *script, err error) {
+	up, down = &script{}, &script{}
+	tables, err := d.crossingTables(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(tables) == 0 {
+		up.add("SELECT 1")
+		down.add("SELECT 1")
+		return up, down, nil
+	}
+	down.refuseUnless("the monolith does not own "+d.b.Capability+": its foreign keys would refuse what the service writes", d.stateIs(migrations.FenceOpen))
+	edits := [2][]string{}
+	for _, t := range tables {
+		cut, err := withoutReferences(t.ddl, func(parent string) bool { return d.moves(t.name) != d.moves(parent) })
+		if err != nil {
+			return nil, nil, fmt.Errorf("table %s: %w", t.name, err)
+		}
+		for i, s := range []*script{up, down} {
+			from, to := t.ddl, cut
+			if i == 1 {
+				from, to = cut, t.ddl
+			}
+			s.refuseUnless("table "+t.name+" was changed since the plan; write it again: strangler migrate plan "+d.b.Capability,
+				fmt.Sprintf("SELECT count(*) = 1 FROM sqlite_schema WHERE type = 'table' AND name = %s AND sql = %s", literal(t.name), literal(from)))
+			edits[i] = append(edits[i], fmt.Sprintf("UPDATE sqlite_schema SET sql = %s WHERE type = 'table' AND name = %s", literal(to), literal(t.name)))
+		}
+	}
+	for i, s := range []*script{up, down} {
+		s.add("PRAGMA writable_schema = ON")
+		for _, e := range edits[i] {
+			s.add("%s", e)
+		}
+		s.add("CREATE TABLE strangler_reread (x)")
+		s.add("DROP TABLE strangler_reread")
+		s.add("PRAGMA writable_schema = RESET")
+	}
+	return up, down, nil
+}
+
+// Scripts opens golang-migrate's driver on a connection of its own: closing it closes that connection.
+func (d *Database) Scripts(context.Context) (database.Driver, error) {
+	db, err := sql.Open("sqlite", dsn(d.path)+"&_txlock=immediate")
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	driver, err := migrate.WithInstance(db, &migrate.Config{MigrationsTable: d.versionTable()})
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return driver, nil
+}
+
+// Version reads the version table without making it.
+func (d *Database) Version(ctx context.Context) (version uint, dirty bool, err error) {
+	d.metaMu.Lock()
+	d.stale = true // scripts make and change tables
+	d.metaMu.Unlock()
+	there, err := d.exists(ctx, d.versionTable())
+	if err != nil || !there {
+		return 0, false, err
+	}
+	err = d.pool.QueryRowContext(ctx, "SELECT version, dirty FROM "+ident(d.versionTable())+" LIMIT 1").Scan(&version, &dirty)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return version, dirty, err
+}
+
+func (d *Database) exists(ctx context.Context, table string) (bool, error) {
+	var n int
+	err := d.pool.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?", table).Scan(&n)
+	return n > 0, err
+}
+
+// Sweep drops the version table, and the shared tables once no capability has rows in them.
+func (d *Database) Sweep(ctx context.Context) error {
+	return d.write(ctx, func(t *tx) error {
+		if _, err := t.w.conn.ExecContext(ctx, "DROP TABLE IF EXISTS "+ident(d.versionTable())); err != nil {
+			return err
+		}
+		for _, s := range sharedTables {
+			var n int
+			if err := t.w.conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE name = ?", s.name).Scan(&n); err != nil || n == 0 {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+			if err := t.w.conn.QueryRowContext(ctx, "SELECT count(*) FROM "+s.name).Scan(&n); err != nil {
+				return err
+			}
+			if n > 0 {
+				continue
+			}
+			if _, err := t.w.conn.ExecContext(ctx, "DROP TABLE "+s.name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,104 @@
+package sqlite
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/strangler-fig/strangler"
+)
+
+// trigger is one of ours: the script that makes it and the drift check read the same text.
+type trigger struct {
+	name string
+	sql  string
+}
+
+func logTable(t string) string { return "strangler_log_" + t }
+
+// closed is what every fence trigger asks: anything but an open fence or the applier's own
+// transaction is refused, a missing fence row too.
+func (d *Database) closed() string {
+	return fmt.Sprintf("(SELECT state = 'open' OR applier = 1 FROM strangler_fence WHERE capability = %s) IS NOT 1", literal(d.b.Capability))
+}
+
+// foreign is what every capture trigger asks: the applier's own writes are not recorded.
+func (d *Database) foreign() string {
+	return fmt.Sprintf("(SELECT applier FROM strangler_fence WHERE capability = %s) IS NOT 1", literal(d.b.Capability))
+}
+
+// fenceTriggers refuse a table's writes while the fence is closed.
+func (d *Database) fenceTriggers(table string) []trigger {
+	message := fmt.Sprintf("strangler: %s is owned by %s, and this database only follows it (or a cutover is under way); nothing was written. More: strangler split status %s",
+		d.b.Capability, map[strangler.Side]string{strangler.Legacy: "its service", strangler.Service: "the monolith"}[d.b.Side], d.b.Capability)
+	var out []trigger
+	for _, op := range []string{"INSERT", "UPDATE", "DELETE"} {
+		name := "strangler_fence_" + table + "_" + strings.ToLower(op)
+		out = append(out, trigger{name, fmt.Sprintf("CREATE TRIGGER %s BEFORE %s ON %s WHEN %s BEGIN SELECT RAISE(ABORT, %s); END",
+			ident(name), op, ident(table), d.closed(), literal(message))})
+	}
+	return out
+}
+
+// captureTriggers record the old and the new key of every change. Before a REPLACE can delete rows
+// behind a secondary unique key without firing a trigger, every row that collides is recorded too.
+func (d *Database) captureTriggers(t *table) []trigger {
+	olds := list(t.key, func(k keyColumn) string { return ident("old_" + k.name) })
+	news := list(t.key, func(k keyColumn) string { return ident("new_" + k.name) })
+	of := func(row string) string {
+		return list(t.key, func(k keyColumn) string { return row + "." + ident(k.name) })
+	}
+	nulls := list(t.key, func(keyColumn) string { return "NULL" })
+	make := func(event, suffix, body string) trigger {
+		name := logTable(t.name) + "_" + suffix
+		return trigger{name, fmt.Sprintf("CREATE TRIGGER %s %s ON %s WHEN %s BEGIN INSERT INTO %s (nonce, %s, %s) %s; END",
+			ident(name), event, ident(t.name), d.foreign(), ident(logTable(t.name)), olds, news, body)}
+	}
+	out := []trigger{
+		make("AFTER INSERT", "insert", fmt.Sprintf("VALUES (random(), %s, %s)", nulls, of("NEW"))),
+		make("AFTER UPDATE", "update", fmt.Sprintf("VALUES (random(), %s, %s)", of("OLD"), of("NEW"))),
+		make("AFTER DELETE", "delete", fmt.Sprintf("VALUES (random(), %s, %s)", of("OLD"), nulls)),
+	}
+	if where := t.collisions(); where != "" {
+		body := fmt.Sprintf("SELECT random(), %s, %s FROM %s AS c WHERE %s", of("c"), nulls, ident(t.name), where)
+		out = append(out,
+			make("BEFORE INSERT", "replace_insert", body),
+			make("BEFORE UPDATE", "replace_update", body))
+	}
+	return out
+}
+
+// collisions selects the rows c that share a secondary unique key with NEW. A NULL in a NOT NULL
+// column becomes the column's default under REPLACE, after BEFORE triggers have run.
+func (t *table) collisions() string {
+	var any []string
+	for _, u := range t.uniques {
+		var all []string
+		for _, c := range u.columns {
+			value := "NEW." + ident(c.name)
+			if dflt, ok := t.defaults[c.name]; ok && t.notNull[c.name] {
+				value = fmt.Sprintf("coalesce(%s, %s)", value, dflt)
+			}
+			all = append(all, fmt.Sprintf("c.%s = %s COLLATE %s", ident(c.name), value, c.collation))
+		}
+		any = append(any, "("+strings.Join(all, " AND ")+")")
+	}
+	return strings.Join(any, " OR ")
+}
+
+// logDDL makes the change log of a table: no constraint but its id, and the key's collations, so that
+// keys compare as they do in the table.
+func (t *table) logDDL() string {
+	var cols []string
+	for _, side := range []string{"old_", "new_"} {
+		for _, k := range t.key {
+			cols = append(cols, ident(side+k.name)+" COLLATE "+k.collation)
+		}
+	}
+	return fmt.Sprintf("CREATE TABLE %s (id INTEGER PRIMARY KEY, nonce INTEGER, %s)", ident(logTable(t.name)), strings.Join(cols, ", "))
+}
+
+// missing are the triggers of want that do not stand in found (name to text) as they were made.
+func missing(want []trigger, found map[string]string) []trigger {
+	return slices.DeleteFunc(slices.Clone(want), func(t trigger) bool { return found[t.name] == t.sql })
+}

@@ -1,0 +1,167 @@
+package migrations
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/strangler-fig/strangler"
+)
+
+// follow takes over, then applies the owner's changes at the other side until a command has changed
+// what there is to do, or an error ends it.
+func (s *split) follow(ctx context.Context) error {
+	if err := s.takeover(ctx); err != nil {
+		return err
+	}
+	if err := s.restoreKeys(ctx); err != nil {
+		return err
+	}
+	owner := s.owner
+	from, to, err := s.both(ctx, owner)
+	if err != nil {
+		return err
+	}
+	// The copy runs beside the stream and ends before this function does.
+	copyCtx, cancel := context.WithCancel(ctx)
+	var copying sync.WaitGroup
+	s.halt = func() { cancel(); copying.Wait() }
+	defer s.halt()
+	copied := make(chan error, 1)
+	if finished, err := s.finished(ctx, to); err != nil {
+		return err
+	} else if !finished {
+		copying.Go(func() { copied <- s.backfill(copyCtx, from, to) })
+	} else {
+		copied <- nil
+	}
+	conflicts := 0
+	for {
+		select {
+		case cmd := <-s.commands:
+			err := cmd.f(ctx)
+			cmd.done <- err
+			if next, errRec := s.cfg.Records.Split(ctx, s.c.Name); errRec != nil || s.owner != owner || !following(next.Phase) {
+				return errRec
+			}
+			continue
+		case err := <-copied:
+			if err == nil {
+				err = s.settlePhase(ctx)
+			}
+			if err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return nil
+		default:
+		}
+		n, err := s.applyBatch(ctx, from, to)
+		switch {
+		case errors.Is(err, ErrDuplicate) && conflicts < conflictRetries:
+			conflicts++ // a chunk may hold a newer state than the batch; the next batch is newer still
+			continue
+		case errors.Is(err, ErrDuplicate):
+			return fmt.Errorf("%w: %w: a row of the owner has a unique value that another row holds at the follower; nothing was skipped", strangler.ErrStopped, err)
+		case err != nil:
+			return err
+		}
+		conflicts = 0
+		if err := s.verifyDirty(ctx, from, to, 500); err != nil {
+			return err
+		}
+		if n > 0 {
+			continue
+		}
+		if err := s.await(ctx, from, copied); err != nil {
+			return err
+		}
+		// A prepare whose answer was lost may land now; then nobody else would settle it.
+		if row, err := s.latest(ctx); errors.Is(err, errOvertaken) || err == nil && row.ID != s.known {
+			return nil
+		}
+	}
+}
+
+func following(p strangler.Phase) bool {
+	return p == strangler.PhaseCopying || p == strangler.PhaseSyncing || p == strangler.PhaseReversed
+}
+
+// await returns when the owner may have changed, or a command or the end of the copy waits.
+func (s *split) await(ctx context.Context, from Database, copied chan error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() {
+		select {
+		case <-s.wake:
+			cancel()
+		case err := <-copied:
+			copied <- err
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return from.Wait(ctx)
+}
+
+// finished reports whether every table is copied.
+func (s *split) finished(ctx context.Context, to Database) (bool, error) {
+	if s.owner == strangler.Service {
+		return true, nil
+	}
+	marks, err := to.Marks(ctx)
+	for _, m := range marks {
+		if !m.Finished {
+			return false, err
+		}
+	}
+	return len(marks) == len(s.c.Tables), err
+}
+
+// settlePhase records syncing or reversed, as the owner tells.
+func (s *split) settlePhase(ctx context.Context) error {
+	phase := strangler.PhaseSyncing
+	if s.owner == strangler.Service {
+		phase = strangler.PhaseReversed
+	}
+	r, err := s.cfg.Records.Split(ctx, s.c.Name)
+	if err != nil || r.Phase == phase {
+		return err
+	}
+	return s.update(ctx, func(r *strangler.Split) { r.Phase, r.Error = phase, "" })
+}
+
+// pass publishes that the follower holds every commit before at.
+func (s *split) pass(at time.Time) {
+	old := s.passed.Swap(&instant{owner: s.owner, at: at, next: make(chan struct{})})
+	close(old.next)
+}
+
+// passedAfter waits until the follower holds every commit before t.
+func (s *split) passedAfter(ctx context.Context, t time.Time) error {
+	for {
+		p := s.passed.Load()
+		if p.at.After(t) {
+			return nil
+		}
+		select {
+		case <-p.next:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Passed is an instant before which every acknowledged write of the capability is at the side that
+// follows; zero when this process does not know.
+func (s *Splits) Passed(capability string) time.Time {
+	x, err := s.split(capability)
+	if err != nil || !x.holding.Load() {
+		return time.Time{}
+	}
+	return x.passed.Load().at
+}
