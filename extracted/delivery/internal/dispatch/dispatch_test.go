@@ -1,0 +1,209 @@
+package dispatch_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+	"gorm.io/gorm"
+
+	"github.com/strangler-fig/strangler/extracted/delivery/internal/dispatch"
+	"github.com/strangler-fig/strangler/extracted/delivery/schema"
+	"github.com/strangler-fig/strangler/extracted/kit"
+	"github.com/strangler-fig/strangler/extracted/kit/contract"
+)
+
+// service is the delivery service on an empty database.
+type service struct {
+	url  string
+	path string // of the SQLite file
+	db   *kit.Database
+}
+
+func start(t *testing.T) *service {
+	t.Helper()
+	t.Cleanup(func() { goleak.VerifyNone(t) })
+	path := filepath.Join(t.TempDir(), "delivery.db")
+	db, err := kit.Open(context.Background(), "sqlite:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := db.Migrate(schema.Scripts, schema.VersionTable); err != nil {
+		t.Fatal(err)
+	}
+	handler, err := dispatch.NewHandler(dispatch.Config{DB: db, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(handler)
+	t.Cleanup(func() {
+		server.Close()
+		http.DefaultClient.CloseIdleConnections()
+	})
+	return &service{url: server.URL, path: path, db: db}
+}
+
+func (s *service) send(t *testing.T, method, path, body string) (int, http.Header, string) {
+	t.Helper()
+	request, err := http.NewRequest(method, s.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, response.Header, string(answer)
+}
+
+func (s *service) want(t *testing.T, method, path, body string, status int, answer string) {
+	t.Helper()
+	if gotStatus, _, got := s.send(t, method, path, body); gotStatus != status || got != answer {
+		t.Errorf("%s %s %s\n got %d %s\nwant %d %s", method, path, body, gotStatus, got, status, answer)
+	}
+}
+
+func (s *service) courier(t *testing.T, available bool) {
+	t.Helper()
+	body := fmt.Sprintf(`{"first_name":"Ada","last_name":"Ito","address":{"street":"1 Mill Street","city":"Northam","zip":"1"},"available":%t}`, available)
+	if status, _, answer := s.send(t, http.MethodPost, "/couriers", body); status != http.StatusCreated {
+		t.Fatalf("create a courier: %d %s", status, answer)
+	}
+}
+
+func (s *service) exec(t *testing.T, statement string) {
+	t.Helper()
+	if err := s.db.Write(t.Context(), func(tx *gorm.DB) error { return tx.Exec(statement).Error }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCourierContract(t *testing.T) {
+	s := start(t)
+	contract.Tables(t, s.path)
+	contract.Couriers(t, s.url)
+	contract.Recorded(t, s.path)
+}
+
+func TestKeysUsedBeforeTheMoveReplayAfterIt(t *testing.T) {
+	s := start(t)
+	contract.Replays(t, s.path, s.url)
+}
+
+func TestDelivery(t *testing.T) {
+	s := start(t)
+	const request = `{"order_id":7,"ready_by":"2030-01-01T12:00:00Z"}`
+	const noCourier = `{"error":{"code":"no_courier","message":"no courier is available; send the request again later"}}`
+	s.want(t, "POST", "/deliveries", request, 409, noCourier)
+	s.courier(t, false)
+	s.want(t, "POST", "/deliveries", request, 409, noCourier)
+	s.courier(t, true)
+	s.courier(t, true)
+	const scheduled = `{"order_id":7,"courier_id":2,"actions":[{"order_id":7,"type":"PICKUP","time":"2030-01-01T12:00:00.000000Z"},{"order_id":7,"type":"DROPOFF","time":"2030-01-01T12:30:00.000000Z"}]}`
+	s.want(t, "POST", "/deliveries", request, 200, scheduled)
+	s.want(t, "POST", "/deliveries", `{"order_id":7,"ready_by":"2031-01-01T12:00:00Z"}`, 200, scheduled)
+	s.want(t, "GET", "/deliveries/7", "", 200, scheduled)
+	s.want(t, "GET", "/couriers/2", "", 200, `{"id":2,"first_name":"Ada","last_name":"Ito","address":{"street":"1 Mill Street","city":"Northam","zip":"1"},"available":true,`+
+		`"plan":[{"order_id":7,"type":"DROPOFF","time":"2030-01-01T12:30:00.000000Z"},{"order_id":7,"type":"PICKUP","time":"2030-01-01T12:00:00.000000Z"}]}`)
+	s.want(t, "DELETE", "/deliveries/7", "", 204, "")
+	s.want(t, "DELETE", "/deliveries/7", "", 204, "")
+	s.want(t, "GET", "/deliveries/7", "", 404, `{"error":{"code":"not_found","message":"there is no delivery of order 7"}}`)
+	s.want(t, "POST", "/deliveries", request, 200, strings.Replace(scheduled, `"courier_id":2`, `"courier_id":3`, 1))
+}
+
+func TestDeliveryNamesTheFieldThatIsWrong(t *testing.T) {
+	s := start(t)
+	for body, field := range map[string]string{
+		``: "order_id",
+		`{"order_id":-1,"ready_by":"2030-01-01T12:00:00Z"}`:  "order_id",
+		`{"order_id":1.5,"ready_by":"2030-01-01T12:00:00Z"}`: "order_id",
+		`{"order_id":1}`:                                              "ready_by",
+		`{"order_id":1,"ready_by":"tomorrow"}`:                        "ready_by",
+		`{"order_id":1,"ready_by":5}`:                                 "ready_by",
+		`{"order_id":1,"ready_by":"2030-01-01T12:00:00Z","to":"him"}`: "to",
+	} {
+		var answer struct {
+			Error struct{ Field string }
+		}
+		status, _, text := s.send(t, "POST", "/deliveries", body)
+		if err := json.Unmarshal([]byte(text), &answer); err != nil || status != 400 || answer.Error.Field != field {
+			t.Errorf("%s: got %d %s, want 400 for %s", body, status, text, field)
+		}
+	}
+}
+
+func TestManyRequestsForOneOrderScheduleItOnce(t *testing.T) {
+	s := start(t)
+	for range 4 {
+		s.courier(t, true)
+	}
+	var wg sync.WaitGroup
+	for i := range 60 {
+		wg.Go(func() {
+			status, _, answer := s.send(t, "POST", "/deliveries", fmt.Sprintf(`{"order_id":%d,"ready_by":"2030-01-01T12:00:00Z"}`, 1+i%20))
+			if status != 200 {
+				t.Errorf("got %d %s", status, answer)
+			}
+		})
+	}
+	wg.Wait()
+	type plan struct{ Orders, Actions, Couriers int64 }
+	var got plan
+	err := s.db.Read(t.Context(), func(tx *gorm.DB) error {
+		return tx.Raw("SELECT count(DISTINCT order_id) AS orders, count(*) AS actions, (SELECT count(*) FROM (SELECT courier_id FROM courier_actions GROUP BY courier_id HAVING count(*) = 10)) AS couriers FROM courier_actions").Scan(&got).Error
+	})
+	if want := (plan{Orders: 20, Actions: 40, Couriers: 4}); err != nil || got != want {
+		t.Errorf("got %+v, %v; want %+v: each order once, and the same number for each courier", got, err, want)
+	}
+}
+
+func TestFenceRefuses(t *testing.T) {
+	s := start(t)
+	s.courier(t, true)
+	for _, table := range []string{"couriers", "courier_actions", "courier_requests"} {
+		for _, event := range []string{"INSERT", "UPDATE", "DELETE"} {
+			s.exec(t, fmt.Sprintf("CREATE TRIGGER fence_%[1]s_%[2]s BEFORE %[2]s ON %[1]s BEGIN SELECT RAISE(ABORT, 'strangler: delivery is owned by legacy'); END", table, event))
+		}
+	}
+	for _, request := range [][2]string{
+		{"/couriers", `{"first_name":"Ada","last_name":"Ito","address":{"street":"1 Mill Street","city":"Northam","zip":"1"}}`},
+		{"/couriers/1/availability", `{"available":false}`},
+		{"/deliveries", `{"order_id":7,"ready_by":"2030-01-01T12:00:00Z"}`},
+	} {
+		status, header, answer := s.send(t, "POST", request[0], request[1])
+		if status != 503 || header.Get("Retry-After") != "1" || !strings.Contains(answer, `"code":"refused"`) {
+			t.Errorf("%s: got %d, Retry-After %q, %s", request[0], status, header.Get("Retry-After"), answer)
+		}
+	}
+	s.want(t, "GET", "/couriers/1", "", 200, `{"id":1,"first_name":"Ada","last_name":"Ito","address":{"street":"1 Mill Street","city":"Northam","zip":"1"},"available":true,"plan":[]}`)
+}
+
+func TestHealth(t *testing.T) {
+	s := start(t)
+	s.want(t, "GET", "/healthz", "", 200, `{"status":"ok"}`)
+	s.want(t, "GET", "/readyz", "", 200, `{"status":"ready"}`)
+	if err := s.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.want(t, "GET", "/healthz", "", 200, `{"status":"ok"}`)
+	s.want(t, "GET", "/readyz", "", 503, `{"error":{"code":"not_ready","message":"the database does not answer"}}`)
+}

@@ -1,0 +1,145 @@
+package contract
+
+import (
+	"database/sql"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+var (
+	//go:embed tables.txt
+	tables string
+	//go:embed requests.json
+	requests []byte
+)
+
+// request is a row of courier_requests, but for its time.
+type request struct {
+	Key      string `json:"idempotency_key"`
+	Request  string `json:"request"`
+	BodyHash string `json:"body_hash"`
+	Status   int    `json:"status"`
+	Answer   string `json:"answer"`
+}
+
+// Tables checks that the SQLite database at path has the tables that move with couriers: the same
+// columns in the same order, of the same types, and the same indexes. Foreign keys may differ.
+func Tables(t *testing.T, path string) {
+	t.Helper()
+	db := open(t, path)
+	var got strings.Builder
+	for _, table := range []string{"couriers", "courier_actions", "courier_requests"} {
+		fmt.Fprintf(&got, "%s\n", table)
+		for _, line := range texts(t, db, `SELECT name || ' ' || type || iif("notnull", ' NOT NULL', '') || iif(pk, ' KEY', '') FROM pragma_table_info(?) ORDER BY cid`, table) {
+			fmt.Fprintf(&got, "  %s\n", line)
+		}
+		for _, line := range texts(t, db, `SELECT iif(l."unique", 'unique', 'index') || ' ' || group_concat(i.name, ', ') FROM pragma_index_list(?) l, pragma_index_info(l.name) i GROUP BY l.name ORDER BY 1`, table) {
+			fmt.Fprintf(&got, "  %s\n", line)
+		}
+	}
+	if diff := cmp.Diff(tables, got.String()); diff != "" {
+		t.Errorf("tables that move (-want +got):\n%s", diff)
+	}
+}
+
+// Recorded checks the keys that Couriers leaves in courier_requests.
+func Recorded(t *testing.T, path string) {
+	t.Helper()
+	var got []request
+	rows, err := open(t, path).Query("SELECT idempotency_key, request, body_hash, status, answer FROM courier_requests ORDER BY idempotency_key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r request
+		if err := rows.Scan(&r.Key, &r.Request, &r.BodyHash, &r.Status, &r.Answer); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, r)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(recorded(t), got); diff != "" {
+		t.Errorf("recorded requests (-want +got):\n%s", diff)
+	}
+}
+
+// Replays copies the keys into the empty database at path, as a split does, and checks that the
+// program at base, which serves it, gives their answers and does nothing else.
+func Replays(t *testing.T, path, base string) {
+	t.Helper()
+	db := open(t, path)
+	known := map[string]bool{}
+	for _, r := range recorded(t) {
+		known[r.Key] = true
+		if _, err := db.Exec("INSERT INTO courier_requests VALUES (?, ?, ?, ?, ?, '2025-01-01T00:00:00.000000Z')",
+			r.Key, r.Request, r.BodyHash, r.Status, r.Answer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	played := 0
+	for _, e := range conversation(t) {
+		if known[e.Key] && e.Status < 300 {
+			e.Replayed = true
+			t.Run(e.Name, func(t *testing.T) { e.play(t, base) })
+			played++
+		}
+	}
+	if played == 0 {
+		t.Error("no request with a recorded key was played")
+	}
+	if got := texts(t, db, "SELECT CAST(count(*) AS TEXT) FROM couriers"); got[0] != "0" {
+		t.Errorf("replaying made %s couriers, want none", got[0])
+	}
+}
+
+func recorded(t *testing.T) []request {
+	t.Helper()
+	var want []request
+	if err := json.Unmarshal(requests, &want); err != nil {
+		t.Fatalf("requests.json: %v", err)
+	}
+	return want
+}
+
+func open(t *testing.T, path string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+func texts(t *testing.T, db *sql.DB, query string, args ...any) (lines []string) {
+	t.Helper()
+	rows, err := db.Query(query, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, line)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return lines
+}

@@ -1,0 +1,75 @@
+package shop
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+	"gorm.io/gorm"
+
+	"github.com/strangler-fig/strangler/extracted/kit"
+	"github.com/strangler-fig/strangler/legacy-monolith/internal/model"
+)
+
+// orderRow is one row of the join behind an order's details: one for each courier action.
+type orderRow struct {
+	model.Order      `gorm:"embedded"`
+	RestaurantName   string
+	CourierFirstName *string
+	CourierLastName  *string
+	ActionType       *string
+	ActionTime       *kit.Timestamp
+}
+
+// getOrder joins the order with its restaurant, its courier and the courier's actions.
+func (s *server) getOrder(c echo.Context) error {
+	id, err := kit.PathID(c, "id")
+	if err != nil {
+		return err
+	}
+	var rows []orderRow
+	var items []model.OrderLineItem
+	err = s.db.Read(c.Request().Context(), func(tx *gorm.DB) error {
+		err := tx.Table("orders").
+			Select("orders.*, restaurants.name AS restaurant_name, couriers.first_name AS courier_first_name, "+
+				"couriers.last_name AS courier_last_name, courier_actions.type AS action_type, courier_actions.time AS action_time").
+			Joins("JOIN restaurants ON restaurants.id = orders.restaurant_id").
+			Joins("LEFT JOIN couriers ON couriers.id = orders.assigned_courier_id").
+			Joins("LEFT JOIN courier_actions ON courier_actions.order_id = orders.id AND courier_actions.courier_id = orders.assigned_courier_id").
+			Where("orders.id = ?", id).Order("courier_actions.id").Scan(&rows).Error
+		if err != nil {
+			return err
+		}
+		return tx.Where("order_id = ?", id).Order("id").Find(&items).Error
+	})
+	if err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		return kit.NotFound("order", id)
+	}
+	return send(c, http.StatusOK, viewDetails(rows, items))
+}
+
+func viewDetails(rows []orderRow, items []model.OrderLineItem) orderDetailsView {
+	first := rows[0]
+	view := orderDetailsView{
+		orderView:      viewOrder(first.Order),
+		LineItems:      make([]lineItemView, len(items)),
+		Restaurant:     orderRestaurant{ID: first.RestaurantID, Name: first.RestaurantName},
+		CourierActions: []actionView{},
+	}
+	for i, item := range items {
+		view.LineItems[i] = lineItemView{MenuItemID: item.MenuItemID, Name: item.Name, PriceCents: item.PriceCents, Quantity: item.Quantity}
+		view.TotalCents += item.PriceCents * item.Quantity
+	}
+	// The courier may be new at the service and not here yet.
+	if first.CourierFirstName != nil && first.CourierLastName != nil {
+		view.Courier = &orderCourier{ID: *first.AssignedCourierID, FirstName: *first.CourierFirstName, LastName: *first.CourierLastName}
+	}
+	for _, row := range rows {
+		if row.ActionType != nil && row.ActionTime != nil {
+			view.CourierActions = append(view.CourierActions, actionView{OrderID: first.ID, Type: *row.ActionType, Time: *row.ActionTime})
+		}
+	}
+	return view
+}
