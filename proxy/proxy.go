@@ -1,0 +1,124 @@
+package proxy
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/strangler-fig/strangler"
+)
+
+// Proxy sends each request to the side that its capability's toggle names. Make one with New. Its
+// methods may be called by many goroutines.
+type Proxy struct {
+	config       Config
+	capabilities []*capability // by index, ordered by name
+	byName       map[string]*capability
+	passed       func(capability string) time.Time
+	router       *router
+	signer       *signer
+	forwarding   forwarding
+	legacy       *upstream
+	unclaimed    *capabilityMetrics
+	engine       *httputil.ReverseProxy
+	transport    *http.Transport
+
+	applying sync.Mutex // serialises changes of snapshot
+	snapshot atomic.Pointer[snapshot]
+
+	shadowing *http.Transport // its own connections: shadows never take one from the walk
+
+	ctx      context.Context // ends what outlasts a drain
+	cancel   context.CancelFunc
+	running  sync.RWMutex  // held for reading by every request, so that Close can wait for them
+	closing  chan struct{} // closed when Close begins
+	work     sync.WaitGroup
+	mu       sync.Mutex // guards what follows
+	listener net.Listener
+	server   *http.Server
+	closed   bool
+	close    sync.Once
+	closeErr error
+}
+
+// capability is one capability with what the proxy keeps about it.
+type capability struct {
+	strangler.Capability
+	index     int
+	salt      uint64 // the name's hash, never the epoch: raising a percentage must only add users
+	stateless bool
+	service   *upstream // nil: none is configured yet
+	gate      gate
+	wrote     *wrote // nil: stateless, there is nothing to follow
+	shadow    *shadow
+	metrics   *capabilityMetrics
+}
+
+func (c *capability) hash(key string) uint64 { return hash64(c.salt, key) }
+
+// New checks the configuration and puts a proxy together. It starts nothing. Errors wrap ErrConfig,
+// except those of the Registerer.
+func New(config Config) (*Proxy, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	config = config.withDefaults()
+	rt, err := newRouter(config.Capabilities)
+	if err != nil {
+		return nil, err
+	}
+	legacy, err := parseUpstream(config.Legacy)
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := newMetrics(config.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{
+		config:     config,
+		byName:     make(map[string]*capability),
+		passed:     config.Passed,
+		router:     rt,
+		signer:     newSigner(config.Secret),
+		forwarding: newForwarding(config),
+		legacy:     legacy,
+		unclaimed:  metrics.of(""),
+		closing:    make(chan struct{}),
+	}
+	p.ctx, p.cancel = context.WithCancel(context.Background()) // lives until Close, not until some caller's end
+	started := time.Now()
+	for i, conf := range config.Capabilities {
+		c := &capability{
+			Capability: conf, index: i, salt: hash64(0, conf.Name), stateless: conf.Stateless(), metrics: metrics.of(conf.Name),
+		}
+		c.IdentityHeader = http.CanonicalHeaderKey(conf.IdentityHeader)
+		if !c.stateless {
+			c.wrote = newWrote(started)
+		}
+		if conf.Service.URL != "" {
+			if c.service, err = parseUpstream(conf.Service.URL); err != nil {
+				return nil, err
+			}
+		}
+		c.shadow = newShadow(p, c)
+		p.capabilities = append(p.capabilities, c)
+		p.byName[c.Name] = c
+	}
+	p.snapshot.Store(&snapshot{toggles: make([]*strangler.Toggle, len(p.capabilities))})
+	p.transport, p.shadowing = newTransport(config.Timeouts), newTransport(config.Timeouts)
+	p.engine = newEngine(p)
+	return p, nil
+}
+
+// upstream is where a side of a capability is; c is nil for what nobody claims.
+func (p *Proxy) upstream(c *capability, side strangler.Side) *upstream {
+	if side == strangler.Service {
+		return c.service
+	}
+	return p.legacy
+}
