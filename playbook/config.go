@@ -1,0 +1,175 @@
+package playbook
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	strangler "github.com/strangler-fig/strangler"
+)
+
+// Ledger is the durable record of runs. When a write returns nil it survives a kill; when it returns
+// an error it may or may not have happened. ErrSuperseded from any of them means that another worker
+// has the run: the Engine stops working on it and writes nothing more.
+type Ledger interface {
+	// StartRun stores a new run with its steps and returns it with its ID.
+	StartRun(ctx context.Context, run strangler.Run) (strangler.Run, error)
+	// LatestRun returns the newest run of a capability with its steps in order, or ErrNotFound.
+	LatestRun(ctx context.Context, capability string) (strangler.Run, error)
+	// ActiveRuns returns the runs that are running, waiting or undoing.
+	ActiveRuns(ctx context.Context) ([]strangler.Run, error)
+	// SaveRun stores a run's own fields, not its steps.
+	SaveRun(ctx context.Context, run strangler.Run) error
+	// SaveStep stores one step of a run, all but Approved: only Approvals writes that.
+	SaveStep(ctx context.Context, runID int64, step strangler.StepRun) error
+}
+
+// Approvals records a person's consent to a step of a run, durably. Approving twice is no error and
+// keeps the first name.
+type Approvals interface {
+	Approve(ctx context.Context, runID int64, step, who string) error
+}
+
+// Toggles reads and changes where a capability's requests go.
+type Toggles interface {
+	Toggle(ctx context.Context, capability string) (strangler.Toggle, error)
+	// Flip changes the toggle and returns when every live instance has applied it. A Flip with
+	// instances Pending is not complete; the Engine calls it again until it is. A Flip to what already
+	// stands keeps Since and only waits for the instances.
+	Flip(ctx context.Context, capability string, change strangler.ToggleChange) (strangler.Flip, error)
+}
+
+// Splits moves a capability's rows while legacy owns them. All of it is idempotent.
+type Splits interface {
+	// Expand writes the scripts if there are none and runs those that come before the copy.
+	Expand(ctx context.Context, capability string) error
+	// Start begins or resumes the copy in the background. Once it has returned, Status says copying
+	// or a later phase.
+	Start(ctx context.Context, capability string) error
+	// Verify compares both sides row by row.
+	Verify(ctx context.Context, capability string) (strangler.Verify, error)
+	// Status probes the databases and the control store.
+	Status(ctx context.Context, capability string) (strangler.SplitStatus, error)
+	// Cancel stops the copy and removes everything that Strangler made. Refused while the service owns.
+	Cancel(ctx context.Context, capability string) error
+}
+
+// Owners hands a capability's writes from one side to the other. Each call of Cutover and Rollback is
+// one whole attempt: it returns with the cutover committed, or aborted together with an error. What a
+// killed worker left preparing is settled by the split's own worker.
+//
+// A Refusal by the check "lag", "keys", "verify", "locks", "instances" or "cutover" may pass by itself
+// (after a new verification, for "verify") and is tried again; any other refusal needs a person.
+type Owners interface {
+	Cutover(ctx context.Context, capability, who, why string) (strangler.Cutover, error)
+	Rollback(ctx context.Context, capability, who, why string) (strangler.Cutover, error)
+	// Complete removes capture, fences and the legacy tables together. It cannot be undone: once it has
+	// begun, Rollback refuses and only Complete goes on, called again after a kill.
+	Complete(ctx context.Context, capability, who string) error
+}
+
+// Traffic counts what this process has proxied since it started.
+type Traffic interface {
+	// Requests returns how many requests a side answered, and how many of them with an error. Requests
+	// that a shadow sends count on the service's side.
+	Requests(capability string, side strangler.Side) (requests, errors int64)
+}
+
+// Config is what an Engine needs. Zero values stand for the defaults named here.
+type Config struct {
+	Capabilities []strangler.Capability // each with its Playbook settings, taken as they are
+
+	Ledger    Ledger
+	Approvals Approvals
+	Toggles   Toggles
+	Splits    Splits  // may be nil when no capability has tables
+	Owners    Owners  // may be nil when no capability has tables
+	Traffic   Traffic // nil: nothing is counted, only time decides
+
+	ShadowHold     time.Duration // the longest that the shadow is held where the capability does not say; default 10 minutes
+	ShadowRequests int64         // shadow requests that end it earlier; 0: only time does
+	CanaryHold     time.Duration // how long each percentage is held where the capability does not say; default 10 minutes
+	CanaryRequests int64         // requests that the service must have answered at each percentage; 0: only time decides
+
+	MaxLag      strangler.Lag // a cutover and the end of a soak wait until the lag is at most this; default 1,000 changes and 10 seconds
+	VerifyFresh time.Duration // a verification older than this is repeated; default 1 hour
+	Tries       int           // attempts of a cutover, a rollback or a flip that collides; default 5
+	Poll        time.Duration // how often a gate is looked at again; default 1 second
+
+	Now func() time.Time // default time.Now
+	Log *slog.Logger     // default: none
+}
+
+// withDefaults fills in what was left out.
+func (c Config) withDefaults() Config {
+	setDefault(&c.ShadowHold, 10*time.Minute)
+	setDefault(&c.CanaryHold, 10*time.Minute)
+	setDefault(&c.VerifyFresh, time.Hour)
+	setDefault(&c.Poll, time.Second)
+	setDefault(&c.Tries, 5)
+	setDefault(&c.MaxLag, strangler.Lag{Changes: 1000, Seconds: 10})
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = strangler.Discard()
+	}
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Validate says what makes the configuration unusable. Its errors wrap strangler.ErrConfig.
+func (c Config) Validate() error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("playbook: %s: %w", fmt.Sprintf(format, args...), strangler.ErrConfig)
+	}
+	if c.Ledger == nil || c.Approvals == nil || c.Toggles == nil {
+		return bad("Ledger, Approvals and Toggles are needed")
+	}
+	if c.Traffic == nil && c.CanaryRequests > 0 {
+		return bad("CanaryRequests is %d, but without Traffic nothing counts requests", c.CanaryRequests)
+	}
+	for _, d := range []time.Duration{c.ShadowHold, c.CanaryHold, c.VerifyFresh, c.Poll} {
+		if d < 0 {
+			return bad("the duration %v is negative", d)
+		}
+	}
+	if c.ShadowRequests < 0 || c.CanaryRequests < 0 || c.Tries < 0 {
+		return bad("ShadowRequests, CanaryRequests and Tries cannot be negative")
+	}
+	names := map[string]bool{}
+	for _, capability := range c.Capabilities {
+		name := capability.Name
+		if name == "" || names[name] {
+			return bad("each capability needs a name of its own; %q is empty or there twice", name)
+		}
+		names[name] = true
+		if !capability.Stateless() && (c.Splits == nil || c.Owners == nil) {
+			return bad("%s has tables: Splits and Owners are needed", name)
+		}
+		settings := capability.Playbook
+		for _, step := range settings.Approve {
+			if _, ok := find(step); !ok {
+				return bad("%s: playbook.approve names %q; the steps are %s", name, step, stepNames())
+			}
+		}
+		if settings.Soak < 0 {
+			return bad("%s: playbook.soak is negative", name)
+		}
+		var last strangler.Percent
+		for _, p := range settings.Canary {
+			if p <= last || p > strangler.Hundred {
+				return bad("%s: playbook.canary %v has to rise, from above 0%% to at most 100%%", name, settings.Canary)
+			}
+			last = p
+		}
+	}
+	return nil
+}

@@ -1,0 +1,30 @@
+// Package playbook moves a capability step by step, and back. It decides the order and keeps the
+// ledger; what a step does is done by the toggles, the splits and the owners behind its interfaces.
+//
+// The walk, in the order a run takes it:
+//
+//  1. config.go: what an Engine needs, with the interfaces that it declares and their contracts.
+//  2. playbook.go: Engine. Run, Rollback, Only and Approve journal what a person asked for and hand
+//     it to a worker; Status, Wait and Preview look at it.
+//  3. launch.go: how a run begins or goes on. worker.go: one goroutine for each active run. Forward it
+//     takes each step through Check and Do, back through Undo. turn.go: how it is interrupted, approved
+//     and watched.
+//  4. journal.go: the worker's writes to the ledger. What will be done is written before it is done,
+//     how it ended afterwards.
+//  5. steps.go: the ordered list, and what a step is. act.go: what a step gets to work with.
+//  6. The steps: step_expand.go, step_copy.go, step_verify.go, step_shadow.go, step_canary.go,
+//     step_cutover.go, step_soak.go, step_complete.go.
+//  7. render.go: the playbook as text, Markdown and a page (page.gohtml). docs/PLAYBOOK.md is made
+//     from the same list.
+//
+// # What a killed process leaves behind
+//
+// The ledger says what was meant; only the world says what happened. So nothing is concluded from
+// the ledger: a worker that resumes asks Check, which probes the toggle and the split. If it finds
+// the step done, the step is done; otherwise Do runs again, and Do is idempotent. A step is never
+// done because Do returned, but because Check then finds it so.
+//
+// A step that the ledger calls done and Check does not was taken back by somebody since: a guard,
+// a person. A worker that resumes on its own then fails the run and says so. A person who runs it
+// again has it done again.
+package playbook

@@ -1,0 +1,447 @@
+package playbook
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	strangler "github.com/strangler-fig/strangler"
+)
+
+// bed is a world with an Engine at work on it, in a bubble where time passes when all wait.
+type bed struct {
+	*testing.T
+	w *world
+	e *Engine
+}
+
+func inBed(t *testing.T, c strangler.Capability, change func(*world, *Config), test func(b *bed)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(c)
+		cfg := w.config()
+		if change != nil {
+			change(w, &cfg)
+		}
+		e, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b := &bed{t, w, e}
+		defer func() { b.e.Close() }()
+		test(b)
+		complain(t, w)
+	})
+}
+
+func (b *bed) restart() {
+	b.Helper()
+	b.e.Close()
+	b.e = b.w.engine(b.T)
+}
+
+func (b *bed) run() {
+	b.Helper()
+	if _, err := b.e.Run(b.Context(), "delivery", RunOptions{Who: "bob"}); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bed) approve(step string) {
+	b.Helper()
+	if err := b.e.Approve(b.Context(), "delivery", step, "ann"); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// wait waits until the run has settled in the state, and checks that the ledger agrees.
+func (b *bed) wait(state strangler.RunState) strangler.Run {
+	b.Helper()
+	run, err := b.e.Wait(b.Context(), "delivery")
+	if run.State != state || (err != nil) != (state == strangler.RunFailed) {
+		b.Fatalf("the run is %s, error %v; want %s\nsteps %+v", doing(run), err, state, run.Steps)
+	}
+	stored, err := b.w.LatestRun(b.Context(), "delivery")
+	if err != nil {
+		b.Fatal(err)
+	}
+	if diff := cmp.Diff(run, stored); diff != "" {
+		b.Errorf("memory and ledger differ (-memory +ledger):\n%s", diff)
+	}
+	return run
+}
+
+func (b *bed) approval(step string) strangler.Run {
+	b.Helper()
+	run := b.wait(strangler.RunWaiting)
+	if want := "waiting for approval: strangler playbook approve delivery " + step; run.Waiting != want {
+		b.Fatalf("it is %q, want %q", run.Waiting, want)
+	}
+	return run
+}
+
+// toSoak goes forward behind the cutover.
+func (b *bed) toSoak() {
+	b.Helper()
+	b.run()
+	b.approval(Cutover)
+	b.approve(Cutover)
+	b.until(func(r strangler.Run) bool { return strings.Contains(r.Waiting, "soak") })
+}
+
+// until waits for a moment of the run as the ledger has it.
+func (b *bed) until(is func(strangler.Run) bool) strangler.Run {
+	b.Helper()
+	for range 1000 {
+		synctest.Wait()
+		if run, err := b.e.Status(b.Context(), "delivery"); err == nil && is(run) {
+			return run
+		}
+		time.Sleep(100 * time.Millisecond) // the bubble's time, which passes when all wait
+	}
+	run, err := b.e.Status(b.Context(), "delivery")
+	b.Fatalf("it never comes to that; the run is %s, %v", doing(run), err)
+	return run
+}
+
+func (b *bed) effects(want ...string) {
+	b.Helper()
+	if diff := cmp.Diff(want, b.w.effects); diff != "" {
+		b.Errorf("effects (-want +got):\n%s", diff)
+	}
+}
+
+func record(run strangler.Run, name string) strangler.StepRun {
+	for _, s := range run.Steps {
+		if s.Name == name {
+			return s
+		}
+	}
+	return strangler.StepRun{}
+}
+
+func TestForward(t *testing.T) {
+	inBed(t, delivery(), nil, func(b *bed) {
+		b.run()
+		b.run() // the same run
+		b.approval(Cutover)
+		b.approve(Cutover)
+		begun := time.Now()
+		run := b.approval(Complete)
+		if waited := time.Since(begun); waited < 20*time.Second || waited > 25*time.Second {
+			b.Errorf("the soak of 20s took %v", waited)
+		}
+		if d := record(run, Complete).Detail; !strings.Contains(d, "point of no return") {
+			b.Errorf("complete asks without saying what it is: %q", d)
+		}
+		b.approve(Complete)
+		run = b.wait(strangler.RunDone)
+		if len(b.w.runs) != 1 || run.Who != "bob" || run.Ended.IsZero() || run.Waiting != "" {
+			b.Errorf("the run is %+v", run)
+		}
+		if got := record(run, Cutover); got.Approved != "ann" || b.w.cutover.Who != "ann" || !strings.Contains(b.w.cutover.Why, "run 1") {
+			b.Errorf("the cutover is %+v, its step %+v", b.w.cutover, got)
+		}
+		if d := record(run, Canary).Detail; !strings.Contains(d, "service") || !strings.Contains(d, "10.00% errors") {
+			b.Errorf("the canary does not show both sides: %q", d)
+		}
+		b.effects("expand", "start", "verify", "shadow", "canary 1%", "canary 50%", "canary 100%", "owner service", "complete")
+
+		// All of it is recognised, nothing is done again.
+		before := len(b.w.effects)
+		b.run()
+		b.wait(strangler.RunDone)
+		if len(b.w.effects) != before {
+			b.Errorf("done again: %q", b.w.effects[before:])
+		}
+	})
+}
+
+func TestStateless(t *testing.T) {
+	inBed(t, stateless(), nil, func(b *bed) {
+		b.run()
+		b.approval(Cutover)
+		b.approve(Cutover)
+		b.approval(Complete)
+		b.approve(Complete)
+		run := b.wait(strangler.RunDone)
+		for _, name := range []string{Expand, Copy, Verify} {
+			if s := record(run, name); s.State != strangler.StepDone || s.Detail != "no tables" {
+				b.Errorf("%s is %+v", name, s)
+			}
+		}
+		b.effects("shadow", "canary 1%", "canary 50%", "canary 100%", "extracted")
+		if _, err := b.e.Rollback(b.Context(), "delivery", RunOptions{}); !errors.Is(err, strangler.ErrRefused) || !strings.Contains(err.Error(), "point of no return") {
+			b.Errorf("rollback after complete: %v", err)
+		}
+	})
+}
+
+func TestUntil(t *testing.T) {
+	inBed(t, delivery(), nil, func(b *bed) {
+		if _, err := b.e.Run(b.Context(), "delivery", RunOptions{Until: Verify}); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := b.e.Run(b.Context(), "delivery", RunOptions{}); !errors.Is(err, strangler.ErrRefused) {
+			b.Errorf("another run meanwhile: %v", err)
+		}
+		run := b.wait(strangler.RunDone)
+		if record(run, Verify).State != strangler.StepDone || record(run, Shadow).State != strangler.StepPending {
+			b.Errorf("the steps are %+v", run.Steps)
+		}
+		b.run()
+		b.approval(Cutover)
+		b.effects("expand", "start", "verify", "shadow", "canary 1%", "canary 50%", "canary 100%")
+	})
+}
+
+// TestApproval also shows that nothing is asked of the world while a person is waited for.
+func TestApproval(t *testing.T) {
+	inBed(t, delivery(), nil, func(b *bed) {
+		b.run()
+		if err := b.e.Approve(b.Context(), "delivery", Cutover, "ann"); !errors.Is(err, strangler.ErrRefused) {
+			b.Errorf("an approval of what nobody has seen yet: %v", err)
+		}
+		b.approval(Cutover)
+		for step, want := range map[string]error{Complete: strangler.ErrRefused, Shadow: strangler.ErrRefused, "nonsense": strangler.ErrNotFound} {
+			if err := b.e.Approve(b.Context(), "delivery", step, "ann"); !errors.Is(err, want) {
+				b.Errorf("approving %s: %v, want %v", step, err, want)
+			}
+		}
+		b.restart()
+		b.approval(Cutover)
+		synctest.Wait()
+		statuses, writes := b.w.statuses, b.w.writes
+		time.Sleep(24 * time.Hour) // the bubble's
+		if b.w.statuses != statuses || b.w.writes != writes {
+			b.Errorf("a day of waiting: %d statuses, %d writes", b.w.statuses-statuses, b.w.writes-writes)
+		}
+		b.approve(Cutover)
+		b.approve(Cutover)
+		b.approval(Complete)
+		// A day later the verification was stale, and was repeated before the cutover.
+		b.effects("expand", "start", "verify", "shadow", "canary 1%", "canary 50%", "canary 100%", "verify", "owner service")
+	})
+}
+
+// TestApprovedWhileDown: the ledger is where approvals are, whoever writes them.
+func TestApprovedWhileDown(t *testing.T) {
+	inBed(t, delivery(), nil, func(b *bed) {
+		b.run()
+		b.approval(Cutover)
+		b.e.Close()
+		if err := b.w.Approve(b.Context(), 1, Cutover, "eve"); err != nil {
+			b.Fatal(err)
+		}
+		b.e = b.w.engine(b.T)
+		run := b.approval(Complete)
+		if got := record(run, Cutover).Approved; got != "eve" || b.w.cutover.Who != "eve" {
+			b.Errorf("approved by %q, done by %q", got, b.w.cutover.Who)
+		}
+	})
+}
+
+// TestApprovedThoughReportedFailed: the worker finds the approval in the ledger.
+func TestApprovedThoughReportedFailed(t *testing.T) {
+	inBed(t, delivery(), nil, func(b *bed) {
+		b.run()
+		b.approval(Cutover)
+		b.w.set(func() { b.w.fault = fault{at: b.w.writes + 1, after: true} })
+		if err := b.e.Approve(b.Context(), "delivery", Cutover, "ann"); !errors.Is(err, errInjected) {
+			b.Fatalf("approve: %v", err)
+		}
+		b.until(func(r strangler.Run) bool { return strings.Contains(r.Waiting, "approve delivery complete") })
+	})
+}
+
+// TestLedgerUnreachable: a failure that the ledger could not be told is shown all the same, and the run
+// goes on when it is asked to.
+func TestLedgerUnreachable(t *testing.T) {
+	inBed(t, delivery(), func(w *world, cfg *Config) { cfg.Ledger = &brittle{world: w, good: 7} }, func(b *bed) {
+		b.run()
+		if _, err := b.e.Wait(b.Context(), "delivery"); !errors.Is(err, errInjected) {
+			b.Errorf("it ended with %v", err)
+		}
+		run, err := b.e.Status(b.Context(), "delivery")
+		if err != nil || run.State != strangler.RunFailed || !strings.Contains(run.Error, "injected") || !active(b.w.runs[0]) {
+			b.Errorf("it is shown as %s, %q, %v; the ledger has %s", doing(run), run.Error, err, doing(b.w.runs[0]))
+		}
+		b.run()
+		if run := b.approval(Cutover); run.ID != 1 {
+			b.Errorf("it went on as run %d", run.ID)
+		}
+	})
+}
+
+// brittle is a ledger that takes some writes, then twice none.
+type brittle struct {
+	*world
+	good, bad int
+}
+
+func (l *brittle) SaveStep(ctx context.Context, id int64, s strangler.StepRun) error {
+	if err := l.next(); err != nil {
+		return err
+	}
+	return l.world.SaveStep(ctx, id, s)
+}
+
+func (l *brittle) SaveRun(ctx context.Context, run strangler.Run) error {
+	if err := l.next(); err != nil {
+		return err
+	}
+	return l.world.SaveRun(ctx, run)
+}
+
+func (l *brittle) next() error {
+	if l.good--; l.good < 0 && l.bad < 2 {
+		l.bad++
+		return errInjected
+	}
+	return nil
+}
+
+func TestGates(t *testing.T) {
+	const floor = 30
+	for name, gate := range map[string]struct {
+		close, open func(*world)
+		says        string
+		to          func(*bed)
+	}{
+		"lag before the cutover": {
+			func(w *world) { w.lag = strangler.Lag{Changes: 5000, Seconds: 3} }, func(w *world) { w.lag.Changes = 10 },
+			"lag to fall to 1000 changes", func(b *bed) { b.approval(Cutover) }},
+		"age of the lag": {
+			func(w *world) { w.lag = strangler.Lag{Seconds: 60} }, func(w *world) { w.lag.Seconds = 1 },
+			"10s", func(b *bed) { b.approval(Cutover) }},
+		"no traffic": {
+			func(w *world) { w.silent = true }, func(w *world) { w.silent = false },
+			"30 requests answered by the service at canary 1%", func(b *bed) { b.approval(Cutover) }},
+		"pending instance": {
+			func(w *world) { w.pending = 1_000_000 }, func(w *world) { w.pending = 0 },
+			"not applied shadow yet: proxy-2", func(b *bed) { b.approval(Cutover) }},
+		"cutover to be settled": {
+			func(w *world) { w.cutover = &strangler.Cutover{ID: 7, State: strangler.Preparing} }, func(w *world) { w.cutover = nil },
+			"cutover 7 to be settled", func(b *bed) { b.approval(Cutover) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBed(t, delivery(), func(w *world, cfg *Config) {
+				gate.close(w)
+				cfg.CanaryRequests, cfg.Tries = floor, 1000
+			}, func(b *bed) {
+				b.run()
+				b.until(func(r strangler.Run) bool {
+					return r.State == strangler.RunWaiting && strings.Contains(r.Waiting, gate.says)
+				})
+				time.Sleep(time.Minute) // the bubble's
+				if run := b.until(func(strangler.Run) bool { return true }); !strings.Contains(run.Waiting, gate.says) {
+					b.Errorf("a minute later it is %s", doing(run))
+				}
+				b.w.set(func() { gate.open(b.w) })
+				gate.to(b)
+			})
+		})
+	}
+}
+
+// TestGateOfErrors: a service that fails more often than the monolith gets no more users.
+func TestGateOfErrors(t *testing.T) {
+	c := delivery()
+	c.Guard = strangler.Guard{MinRequests: 10, MaxErrorDelta: 10_000}
+	traffic := &tally{service: [2]int64{0, 0}}
+	inBed(t, c, func(_ *world, cfg *Config) { cfg.Traffic = traffic }, func(b *bed) {
+		b.run()
+		b.until(func(r strangler.Run) bool { return strings.Contains(r.Waiting, "canary 1%") })
+		traffic.service = [2]int64{100, 50}
+		b.until(func(r strangler.Run) bool { return strings.Contains(r.Waiting, "errors at canary 1% to fall") })
+		synctest.Wait()
+		traffic.service = [2]int64{100_000, 50}
+		b.approval(Cutover)
+	})
+}
+
+// tally is a Traffic whose numbers the test sets while all others wait.
+type tally struct{ service [2]int64 }
+
+func (n *tally) Requests(_ string, side strangler.Side) (int64, int64) {
+	if side == strangler.Service {
+		return n.service[0], n.service[1]
+	}
+	return 0, 0
+}
+
+func TestShadowEndsWithItsRequests(t *testing.T) {
+	inBed(t, delivery(), func(_ *world, cfg *Config) { cfg.ShadowHold, cfg.ShadowRequests = 24*time.Hour, 50 }, func(b *bed) {
+		begun := time.Now()
+		b.run()
+		b.approval(Cutover)
+		if took := time.Since(begun); took > time.Minute {
+			b.Errorf("it was held for %v", took)
+		}
+	})
+}
+
+func TestPreview(t *testing.T) {
+	inBed(t, delivery(), nil, func(b *bed) {
+		steps, err := b.e.Preview(b.Context(), "delivery")
+		if err != nil || steps[0].State != strangler.StepPending || steps[0].Detail == "" {
+			b.Errorf("before: %+v, %v", steps, err)
+		}
+		b.run()
+		b.approval(Cutover)
+		steps, err = b.e.Preview(b.Context(), "delivery")
+		if err != nil || steps[3].State != strangler.StepDone || steps[4].State != strangler.StepPending || steps[5].Detail != "" {
+			b.Errorf("at the cutover: %+v, %v", steps, err)
+		}
+		if b.w.writes == 0 || len(b.w.runs) != 1 {
+			b.Errorf("%d runs", len(b.w.runs))
+		}
+	})
+}
+
+func TestWaitEnds(t *testing.T) {
+	inBed(t, delivery(), nil, func(b *bed) {
+		if _, err := b.e.Wait(b.Context(), "delivery"); !errors.Is(err, strangler.ErrNotFound) {
+			b.Errorf("with no run: %v", err)
+		}
+		b.toSoak()
+		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
+		defer cancel()
+		if _, err := b.e.Wait(ctx, "delivery"); !errors.Is(err, context.DeadlineExceeded) {
+			b.Errorf("with a deadline: %v", err)
+		}
+		b.e.Close()
+		b.e.Close()
+		if run, err := b.e.Wait(b.Context(), "delivery"); !errors.Is(err, strangler.ErrStopped) || run.State != strangler.RunWaiting {
+			b.Errorf("closed: %s, %v", doing(run), err)
+		}
+		if _, err := b.e.Run(b.Context(), "delivery", RunOptions{}); !errors.Is(err, strangler.ErrStopped) {
+			b.Errorf("run after close: %v", err)
+		}
+	})
+}
+
+func TestUnknown(t *testing.T) {
+	inBed(t, delivery(), nil, func(b *bed) {
+		ctx := b.Context()
+		_, run := b.e.Run(ctx, "billing", RunOptions{})
+		_, until := b.e.Run(ctx, "delivery", RunOptions{Until: "x"})
+		_, to := b.e.Rollback(ctx, "delivery", RunOptions{To: "x"})
+		_, only := b.e.Only(ctx, "delivery", "", "bob")
+		_, status := b.e.Status(ctx, "billing")
+		_, preview := b.e.Preview(ctx, "billing")
+		for name, err := range map[string]error{"run": run, "until": until, "to": to, "only": only, "status": status, "preview": preview,
+			"approve": b.e.Approve(ctx, "delivery", Cutover, "ann")} {
+			if !errors.Is(err, strangler.ErrNotFound) {
+				b.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,187 @@
+package playbook
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	strangler "github.com/strangler-fig/strangler"
+)
+
+// journalTimeout bounds a write to the ledger. Such a write does not end with the run's own context: what
+// has happened is recorded also when the Engine is being closed.
+const journalTimeout = 10 * time.Second
+
+// saveRun changes the run and writes it to the ledger; the worker's copy changes when that succeeded.
+// Nothing is written when nothing changed.
+func (w *worker) saveRun(ctx context.Context, change func(*strangler.Run)) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	run := w.run
+	change(&run)
+	if sameRun(run, w.run) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalTimeout)
+	defer cancel()
+	if err := w.cfg.Ledger.SaveRun(ctx, copyRun(run)); err != nil {
+		return fmt.Errorf("writing run %d to the ledger: %w", run.ID, err)
+	}
+	w.run = run
+	w.announce()
+	return nil
+}
+
+// saveStep is saveRun for the step at place i. The lock is held over the write, so that it and an
+// approval cannot undo each other.
+func (w *worker) saveStep(ctx context.Context, i int, change func(*strangler.StepRun)) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	record := w.run.Steps[i]
+	change(&record)
+	if record == w.run.Steps[i] {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalTimeout)
+	defer cancel()
+	if err := w.cfg.Ledger.SaveStep(ctx, w.run.ID, record); err != nil {
+		return fmt.Errorf("writing step %s of run %d to the ledger: %w", record.Name, w.run.ID, err)
+	}
+	w.run.Steps[i] = record
+	w.announce()
+	return nil
+}
+
+// begin journals the intent of a step. The effect may follow only when it returns nil.
+func (w *worker) begin(ctx context.Context, i int, state strangler.StepState, run strangler.RunState, detail string) error {
+	err := w.saveRun(ctx, func(r *strangler.Run) { r.State, r.Waiting = run, "" })
+	if err != nil {
+		return err
+	}
+	return w.saveStep(ctx, i, func(s *strangler.StepRun) {
+		w.open(s, state)
+		s.State, s.Detail = state, detail
+	})
+}
+
+// open sets when a step began, unless it is under way in the same direction.
+func (w *worker) open(s *strangler.StepRun, state strangler.StepState) {
+	forward := s.State == strangler.StepDoing || s.State == strangler.StepWaiting
+	if state == strangler.StepUndoing && s.State != strangler.StepUndoing || state != strangler.StepUndoing && !forward {
+		s.Started, s.Ended = w.cfg.Now(), time.Time{}
+	}
+}
+
+// finish journals that a step has ended well. A record that says so already is left as it is.
+func (w *worker) finish(ctx context.Context, i int, state strangler.StepState, detail string) error {
+	return w.saveStep(ctx, i, func(s *strangler.StepRun) {
+		if s.State == state {
+			return
+		}
+		now := w.cfg.Now()
+		if s.Started.IsZero() || s.State == strangler.StepPending {
+			s.Started = now
+		}
+		s.State, s.Detail, s.Ended = state, detail, now
+	})
+}
+
+// pause journals what is waited for, and waits: for an approval until there is one, for a gate until it
+// is time to look again.
+func (w *worker) pause(ctx context.Context, i int, v verdict, person bool) error {
+	undoing := w.act(i).run.State == strangler.RunUndoing
+	detail := v.detail
+	if detail == "" {
+		detail = v.text
+	}
+	err := w.saveStep(ctx, i, func(s *strangler.StepRun) {
+		if !undoing {
+			w.open(s, strangler.StepWaiting)
+			s.State = strangler.StepWaiting
+		}
+		s.Detail = detail
+	})
+	if err != nil {
+		return err
+	}
+	err = w.saveRun(ctx, func(r *strangler.Run) {
+		if r.Waiting = v.text; !undoing {
+			r.State = strangler.RunWaiting
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if person {
+		return w.awaitApproval(ctx, i)
+	}
+	timer := time.NewTimer(w.cfg.Poll)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// awaitApproval waits for the signal that Approve gives, then reads the ledger: that is where approvals
+// are.
+func (w *worker) awaitApproval(ctx context.Context, i int) error {
+	w.setPerson(i)
+	select {
+	case <-w.woken:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	run, err := w.cfg.Ledger.LatestRun(ctx, w.capability.Name)
+	if err != nil {
+		// What Approve handed over stands; without it the step asks once more.
+		w.log.Warn("the approvals could not be read", strangler.LogError, err)
+		return ctx.Err()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if run.ID == w.run.ID && i < len(run.Steps) && run.Steps[i].Approved != "" {
+		w.run.Steps[i].Approved, w.person = run.Steps[i].Approved, false
+	}
+	return nil
+}
+
+// fail journals that the run has failed at the step it is at. Where the ledger does not take even that,
+// the worker keeps the error and Status shows it. After ErrSuperseded nothing is written: the run is
+// somebody else's.
+func (w *worker) fail(ctx context.Context, err error, superseded bool) {
+	log := w.log.With(strangler.LogError, err)
+	if superseded {
+		log.Warn("another worker has the run; this one leaves it")
+		w.end(err, false)
+		return
+	}
+	now := w.cfg.Now()
+	journalled := w.saveRun(ctx, func(r *strangler.Run) {
+		r.State, r.Error, r.Waiting, r.Ended = strangler.RunFailed, err.Error(), "", now
+	})
+	if journalled == nil && w.at >= 0 {
+		journalled = w.saveStep(ctx, w.at, func(s *strangler.StepRun) {
+			s.State, s.Detail, s.Ended = strangler.StepFailed, err.Error(), now
+		})
+	}
+	if journalled != nil {
+		log.Error("the run failed, and the ledger could not be told all of it", "ledger", journalled)
+	} else {
+		log.Warn("the run failed; nothing after the step ran")
+	}
+	w.end(err, true)
+}
+
+func sameRun(a, b strangler.Run) bool {
+	return a.State == b.State && a.Until == b.Until && a.BackTo == b.BackTo && a.Waiting == b.Waiting &&
+		a.Error == b.Error && a.Who == b.Who && a.Ended.Equal(b.Ended)
+}
+
+func copyRun(run strangler.Run) strangler.Run {
+	run.Steps = slices.Clone(run.Steps)
+	return run
+}

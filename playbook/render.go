@@ -1,0 +1,243 @@
+package playbook
+
+import (
+	_ "embed" // the page's template
+	"fmt"
+	"html/template"
+	"slices"
+	"strings"
+	"time"
+
+	strangler "github.com/strangler-fig/strangler"
+)
+
+// Plan is the playbook as one capability will run it.
+type Plan struct {
+	Capability string        `json:"capability"`
+	Stateless  bool          `json:"stateless"`
+	Legacy     string        `json:"legacy"`  // base URL
+	Service    string        `json:"service"` // base URL
+	Routes     []string      `json:"routes"`
+	Touches    []PlanTouch   `json:"touches"`
+	Tables     []PlanTable   `json:"tables"`
+	Steps      []PlannedStep `json:"steps"`
+}
+
+// PlanTouch is a route that stays in the monolith and writes the capability's tables.
+type PlanTouch struct {
+	Route string `json:"route"`
+	Seam  bool   `json:"seam"`
+}
+
+// PlanTable is a table that moves.
+type PlanTable struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+// PlannedStep is a step with this capability's name and settings in it.
+type PlannedStep struct {
+	Description
+	Number   int    `json:"number"`   // from 1
+	Settings string `json:"settings"` // "1%, 10%, 50%, 100%", "14d"; empty for most
+	Approval bool   `json:"approval"` // it waits for a person
+	Skipped  bool   `json:"skipped"`  // nothing to do, the capability has no tables
+}
+
+// Show says how the playbook goes for a capability. It reads the capability's settings only.
+func Show(c strangler.Capability) Plan {
+	p := Plan{Capability: c.Name, Stateless: c.Stateless(), Legacy: c.Legacy.URL, Service: c.Service.URL}
+	for _, r := range c.Routes {
+		p.Routes = append(p.Routes, r.String())
+	}
+	for _, t := range c.Touches {
+		p.Touches = append(p.Touches, PlanTouch{t.Route.String(), t.Seam})
+	}
+	for _, t := range c.Tables {
+		p.Tables = append(p.Tables, PlanTable(t))
+	}
+	for i, d := range Steps() {
+		step := PlannedStep{Description: d, Number: i + 1, Skipped: d.NeedsTables && c.Stateless()}
+		step.Approval = !step.Skipped && slices.Contains(c.Playbook.Approve, d.Name)
+		for j, command := range d.Commands {
+			step.Commands[j] = strings.ReplaceAll(command, "CAP", c.Name)
+		}
+		switch d.Name {
+		case Canary:
+			step.Settings = joinPercents(c.Playbook.Canary)
+		case Soak:
+			step.Settings = span(c.Playbook.Soak)
+		}
+		p.Steps = append(p.Steps, step)
+	}
+	return p
+}
+
+func joinPercents(percents []strangler.Percent) string {
+	words := make([]string, len(percents))
+	for i, p := range percents {
+		words[i] = p.String()
+	}
+	return strings.Join(words, ", ")
+}
+
+// String is the plan for a terminal: one line a step.
+func (p Plan) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %d routes, %d tables\n", p.Capability, len(p.Routes), len(p.Tables))
+	for _, s := range p.Steps {
+		fmt.Fprintf(&b, "%d. %-9s %s", s.Number, s.Name, s.Does)
+		for _, mark := range s.marks() {
+			fmt.Fprintf(&b, " [%s]", mark)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// marks are what stands out of a step in a line.
+func (s PlannedStep) marks() []string {
+	if s.Skipped {
+		return []string{noTables + ", passed over"}
+	}
+	var marks []string
+	if s.Settings != "" {
+		marks = append(marks, s.Settings)
+	}
+	if s.Approval {
+		marks = append(marks, "waits for approval")
+	}
+	if s.Final {
+		marks = append(marks, "point of no return")
+	}
+	return marks
+}
+
+// Render writes a capability's playbook as Markdown.
+func Render(c strangler.Capability) string {
+	p := Show(c)
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Playbook: %s\n\n", p.Capability)
+	fmt.Fprintf(&b, "`%s` moves from %s to %s. Start it with `strangler playbook run %s`; it goes on by itself, waits where it has to, and survives a restart of the daemon. `strangler playbook rollback %s` takes it back.\n\n",
+		p.Capability, orUnset(p.Legacy), orUnset(p.Service), p.Capability, p.Capability)
+	b.WriteString("## What moves\n\n")
+	for _, r := range p.Routes {
+		fmt.Fprintf(&b, "- route `%s`\n", r)
+	}
+	for _, t := range p.Tables {
+		fmt.Fprintf(&b, "- table `%s`%s\n", t.From, renamed(t))
+	}
+	for _, t := range p.Touches {
+		fmt.Fprintf(&b, "- touch `%s`: stays in the monolith and writes these tables, %s\n", t.Route, seam(t.Seam))
+	}
+	if p.Stateless {
+		b.WriteString("- no tables: the toggle alone moves it\n")
+	}
+	b.WriteString("\n## The steps\n")
+	renderSteps(&b, p)
+	return b.String()
+}
+
+func orUnset(url string) string {
+	if url == "" {
+		return "(no URL)"
+	}
+	return url
+}
+
+func renamed(t PlanTable) string {
+	if t.To == "" || t.To == t.From {
+		return ""
+	}
+	return ", there `" + t.To + "`"
+}
+
+func seam(has bool) string {
+	if has {
+		return "through a seam after the cutover"
+	}
+	return "**without a seam: it fails after the cutover**"
+}
+
+func renderSteps(b *strings.Builder, p Plan) {
+	for _, s := range p.Steps {
+		fmt.Fprintf(b, "\n### %d. %s\n\n", s.Number, s.Name)
+		if marks := s.marks(); len(marks) > 0 {
+			fmt.Fprintf(b, "**%s**\n\n", strings.Join(marks, " · "))
+		}
+		if s.Skipped {
+			continue
+		}
+		fmt.Fprintf(b, "%s\n\n- **Changes:** %s\n- **Undo:** %s\n\n```sh\n", s.Does, s.Changes, s.Undo)
+		for _, command := range s.Commands {
+			fmt.Fprintln(b, command)
+		}
+		if s.Approval {
+			fmt.Fprintf(b, "strangler playbook approve %s %s\n", p.Capability, s.Name)
+		}
+		b.WriteString("```\n")
+	}
+}
+
+// Document is docs/PLAYBOOK.md: the playbook of any capability, with the settings that are the default.
+func Document() string {
+	defaults := strangler.Capability{
+		Name:   "CAP",
+		Tables: []strangler.Table{{}},
+		Playbook: strangler.PlaybookSettings{
+			Canary:  []strangler.Percent{strangler.Hundred / 100, strangler.Hundred / 10, strangler.Hundred / 2, strangler.Hundred},
+			Soak:    14 * 24 * time.Hour,
+			Approve: []string{Cutover, Complete},
+		},
+	}
+	var b strings.Builder
+	b.WriteString(preface)
+	renderSteps(&b, Show(defaults))
+	return b.String()
+}
+
+const preface = `<!-- Generated from playbook/steps.go. To change it, change that file and run: go test ./playbook -run TestDocument -update -->
+# The playbook
+
+A playbook moves one capability (here: CAP) out of the monolith in eight steps. Up to the last one all
+of it can be taken back without losing a write.
+
+` + "```sh" + `
+strangler playbook show CAP                # what it will do for this capability
+strangler playbook run CAP                 # begin it, or go on after a failure; --until STEP stops there
+strangler playbook status CAP              # where it is, and what it waits for
+strangler playbook approve CAP STEP        # let a step that waits for a person go on
+strangler playbook rollback CAP            # take the cutover back; --to STEP goes further
+strangler playbook render CAP --html FILE  # this page with the capability's own settings
+` + "```" + `
+
+A run belongs to the daemon: closing the terminal stops nothing, and a daemon that was killed goes on when
+it starts again. Before each effect the ledger says what will be done, afterwards how it ended. A step that
+is resumed first looks at the toggle and at the databases, never only at the ledger: what is done already is
+recognised, the rest is done again.
+
+A gate that is not met (lag, time, traffic) waits and says what is missing. An error or a refusal ends the run
+as failed, and nothing after it runs; ` + "`strangler playbook run CAP`" + ` goes on from there. A capability without tables
+passes over expand, copy and verify, and its cutover sets the toggle to extracted.
+
+The settings shown are the defaults of ` + "`playbook: {canary: …, soak: …, approve: …}`" + ` in strangler.yaml.
+
+## The steps
+`
+
+//go:embed page.gohtml
+var pageSource string
+
+var page = template.Must(template.New("page").Funcs(template.FuncMap{
+	"marks":   PlannedStep.marks,
+	"renamed": func(t PlanTable) bool { return t.To != "" && t.To != t.From },
+}).Parse(pageSource))
+
+// RenderHTML writes a capability's playbook as one page that needs nothing from anywhere else.
+func RenderHTML(c strangler.Capability) (string, error) {
+	var b strings.Builder
+	if err := page.Execute(&b, Show(c)); err != nil {
+		return "", fmt.Errorf("rendering the playbook of %s: %w", c.Name, err)
+	}
+	return b.String(), nil
+}

@@ -1,0 +1,129 @@
+package playbook
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	strangler "github.com/strangler-fig/strangler"
+)
+
+var update = flag.Bool("update", false, "write the generated files anew")
+
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s is not what steps.go generates; -update writes it (-file +generated):\n%s", path, diff)
+	}
+}
+
+func TestDocument(t *testing.T) { golden(t, "../docs/PLAYBOOK.md", Document()) }
+
+func TestRender(t *testing.T) {
+	c := delivery()
+	c.Touches = append(c.Touches, strangler.Touch{Route: strangler.Route{Method: "POST", Pattern: "/sweep"}})
+	golden(t, "testdata/delivery.md", Render(c))
+	golden(t, "testdata/stateless.md", Render(stateless()))
+}
+
+// TestRenderHTML: the page fetches nothing, and escapes what a configuration may hold.
+func TestRenderHTML(t *testing.T) {
+	c := delivery()
+	c.Service.URL = `http://x.test/<script>alert("x")</script>`
+	html, err := RenderHTML(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := regexp.MustCompile(`(?i)<script|<link|<img|<iframe|\bsrc=|\bhref=|url\(|@import`).FindString(html); found != "" {
+		t.Errorf("the page has %q", found)
+	}
+	for _, want := range []string{"POST /couriers", "courier_actions", "waits for approval", "point of no return", "strangler playbook approve delivery cutover", "1%, 50%, 100%"} {
+		if !strings.Contains(html, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if strings.Contains(html, "CAP") {
+		t.Error("the page has CAP where the name belongs")
+	}
+	for _, tag := range []string{"div", "li", "ol", "ul", "section", "pre", "dl", "main", "body", "html"} {
+		opened, closed := len(regexp.MustCompile("<"+tag+"[ >]").FindAllString(html, -1)), strings.Count(html, "</"+tag+">")
+		if opened == 0 || opened != closed {
+			t.Errorf("<%s> opens %d times, closes %d times", tag, opened, closed)
+		}
+	}
+}
+
+func TestShow(t *testing.T) {
+	plan := Show(stateless())
+	if !plan.Stateless || !plan.Steps[0].Skipped || plan.Steps[3].Skipped || !plan.Steps[5].Approval || !plan.Steps[7].Final {
+		t.Errorf("the plan is %+v", plan)
+	}
+	if s := plan.String(); !strings.Contains(s, "no tables, passed over") || strings.Count(s, "\n") != 9 {
+		t.Errorf("as text:\n%s", s)
+	}
+	b, err := json.Marshal(plan)
+	if err != nil || !strings.Contains(string(b), `"point_of_no_return":true`) {
+		t.Errorf("as JSON: %s, %v", b, err)
+	}
+	Steps()[0].Commands[0] = "changed"
+	if Steps()[0].Commands[0] == "changed" {
+		t.Error("the caller's slice is the playbook's own")
+	}
+}
+
+func TestSpan(t *testing.T) {
+	for d, want := range map[time.Duration]string{0: "0s", 90 * time.Second: "1m30s", time.Hour: "1h", 90 * time.Minute: "1h30m",
+		14 * 24 * time.Hour: "14d", 36 * time.Hour: "1d12h", 20 * time.Second: "20s"} {
+		if got := span(d); got != want {
+			t.Errorf("span(%v) = %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	good := func() Config { return newWorld(delivery()).config() }
+	if _, err := New(good()); err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func(*Config){
+		"no ledger":         func(c *Config) { c.Ledger = nil },
+		"no owners":         func(c *Config) { c.Owners = nil },
+		"nothing counts":    func(c *Config) { c.Traffic, c.CanaryRequests = nil, 5 },
+		"negative hold":     func(c *Config) { c.CanaryHold = -1 },
+		"negative tries":    func(c *Config) { c.Tries = -1 },
+		"twice":             func(c *Config) { c.Capabilities = append(c.Capabilities, c.Capabilities[0]) },
+		"unnamed":           func(c *Config) { c.Capabilities[0].Name = "" },
+		"unknown approval":  func(c *Config) { c.Capabilities[0].Playbook.Approve = []string{"cutovr"} },
+		"negative soak":     func(c *Config) { c.Capabilities[0].Playbook.Soak = -1 },
+		"falling canary":    func(c *Config) { c.Capabilities[0].Playbook.Canary = []strangler.Percent{500_000, 10_000} },
+		"level canary":      func(c *Config) { c.Capabilities[0].Playbook.Canary = []strangler.Percent{10_000, 10_000} },
+		"canary of nothing": func(c *Config) { c.Capabilities[0].Playbook.Canary = []strangler.Percent{0, 10_000} },
+		"canary over all":   func(c *Config) { c.Capabilities[0].Playbook.Canary = []strangler.Percent{strangler.Hundred + 1} },
+	} {
+		c := good()
+		spoil(&c)
+		if _, err := New(c); !errors.Is(err, strangler.ErrConfig) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	none := good()
+	none.Capabilities, none.Splits, none.Owners, none.Traffic = []strangler.Capability{stateless()}, nil, nil, nil
+	if _, err := New(none); err != nil {
+		t.Errorf("stateless needs no splits: %v", err)
+	}
+}

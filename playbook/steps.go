@@ -1,0 +1,193 @@
+package playbook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	strangler "github.com/strangler-fig/strangler"
+)
+
+// Names of the steps, in their order.
+const (
+	Expand   = "expand"
+	Copy     = "copy"
+	Verify   = "verify"
+	Shadow   = "shadow"
+	Canary   = "canary"
+	Cutover  = "cutover"
+	Soak     = "soak"
+	Complete = "complete"
+)
+
+// Description is what a step is about, in words. "CAP" stands for the capability's name.
+type Description struct {
+	Name        string   `json:"name"`
+	Does        string   `json:"does"`
+	Changes     string   `json:"changes"`
+	Undo        string   `json:"undo"`
+	Commands    []string `json:"commands"`           // the same by hand, and to look at it
+	NeedsTables bool     `json:"needs_tables"`       // passed over for a capability without tables
+	Final       bool     `json:"point_of_no_return"` // it cannot be undone
+}
+
+// order is the playbook: what each step is about, and what makes a fresh one for a worker.
+var order = []struct {
+	Description
+	make func() step
+}{
+	{Description{
+		Name:        Expand,
+		Does:        "Writes the golang-migrate scripts, if none are there, and runs the first of them on both databases.",
+		Changes:     "The service's database gets the tables, fenced shut; the legacy database gets change capture and a fence that stands open. No row moves, no request goes elsewhere.",
+		Undo:        "The scripts run down; everything that Strangler made in either database is removed.",
+		Commands:    []string{"strangler migrate plan CAP", "strangler migrate up CAP", "strangler migrate status CAP"},
+		NeedsTables: true,
+	}, func() step { return &expandStep{} }},
+	{Description{
+		Name:        Copy,
+		Does:        "Copies the rows to the service's database while the monolith goes on writing, and follows every change.",
+		Changes:     "Rows appear in the service's tables. The legacy database still owns every write.",
+		Undo:        "The split is cancelled: the stream stops, and what it made is removed from both databases, the scripts' work included.",
+		Commands:    []string{"strangler split start CAP --follow", "strangler split status CAP", "strangler split cancel CAP"},
+		NeedsTables: true,
+	}, func() step { return &copyStep{} }},
+	{Description{
+		Name:        Verify,
+		Does:        "Compares both sides row by row. A single mismatch fails the run.",
+		Changes:     "Nothing; it reads.",
+		Undo:        "There is nothing to undo.",
+		Commands:    []string{"strangler split verify CAP"},
+		NeedsTables: true,
+	}, func() step { return &verifyStep{} }},
+	{Description{
+		Name:     Shadow,
+		Does:     "Sends a sample of the requests to the service as well, and counts how it answers. Users see the monolith's answers only.",
+		Changes:  "The toggle: shadow.",
+		Undo:     "The toggle goes to legacy.",
+		Commands: []string{`strangler toggle set CAP shadow --why "…"`, `strangler toggle set CAP legacy --why "…"`},
+	}, func() step { return &shadowStep{} }},
+	{Description{
+		Name:     Canary,
+		Does:     "Lets the service answer a growing share of users, each share held for a while. With tables it is their reads (GET, HEAD) that move; without, every request.",
+		Changes:  "The toggle: canary, percentage by percentage.",
+		Undo:     "The toggle goes to legacy.",
+		Commands: []string{`strangler toggle set CAP canary --percent 10 --why "…"`, "strangler toggle history CAP", `strangler toggle set CAP legacy --why "…"`},
+	}, func() step { return &canaryStep{} }},
+	{Description{
+		Name:     Cutover,
+		Does:     "Hands the writes to the service: holds them for a moment at the proxy, fences the legacy tables, catches up, decides, opens the service's tables. Past its bounds an attempt is taken back whole and tried again. Without tables the toggle alone does it.",
+		Changes:  "The owner: service, and with it the toggle: extracted. From here the legacy tables follow the service, so the monolith's joins go on working.",
+		Undo:     "The same cutover with the roles swapped; no write is lost. Without tables the toggle goes to legacy.",
+		Commands: []string{"strangler split writers CAP", "strangler split cutover CAP", "strangler split rollback CAP"},
+	}, func() step { return &cutoverStep{} }},
+	{Description{
+		Name:     Soak,
+		Does:     "Waits while the service owns and everything can still be taken back, counted from the cutover; at the end the stream back has to be close behind.",
+		Changes:  "Nothing; it waits.",
+		Undo:     "There is nothing to undo.",
+		Commands: []string{"strangler split status CAP", "strangler playbook rollback CAP"},
+	}, func() step { return &soakStep{} }},
+	{Description{
+		Name:     Complete,
+		Does:     "Ends the split: the stream back stops, the legacy tables go together with their fence.",
+		Changes:  "The legacy database loses the capability's tables and all that Strangler made there. Without tables it is a record only.",
+		Undo:     "It cannot be undone: nothing feeds the legacy side any more.",
+		Commands: []string{"strangler split complete CAP"},
+		Final:    true,
+	}, func() step { return &completeStep{} }},
+}
+
+// Steps describes the playbook in its order. The caller owns the slice.
+func Steps() []Description {
+	steps := make([]Description, len(order))
+	for i, o := range order {
+		o.Commands = slices.Clone(o.Commands)
+		steps[i] = o.Description
+	}
+	return steps
+}
+
+// find returns a step's place in the order.
+func find(name string) (int, bool) {
+	for i, o := range order {
+		if o.Name == name {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+func stepNames() string {
+	names := make([]string, len(order))
+	for i, o := range order {
+		names[i] = o.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// step is one of the playbook's actions. One value serves one worker going one way, so it may remember
+// what it has seen; nothing may depend on that memory surviving.
+type step interface {
+	// Check probes the world: is the step done, may it be done, or what is missing? It changes nothing.
+	// An error fails the run; one that wraps no error of the root package is taken for a passing
+	// trouble of the probe, and the probe is repeated.
+	Check(ctx context.Context, a *act) (verdict, error)
+	// Do brings the step forward. It is idempotent and may do a part: the worker checks again after
+	// it. It returns later or again when it has to be called once more after a while.
+	Do(ctx context.Context, a *act) error
+	// Undo takes the step back, whatever was done of it, and says what it did. It probes the world and
+	// is idempotent. It returns later or again as Do does.
+	Undo(ctx context.Context, a *act) (string, error)
+}
+
+type answer int
+
+const (
+	isDone    answer = iota
+	isReady          // Do may run
+	isMissing        // a gate is not met; it is looked at again
+)
+
+// verdict is what a Check finds.
+type verdict struct {
+	answer answer
+	text   string // done: what is so; ready: what will be done; missing: what is waited for
+	detail string // of isMissing: numbers that change while it waits; empty: text
+}
+
+func done(format string, args ...any) verdict {
+	return verdict{answer: isDone, text: fmt.Sprintf(format, args...)}
+}
+
+func ready(format string, args ...any) verdict {
+	return verdict{answer: isReady, text: fmt.Sprintf(format, args...)}
+}
+
+func missing(format string, args ...any) verdict {
+	return verdict{answer: isMissing, text: "waiting for " + fmt.Sprintf(format, args...)}
+}
+
+// later is not a failure: the effect is under way and not complete. It is called again until it is.
+type later struct{ waitingFor string }
+
+func (l later) Error() string { return "waiting for " + l.waitingFor }
+
+// again is an attempt that was taken back whole and may be repeated, Config.Tries times in all.
+type again struct{ err error }
+
+func (a again) Error() string { return a.err.Error() }
+func (a again) Unwrap() error { return a.err }
+
+// decided reports whether an error is an answer, which asking again would not change.
+func decided(err error) bool {
+	for _, sentinel := range []error{strangler.ErrRefused, strangler.ErrStopped, strangler.ErrUnknown,
+		strangler.ErrSuperseded, strangler.ErrConfig, strangler.ErrNotFound} {
+		if errors.Is(err, sentinel) {
+			return true
+		}
+	}
+	return false
+}

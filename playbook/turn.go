@@ -1,0 +1,158 @@
+package playbook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	strangler "github.com/strangler-fig/strangler"
+)
+
+// turn is the wish to turn a run back.
+type turn struct {
+	change func(*strangler.Run)
+	reply  chan error // holds one
+}
+
+// errOver answers a wish that came when the worker had ended.
+var errOver = errors.New("the worker has ended")
+
+func (t *turn) answer(err error) {
+	if t != nil {
+		t.reply <- err
+	}
+}
+
+// redirect interrupts the worker and turns its run back; it returns when that is in the ledger. It is
+// not taken when the worker has ended.
+func (w *worker) redirect(ctx context.Context, change func(*strangler.Run)) (run strangler.Run, taken bool, err error) {
+	t := &turn{change: change, reply: make(chan error, 1)}
+	w.mu.Lock()
+	if w.over {
+		w.mu.Unlock()
+		return run, false, nil
+	}
+	w.turn, w.person = t, false
+	w.announce()
+	if w.stop != nil {
+		w.stop()
+	}
+	w.mu.Unlock()
+	select {
+	case err = <-t.reply:
+	case <-ctx.Done():
+		err = fmt.Errorf("the rollback of %s was asked for; whether it has begun, strangler playbook status %s says: %w", w.capability.Name, w.capability.Name, ctx.Err())
+	}
+	run, _, _, _ = w.view()
+	return run, !errors.Is(err, errOver), err
+}
+
+// set makes stop the way to interrupt the direction that begins now, and says whether it is back.
+func (w *worker) set(stop context.CancelFunc) (undoing bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stop, w.person = stop, false
+	if w.turn != nil {
+		stop()
+	}
+	return w.run.State == strangler.RunUndoing
+}
+
+func (w *worker) takeTurn() *turn {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t := w.turn
+	w.turn = nil
+	return t
+}
+
+// approve records an approval with give and hands it to the worker. The signal is sent whatever give
+// returns: an approval that was reported failed may be in the ledger.
+func (w *worker) approve(runID int64, i int, who string, give func() error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	err := give()
+	if err == nil && w.run.ID == runID {
+		w.run.Steps[i].Approved, w.person = who, false
+		w.announce()
+	}
+	w.wake()
+	return err
+}
+
+func (w *worker) wake() {
+	select {
+	case w.woken <- struct{}{}:
+	default:
+	}
+}
+
+// setPerson says that the step at place i waits for a person, unless one has just answered or turned the
+// run back.
+func (w *worker) setPerson(i int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.person = w.run.Steps[i].Approved == "" && w.turn == nil
+	w.announce()
+}
+
+// act hands a step copies of everything that may change.
+func (w *worker) act(i int) *act {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return &act{Config: w.cfg, capability: w.capability, run: copyRun(w.run), record: w.run.Steps[i]}
+}
+
+// view returns the run as it is, whether it has settled (ended, or waits for a person), a channel that is
+// closed at the next change, and the error that it ended with.
+func (w *worker) view() (run strangler.Run, settled bool, changed <-chan struct{}, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	run = copyRun(w.run)
+	if w.failed {
+		run.State, run.Error = strangler.RunFailed, w.err.Error()
+	}
+	return run, w.over || w.person, w.changed, w.err
+}
+
+// overlay makes the ledger's record of the run say that it failed, where the ledger does not know.
+func (w *worker) overlay(run *strangler.Run) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failed && run.ID == w.run.ID && active(*run) {
+		run.State, run.Error, run.Waiting = strangler.RunFailed, w.err.Error(), ""
+	}
+}
+
+// ending reports whether the worker is over, or will be once it has put its things away, with a channel
+// that is closed at the next change.
+func (w *worker) ending() (over, ending bool, changed <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.over, !active(w.run), w.changed
+}
+
+// completed reports whether the run has passed the point of no return.
+func (w *worker) completed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, record := range w.run.Steps {
+		if record.Name == Complete && record.State == strangler.StepDone {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *worker) end(err error, failed bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over, w.person, w.err, w.failed = true, false, err, failed
+	w.announce()
+}
+
+// announce wakes those who wait for a change. The lock is held.
+func (w *worker) announce() {
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
