@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/strangler-fig/strangler"
+)
+
+// checked is what `check` prints as JSON.
+type checked struct {
+	File      string    `json:"file"`
+	Findings  []Finding `json:"findings"`
+	NextSteps []string  `json:"next_steps"`
+}
+
+func (a *app) check() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "Say everything that is missing before anything runs",
+		Long: `Reads strangler.yaml and looks at the upstreams and databases that it names. It changes
+nothing and needs no daemon. Findings are ok, warning or missing; with anything missing the
+exit code is 3, with an unusable file 2.`,
+		Example: "  strangler check\n  strangler check -c shop/strangler.yaml -o json",
+		Args:    needs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.config()
+			if err != nil {
+				return err
+			}
+			if a.hooks.Check == nil {
+				return notConnected("check")
+			}
+			findings, err := a.hooks.Check(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			refusal, next := verdict(findings)
+			result := checked{File: cfg.File, Findings: filled(findings), NextSteps: filled(next)}
+			if err := a.print(result, func(w io.Writer) { writeFindings(w, result) }); err != nil {
+				return err
+			}
+			return refusal
+		},
+	}
+}
+
+// verdict is a refusal where something is missing, and what to do next in either case.
+func verdict(findings []Finding) (refusal error, next []string) {
+	var names []string
+	for _, f := range findings {
+		if f.Level == LevelMissing {
+			names = append(names, f.Check)
+			next = append(next, f.Next...)
+		}
+	}
+	if len(names) == 0 {
+		return nil, []string{"strangler serve"}
+	}
+	return strangler.Refuse("check", "missing: "+strings.Join(names, ", "), next...), next
+}
+
+func writeFindings(w io.Writer, result checked) {
+	rows := [][]string{{"LEVEL", "CAPABILITY", "CHECK", "FOUND"}}
+	for _, f := range result.Findings {
+		capability := f.Capability
+		if capability == "" {
+			capability = "-"
+		}
+		rows = append(rows, []string{string(f.Level), capability, f.Check, f.Message})
+	}
+	fmt.Fprintln(w, result.File+" can be used.")
+	if len(rows) > 1 {
+		table(w, rows...)
+	}
+	nextSteps(w, result.NextSteps)
+}

@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/strangler-fig/strangler"
+)
+
+// Each command asks the daemon for the right thing in the name of whoever runs it, and prints one
+// object with these keys.
+func TestCommandsAskTheDaemon(t *testing.T) {
+	status := []string{"capability", "phase", "owner", "epoch", "tables", "lag", "last_verify", "pause_ms", "next_steps"}
+	cutover := []string{"id", "capability", "from", "to", "state", "epoch", "decided", "position", "released", "who", "why", "started", "ended", "pause_ms", "next_steps"}
+	run := []string{"id", "capability", "state", "who", "started", "ended", "steps", "next_steps"}
+	for _, c := range []struct {
+		line []string
+		call string // empty: nothing is changed
+		keys []string
+	}{
+		{[]string{"toggle", "list"}, "", []string{"control_id", "toggles", "at", "stale"}},
+		{[]string{"toggle", "get", "delivery"}, "", []string{"capability", "mode", "percent", "owner", "epoch", "gated", "since"}},
+		{[]string{"toggle", "set", "delivery", "canary", "--percent", "0.5", "--why", "first users"}, "flip delivery canary 0.5% ann@laptop first users", []string{"toggle", "applied", "pending", "next_steps"}},
+		{[]string{"toggle", "history", "delivery"}, "", []string{"history"}},
+		{[]string{"split", "start", "delivery"}, "start delivery", status},
+		{[]string{"split", "status", "delivery"}, "", status},
+		{[]string{"split", "writers", "delivery"}, "", []string{"writers"}},
+		{[]string{"split", "verify", "delivery"}, "verify delivery", []string{"rows", "mismatches"}},
+		{[]string{"split", "cutover", "delivery", "--why", "now"}, "cutover delivery ann@laptop now", cutover},
+		{[]string{"split", "rollback", "delivery"}, "rollback delivery ann@laptop split rollback", cutover},
+		{[]string{"split", "complete", "delivery"}, "complete delivery ann@laptop", status},
+		{[]string{"split", "cancel", "delivery"}, "cancel delivery", status},
+		{[]string{"split", "adopt", "delivery"}, "adopt delivery  ann@laptop ", []string{"lines", "toggle", "next_steps"}},
+		{[]string{"split", "adopt", "delivery", "--owner", "service", "--why", "lost"}, "adopt delivery service ann@laptop lost", []string{"lines", "toggle", "next_steps"}},
+		{[]string{"playbook", "run", "delivery", "--until", "soak"}, "run delivery soak ann@laptop", run},
+		{[]string{"playbook", "status", "delivery"}, "", run},
+		{[]string{"playbook", "approve", "delivery", "cutover"}, "approve delivery cutover ann@laptop", run},
+		{[]string{"playbook", "rollback", "delivery", "--to", "copy"}, "run rollback delivery copy ann@laptop", run},
+	} {
+		s, backend := served(t)
+		if diff := cmp.Diff(c.keys, keys(s.object(exitDone, c.line...)), unordered); diff != "" {
+			t.Errorf("%v prints (-want +got):\n%s", c.line, diff)
+		}
+		if got := strings.Join(backend.Calls(), "; "); got != c.call {
+			t.Errorf("%v asks for %q, want %q", c.line, got, c.call)
+		}
+		if got := s.expect(exitDone, c.line...); got.stdout == "" || strings.Contains(got.stdout, "{") {
+			t.Errorf("%v prints %q", c.line, got.stdout)
+		}
+	}
+}
+
+func TestDryRunsChangeNothing(t *testing.T) {
+	s, backend := served(t)
+	for _, line := range []string{
+		"toggle set delivery shadow --why x", "split start delivery", "split verify delivery", "split cutover delivery", "split rollback delivery",
+		"split complete delivery", "split cancel delivery", "playbook run delivery", "playbook approve delivery cutover", "playbook rollback delivery --to expand",
+	} {
+		words := append(strings.Fields(line), "--dry-run")
+		if got := s.object(exitDone, words...); got["dry_run"] != true || got["next_steps"] == nil {
+			t.Errorf("%s: %v", line, got)
+		}
+		if got := s.expect(exitDone, words...); !strings.HasPrefix(got.stdout, "dry run: nothing was changed") {
+			t.Errorf("%s: %q", line, got.stdout)
+		}
+	}
+	if calls := backend.Calls(); len(calls) != 0 {
+		t.Errorf("a dry run had an effect: %v", calls)
+	}
+	if got := s.expect(exitDone, "split", "cutover", "delivery", "--dry-run"); !strings.Contains(got.stdout, "the fence would be closed by:\n  UPDATE strangler_fence SET state = 'closed' -- legacy\n") {
+		t.Errorf("a dry cutover prints %q", got.stdout)
+	}
+	s.expect(exitDone, "split", "adopt", "delivery", "--owner", "service", "--why", "x", "--dry-run")
+	if diff := cmp.Diff([]string{"adopt delivery  ann@laptop x"}, backend.Calls()); diff != "" {
+		t.Errorf("a dry adopt (-want +got):\n%s", diff)
+	}
+}
+
+func TestSplitStatusIsTheWholeStatus(t *testing.T) {
+	s, backend := served(t)
+	want := backend.Splits[0]
+	want.Cutover = &strangler.Cutover{ID: 1, Capability: "delivery", From: strangler.Legacy, To: strangler.Service, State: strangler.Aborted}
+	want.Pause, want.Error = 12.5, "it broke"
+	backend.Splits[0] = want
+	var got strangler.SplitStatus
+	if err := json.Unmarshal([]byte(s.expect(exitDone, "split", "status", "delivery", "-o", "json").stdout), &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("status (-want +got):\n%s", diff)
+	}
+	text := s.expect(exitDone, "split", "status", "delivery").stdout
+	for _, words := range []string{"10 of 10 rows (100%)", "legacy, epoch 7", "it broke", "held for 12 ms", "next: strangler split verify delivery"} {
+		if !strings.Contains(text, words) {
+			t.Errorf("status does not say %q:\n%s", words, text)
+		}
+	}
+}
+
+func TestVerifyFailsOnAMismatch(t *testing.T) {
+	s, backend := served(t)
+	backend.Verify.Mismatches = 2
+	if got := s.object(exitFailed, "split", "verify", "delivery"); cmp.Diff(map[string]any{"rows": 10.0, "mismatches": 2.0}, got) != "" {
+		t.Errorf("verify prints %v", got)
+	}
+	if got := s.expect(exitFailed, "split", "verify", "delivery"); got.stdout != "10 rows compared, 2 mismatches\n" || !strings.Contains(got.stderr, "the sides differ") {
+		t.Errorf("stdout %q, stderr %q", got.stdout, got.stderr)
+	}
+}
+
+func TestToggleThatIsNotAppliedEverywhere(t *testing.T) {
+	s, backend := served(t)
+	backend.Pending = []string{"two"}
+	got := s.object(exitStopped, "toggle", "set", "delivery", "shadow", "--why", "x")
+	if diff := cmp.Diff([]any{"two"}, got["pending"]); diff != "" {
+		t.Errorf("pending (-want +got):\n%s", diff)
+	}
+	if text := s.expect(exitStopped, "toggle", "set", "delivery", "shadow", "--why", "x").stderr; !strings.Contains(text, "two has not") {
+		t.Errorf("stderr %q", text)
+	}
+}
+
+// Only a person at a terminal is asked before the point of no return; everyone is told.
+func TestCompleteAsksOnATerminal(t *testing.T) {
+	s, backend := served(t)
+	s.tty, s.stdin = true, "no\n"
+	if got := s.expect(exitRefused, "split", "complete", "delivery"); !strings.Contains(got.stderr, "point of no return") || len(backend.Calls()) != 0 {
+		t.Errorf("stderr %q, calls %v", got.stderr, backend.Calls())
+	}
+	s.stdin = ""
+	s.expect(exitRefused, "split", "complete", "delivery")
+	s.stdin = "delivery\n"
+	s.expect(exitDone, "split", "complete", "delivery")
+	s.stdin = ""
+	s.expect(exitDone, "split", "complete", "delivery", "--yes")
+	s.tty = false
+	if got := s.expect(exitDone, "split", "complete", "delivery"); !strings.Contains(got.stderr, "point of no return") {
+		t.Errorf("stderr %q", got.stderr)
+	}
+	if calls := backend.Calls(); len(calls) != 3 {
+		t.Errorf("calls %v", calls)
+	}
+}
+
+// copying are the states that a followed split goes through.
+func copying(last strangler.Phase) []strangler.SplitStatus {
+	state := func(phase strangler.Phase, copied int64) strangler.SplitStatus {
+		return strangler.SplitStatus{Capability: "delivery", Phase: phase, Owner: strangler.Legacy, Error: "disk full",
+			Tables: []strangler.TableProgress{{Name: "couriers", RowsCopied: copied, RowsTotal: 200}}}
+	}
+	return []strangler.SplitStatus{
+		state(strangler.PhaseCopying, 0), state(strangler.PhaseCopying, 0), state(strangler.PhaseCopying, 50), state(strangler.PhaseCopying, 51), state(last, 200),
+	}
+}
+
+func TestFollowedSplitWritesLines(t *testing.T) {
+	s, backend := served(t)
+	backend.Splits = copying(strangler.PhaseSyncing)
+	got := s.expect(exitDone, "split", "start", "delivery", "--follow")
+	if diff := cmp.Diff("copying, couriers 0%\ncopying, couriers 20%\nsyncing, couriers 100%\n", got.stderr); diff != "" {
+		t.Errorf("progress (-want +got):\n%s", diff)
+	}
+	if !strings.Contains(got.stdout, "syncing") {
+		t.Errorf("stdout %q", got.stdout)
+	}
+	backend.Splits = copying(strangler.PhaseSyncing)
+	if v := s.object(exitDone, "split", "start", "delivery", "--follow"); v["phase"] != "syncing" {
+		t.Errorf("object %v", v)
+	}
+	backend.Splits = copying(strangler.PhaseStopped)
+	if got := s.expect(exitStopped, "split", "start", "delivery", "--follow"); !strings.Contains(got.stderr, "disk full; nothing is lost, legacy still owns") {
+		t.Errorf("stderr %q", got.stderr)
+	}
+	backend.Splits = copying(strangler.PhaseCancelled)
+	s.expect(exitFailed, "split", "start", "delivery", "--follow")
+}
+
+func TestFollowedSplitDrawsBars(t *testing.T) {
+	s, backend := served(t)
+	s.tty = true
+	follow := func() string {
+		backend.Splits = copying(strangler.PhaseSyncing)
+		return s.expect(exitDone, "split", "start", "delivery", "--follow").stderr
+	}
+	coloured := follow()
+	if !strings.Contains(coloured, "\x1b[2A\r\x1b[2Kcouriers \x1b[32m███████\x1b[0m░") || !strings.Contains(coloured, " 25%  50 / 200 rows") {
+		t.Errorf("bars: %q", coloured)
+	}
+	s.env["NO_COLOR"] = ""
+	if plain := follow(); strings.Contains(plain, "\x1b[32m") || !strings.Contains(plain, "\x1b[2A\r\x1b[2Kcouriers ███████░") {
+		t.Errorf("bars without colours: %q", plain)
+	}
+	s.env["TERM"] = "dumb"
+	if lines := follow(); strings.Contains(lines, "\x1b") || !strings.HasPrefix(lines, "copying, couriers 0%\n") {
+		t.Errorf("on a dumb terminal: %q", lines)
+	}
+}
+
+// running are the states of a followed run.
+func running(last strangler.Run) []strangler.Run {
+	first := strangler.Run{ID: 3, Capability: "delivery", State: strangler.RunRunning, Steps: []strangler.StepRun{{Name: "copy", State: strangler.StepDoing}, {Name: "cutover", State: strangler.StepPending}}}
+	gate := strangler.Run{ID: 3, Capability: "delivery", State: strangler.RunWaiting, Waiting: "waiting for the lag to fall", Steps: []strangler.StepRun{{Name: "copy", State: strangler.StepDone}, {Name: "cutover", State: strangler.StepWaiting}}}
+	last.ID, last.Capability = 3, "delivery"
+	return []strangler.Run{first, first, gate, last}
+}
+
+func TestFollowedRun(t *testing.T) {
+	for name, c := range map[string]struct {
+		last strangler.Run
+		exit int
+		line string
+		next []any
+	}{
+		"ends": {
+			strangler.Run{State: strangler.RunDone, Steps: []strangler.StepRun{{Name: "copy", State: strangler.StepDone}, {Name: "cutover", State: strangler.StepDone}}},
+			exitDone, "run done", []any{},
+		},
+		"waits for a person": {
+			strangler.Run{State: strangler.RunWaiting, Waiting: "waiting for approval: …", Steps: []strangler.StepRun{{Name: "copy", State: strangler.StepDone}, {Name: "cutover", State: strangler.StepWaiting}}},
+			exitDone, "cutover: waiting, waiting for approval: …", []any{"strangler playbook approve delivery cutover", "strangler playbook rollback delivery"},
+		},
+		"soaks": {
+			strangler.Run{State: strangler.RunWaiting, Waiting: "waiting for the soak", Steps: []strangler.StepRun{{Name: "soak", State: strangler.StepWaiting}}},
+			exitDone, "soak: waiting, waiting for the soak", []any{"strangler playbook status delivery"},
+		},
+		"fails": {
+			strangler.Run{State: strangler.RunFailed, Error: "disk full", Steps: []strangler.StepRun{{Name: "copy", State: strangler.StepFailed, Detail: "disk full"}}},
+			exitStopped, "copy: failed: disk full", []any{"strangler playbook run delivery", "strangler playbook rollback delivery"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, backend := served(t)
+			backend.Runs = running(c.last)
+			got := s.expect(c.exit, "playbook", "run", "delivery", "--follow")
+			want := "copy: doing\ncutover: waiting, waiting for the lag to fall\n" + c.line + "\n"
+			if progress, _, _ := strings.Cut(got.stderr, "strangler: "); progress != want {
+				t.Errorf("progress (-want +got):\n%s", cmp.Diff(want, progress))
+			}
+			backend.Runs = running(c.last)
+			if diff := cmp.Diff(c.next, s.object(c.exit, "playbook", "run", "delivery", "--follow")["next_steps"]); diff != "" {
+				t.Errorf("next steps (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Ctrl-C ends the watching and nothing else, and says so.
+func TestInterruptedFollowing(t *testing.T) {
+	s, backend := served(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	s.ctx = ctx
+	block := backend.Block("start")
+	backend.Splits = copying(strangler.PhaseCopying)
+	done := make(chan result)
+	go func() { done <- s.run("split", "start", "delivery", "--follow") }()
+	<-block.Entered
+	interrupt()
+	got := <-done
+	if got.code != exitFailed || !strings.Contains(got.stderr, "goes on in the daemon") {
+		t.Errorf("code %d, stderr %q", got.code, got.stderr)
+	}
+	block.Release()
+	if err := block.Left(); err != nil {
+		t.Errorf("the operation ended with the command: %v", err)
+	}
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/mattn/go-isatty"
+)
+
+// process is what a run of the program gets from its surroundings. Tests make their own.
+type process struct {
+	args     []string // without the program's name
+	stdin    io.Reader
+	stdout   io.Writer
+	stderr   io.Writer
+	env      func(string) (string, bool)
+	host     string        // this machine's name
+	program  string        // path of the running program
+	poll     time.Duration // how often a followed operation is looked at
+	terminal func(stream any) bool
+	hooks    hooks
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	host, _ := os.Hostname()      // empty where it is not known
+	program, _ := os.Executable() // likewise
+	code := run(ctx, process{
+		args:     os.Args[1:],
+		stdin:    os.Stdin,
+		stdout:   os.Stdout,
+		stderr:   os.Stderr,
+		env:      os.LookupEnv,
+		host:     host,
+		program:  program,
+		poll:     500 * time.Millisecond,
+		terminal: onTerminal,
+		hooks:    connected(os.LookupEnv),
+	})
+	stop()
+	os.Exit(code)
+}
+
+// onTerminal reports whether a stream is a terminal.
+func onTerminal(stream any) bool {
+	file, ok := stream.(*os.File)
+	return ok && isatty.IsTerminal(file.Fd())
+}
+
+// run is the whole program but for the process around it. It returns the exit code.
+func run(ctx context.Context, p process) int {
+	a := &app{process: p}
+	root := a.root()
+	root.SetArgs(p.args)
+	root.SetIn(p.stdin)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	return a.exit(root.ExecuteContext(ctx))
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/strangler-fig/strangler/playbook"
+)
+
+func (a *app) playbook() *cobra.Command {
+	return group("playbook", "Take a capability through all steps, forward and back",
+		"A playbook orders everything: expand, copy, verify, shadow, canary, cutover, soak,\ncomplete. A run belongs to the daemon: a closed terminal stops nothing, and a killed daemon\nresumes it.",
+		"  strangler playbook show delivery\n  strangler playbook run delivery --follow\n  strangler playbook approve delivery cutover",
+		a.playbookList(), a.playbookShow(), a.playbookRun(), a.playbookStatus(), a.playbookApprove(), a.playbookRollback(), a.playbookRender())
+}
+
+// listed is what `playbook list` prints as JSON.
+type listed struct {
+	Steps []playbook.Description `json:"steps"`
+}
+
+func (a *app) playbookList() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Short:   "List the steps",
+		Long:    "Lists the steps of the playbook in their order. No daemon is needed.",
+		Example: "  strangler playbook list",
+		Args:    needs(),
+		RunE: func(*cobra.Command, []string) error {
+			steps := playbook.Steps()
+			return a.print(listed{steps}, func(w io.Writer) {
+				for i, step := range steps {
+					final := ""
+					if step.Final {
+						final = " [point of no return]"
+					}
+					fmt.Fprintf(w, "%d. %-9s %s%s\n", i+1, step.Name, step.Does, final)
+				}
+			})
+		},
+	}
+}
+
+// shownPlan is what `playbook show` prints as JSON.
+type shownPlan struct {
+	playbook.Plan
+	NextSteps []string `json:"next_steps"`
+}
+
+func (a *app) playbookShow() *cobra.Command {
+	return &cobra.Command{
+		Use:               "show CAP",
+		Short:             "Show what the playbook will do for a capability",
+		Long:              "Shows the steps with the capability's own settings. No daemon is needed.",
+		Example:           "  strangler playbook show delivery",
+		Args:              needs("CAP"),
+		ValidArgsFunction: a.completeCapability,
+		RunE: func(_ *cobra.Command, args []string) error {
+			_, capability, err := a.capability(args[0])
+			if err != nil {
+				return err
+			}
+			plan := shownPlan{Plan: playbook.Show(capability), NextSteps: []string{"strangler playbook run " + capability.Name}}
+			plan.Routes, plan.Touches, plan.Tables = filled(plan.Routes), filled(plan.Touches), filled(plan.Tables)
+			return a.print(plan, func(w io.Writer) {
+				fmt.Fprint(w, plan.Plan.String())
+				nextSteps(w, plan.NextSteps)
+			})
+		},
+	}
+}
+
+// rendered is what `playbook render` prints as JSON: the text, or the file that was written.
+type rendered struct {
+	Capability string `json:"capability"`
+	Markdown   string `json:"markdown,omitempty"`
+	File       string `json:"file,omitempty"`
+	DryRun     bool   `json:"dry_run,omitempty"`
+}
+
+func (a *app) playbookRender() *cobra.Command {
+	var file string
+	var dry bool
+	cmd := &cobra.Command{
+		Use:               "render CAP",
+		Short:             "Print a capability's playbook as Markdown, or write it as a page",
+		Long:              "Prints the playbook with the capability's own settings as Markdown. --html writes a page that\nneeds nothing from anywhere else. No daemon is needed.",
+		Example:           "  strangler playbook render delivery > delivery.md\n  strangler playbook render delivery --html delivery.html",
+		Args:              needs("CAP"),
+		ValidArgsFunction: a.completeCapability,
+		RunE: func(_ *cobra.Command, args []string) error {
+			_, capability, err := a.capability(args[0])
+			if err != nil {
+				return err
+			}
+			if file == "" {
+				markdown := playbook.Render(capability)
+				return a.print(rendered{Capability: capability.Name, Markdown: markdown}, func(w io.Writer) {
+					fmt.Fprintln(w, strings.TrimRight(markdown, "\n"))
+				})
+			}
+			page, err := playbook.RenderHTML(capability)
+			if err != nil {
+				return err
+			}
+			word := "wrote"
+			if dry {
+				word = "dry run: nothing was written; this would be:"
+			} else if err := os.WriteFile(file, []byte(page), 0o644); err != nil {
+				return fmt.Errorf("writing the page: %w", err)
+			}
+			return a.print(rendered{Capability: capability.Name, File: file, DryRun: dry}, func(w io.Writer) {
+				fmt.Fprintln(w, word, file)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&file, "html", "", "write a page to this `file`")
+	dryRunFlag(cmd, &dry)
+	return cmd
+}

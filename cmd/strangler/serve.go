@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) serve() *cobra.Command {
+	var roles []string
+	var level, format string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the daemon: proxy, split workers, playbook engine, admin API",
+		Long: `Runs the daemon in the foreground until it is interrupted. It starts though an upstream
+is down. What was under way when it was killed goes on when it starts again.
+
+--roles divides it over machines: "proxy" takes requests, "worker" moves rows and runs
+playbooks. The admin API is always there. The log goes to stderr.`,
+		Example: `  strangler serve
+  strangler serve --roles proxy --log-format json
+  strangler serve -c /etc/strangler/strangler.yaml`,
+		Args: needs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, role := range roles {
+				if !slices.Contains([]string{"proxy", "worker"}, role) {
+					return unusable("--roles %q: they are proxy and worker", role)
+				}
+			}
+			log, err := logger(a.stderr, level, format)
+			if err != nil {
+				return err
+			}
+			cfg, err := a.config()
+			if err != nil {
+				return err
+			}
+			if a.hooks.Serve == nil {
+				return notConnected("daemon")
+			}
+			return a.hooks.Serve(cmd.Context(), cfg, ServeOptions{Roles: roles, Log: log, Ready: a.announce})
+		},
+	}
+	cmd.Flags().StringSliceVar(&roles, "roles", []string{"proxy", "worker"}, "what this instance does: proxy, worker")
+	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	cmd.Flags().StringVar(&format, "log-format", "text", "text or json")
+	return cmd
+}
+
+// announce says where the daemon listens. A stdout that is gone does not stop it.
+func (a *app) announce(s Serving) {
+	err := a.print(s, func(w io.Writer) {
+		if s.Proxy != "" {
+			fmt.Fprintf(w, "proxy      %s\n", s.Proxy)
+		}
+		fmt.Fprintf(w, "admin API  %s\nroles      %s\n", s.Admin, strings.Join(s.Roles, ", "))
+	})
+	if err != nil {
+		fmt.Fprintf(a.stderr, "strangler: %v; the daemon goes on\n", err)
+	}
+}
+
+func logger(w io.Writer, level, format string) (*slog.Logger, error) {
+	options := &slog.HandlerOptions{}
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, unusable("--log-level %q: it is debug, info, warn or error", level)
+	}
+	options.Level = l
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	}
+	return nil, unusable("--log-format %q: it is text or json", format)
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/internal/admin"
+	"github.com/strangler-fig/strangler/internal/client"
+)
+
+// handedOver is what `split cutover` and `split rollback` print as JSON.
+type handedOver struct {
+	strangler.Cutover
+	Pause     *float64 `json:"pause_ms"` // null where the status could not be read afterwards
+	NextSteps []string `json:"next_steps"`
+}
+
+func (a *app) splitCutover() *cobra.Command {
+	return a.handOver(&cobra.Command{
+		Use:   "cutover CAP",
+		Short: "Hand the writes to the service",
+		Long: `Holds new writes at the proxies, closes the legacy fence, lets the service catch up, decides,
+and opens the service. It returns when that is done. The legacy tables follow the service
+from then on, so rolling back loses nothing. What forbids it is refused (exit code 3).
+
+--dry-run prints the one statement outside scripts: the one that closes the fence.`,
+		Example: "  strangler split cutover delivery --dry-run\n  strangler split cutover delivery --why \"load tests passed\"",
+	}, "cutover", (*client.Client).Cutover)
+}
+
+func (a *app) splitRollback() *cobra.Command {
+	return a.handOver(&cobra.Command{
+		Use:     "rollback CAP",
+		Short:   "Hand the writes back to the monolith",
+		Long:    "The same cutover with the roles swapped; no write is lost. It returns when it is done.\nRefused after complete.\n\n--dry-run prints the one statement outside scripts: the one that closes the fence.",
+		Example: "  strangler split rollback delivery --why \"p99 went up\"",
+	}, "rollback", (*client.Client).Rollback)
+}
+
+func (a *app) handOver(cmd *cobra.Command, verb string, do func(*client.Client, context.Context, string, admin.Order) (strangler.Cutover, error)) *cobra.Command {
+	var dry bool
+	var why string
+	a.verb(cmd, func(ctx context.Context, c *client.Client, capability string) error {
+		if dry {
+			return a.previewSplit(ctx, c, capability, verb, a.order(why))
+		}
+		cutover, err := do(c, ctx, capability, a.order(why))
+		if err != nil {
+			return err
+		}
+		result := handedOver{Cutover: cutover, NextSteps: []string{"strangler split status " + capability}}
+		// The cutover stands; only how long it held writes may be unknown.
+		if status, err := c.SplitStatus(ctx, capability); err == nil {
+			result.Pause, result.NextSteps = &status.Pause, filled(status.NextSteps)
+		}
+		return a.print(result, func(w io.Writer) {
+			fmt.Fprintf(w, "%s owns %s since epoch %d", cutover.Owner(), capability, cutover.Decided)
+			if result.Pause != nil {
+				fmt.Fprintf(w, "; a write was held for at most %.0f ms", *result.Pause)
+			}
+			fmt.Fprintln(w)
+			nextSteps(w, result.NextSteps)
+		})
+	})
+	cmd.Flags().StringVar(&why, "why", "split "+verb, "the reason, kept in the audit")
+	dryRunFlag(cmd, &dry)
+	return cmd
+}
+
+const noReturn = "this is the point of no return: the stream back to the legacy tables stops, and they are dropped together with their fence"
+
+func (a *app) splitComplete() *cobra.Command {
+	var dry, yes bool
+	cmd := a.verb(&cobra.Command{
+		Use:     "complete CAP",
+		Short:   "End a split for good: the point of no return",
+		Long:    "Stops the stream back and drops the legacy tables together with their fence. After it nothing\ncan be rolled back. On a terminal it asks first; --yes answers.",
+		Example: "  strangler split complete delivery --dry-run\n  strangler split complete delivery --yes",
+	}, func(ctx context.Context, c *client.Client, capability string) error {
+		if dry {
+			return a.previewSplit(ctx, c, capability, "complete", a.order(""))
+		}
+		if err := a.confirm(capability, yes); err != nil {
+			return err
+		}
+		status, err := c.Complete(ctx, capability, a.order(""))
+		if err != nil {
+			return err
+		}
+		return a.printStatus(status)
+	})
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	dryRunFlag(cmd, &dry)
+	return cmd
+}
+
+// confirm says what cannot be undone, and on a terminal waits for the capability's name.
+func (a *app) confirm(capability string, yes bool) error {
+	fmt.Fprintf(a.stderr, "complete %s: %s\n", capability, noReturn)
+	if yes || !a.terminal(a.stdin) {
+		return nil
+	}
+	fmt.Fprintf(a.stderr, "type %s to go on: ", capability)
+	line, err := bufio.NewReader(a.stdin).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return fmt.Errorf("reading the answer: %w; nothing was changed", err)
+	}
+	if strings.TrimSpace(line) != capability {
+		return strangler.Refuse("confirmation", "the answer was not "+capability, "type the capability's name", "--yes")
+	}
+	return nil
+}
+
+func (a *app) splitAdopt() *cobra.Command {
+	var dry bool
+	var owner, why string
+	cmd := a.verb(&cobra.Command{
+		Use:   "adopt CAP",
+		Short: "Show who owns a capability after a restore or a loss, and let a person decide",
+		Long: `When the control store is older than the databases, or a database was restored or failed
+over, nothing opens by itself. adopt shows the evidence; with --owner a person decides, and
+the fences follow that decision, wherever they can be reached.
+
+Without --owner, and with --dry-run, nothing is changed.`,
+		Example: "  strangler split adopt delivery\n  strangler split adopt delivery --owner legacy --why \"service database lost\"",
+	}, func(ctx context.Context, c *client.Client, capability string) error {
+		o := a.order(why)
+		switch owner {
+		case "":
+		case string(strangler.Legacy), string(strangler.Service):
+			if strings.TrimSpace(why) == "" {
+				return unusable("--why is missing: naming an owner by hand is done for a reason, and the audit keeps it")
+			}
+			o.Owner = strangler.Side(owner)
+		default:
+			return unusable("--owner %q: it is legacy or service", owner)
+		}
+		if dry {
+			o.Owner = ""
+		}
+		evidence, err := c.Adopt(ctx, capability, o)
+		if err != nil {
+			return err
+		}
+		return a.printEvidence(evidence, capability, o.Owner)
+	})
+	cmd.Flags().StringVar(&owner, "owner", "", "the side that owns from now on: legacy or service")
+	cmd.Flags().StringVar(&why, "why", "", "the reason, kept in the audit (required with --owner)")
+	dryRunFlag(cmd, &dry)
+	return cmd
+}
+
+// adopted is what `split adopt` prints as JSON.
+type adopted struct {
+	admin.Evidence
+	NextSteps []string `json:"next_steps"`
+}
+
+func (a *app) printEvidence(evidence admin.Evidence, capability string, owner strangler.Side) error {
+	evidence.Lines = filled(evidence.Lines)
+	result := adopted{Evidence: evidence, NextSteps: []string{"strangler split status " + capability}}
+	if owner == "" {
+		result.NextSteps = []string{"strangler split adopt " + capability + " --owner legacy|service --why TEXT"}
+	}
+	return a.print(result, func(w io.Writer) {
+		for _, line := range evidence.Lines {
+			fmt.Fprintln(w, "-", line)
+		}
+		writeToggles(w, evidence.Toggle)
+		nextSteps(w, result.NextSteps)
+	})
+}

@@ -1,0 +1,59 @@
+package admin
+
+import (
+	"context"
+
+	"github.com/strangler-fig/strangler"
+)
+
+// Toggles says and changes where requests go. Flip returns when every live instance has applied the
+// change, or names in Pending which have not.
+type Toggles interface {
+	Snapshot(ctx context.Context) (strangler.Snapshot, error)
+	Toggle(ctx context.Context, capability string) (strangler.Toggle, error)
+	Flip(ctx context.Context, capability string, change strangler.ToggleChange) (strangler.Flip, error)
+	History(ctx context.Context, capability string) ([]strangler.AuditEntry, error)
+	Instances(ctx context.Context) ([]strangler.Instance, error)
+}
+
+// Splits moves rows while legacy owns. Start returns when the split is under way; Verify and Cancel
+// return when they are done.
+type Splits interface {
+	Status(ctx context.Context, capability string) (strangler.SplitStatus, error)
+	Start(ctx context.Context, capability string) error
+	Verify(ctx context.Context, capability string) (strangler.Verify, error)
+	Cancel(ctx context.Context, capability string) error
+	Writers(ctx context.Context, capability string) ([]strangler.Writer, error)
+}
+
+// Owners hands a capability's writes over. Each call returns when it is done, or with an error that
+// says what stands. Adopt with an empty owner shows the evidence and changes nothing.
+type Owners interface {
+	Cutover(ctx context.Context, capability, who, why string) (strangler.Cutover, error)
+	Rollback(ctx context.Context, capability, who, why string) (strangler.Cutover, error)
+	Complete(ctx context.Context, capability, who string) error
+	Adopt(ctx context.Context, capability string, owner strangler.Side, who, why string) (Evidence, error)
+}
+
+// Runs executes playbooks. Run and Rollback return when the run is under way. An empty until means
+// every step, an empty to means the cutover.
+type Runs interface {
+	Run(ctx context.Context, capability, until, who string) (strangler.Run, error)
+	Rollback(ctx context.Context, capability, to, who string) (strangler.Run, error)
+	Approve(ctx context.Context, capability, step, who string) error
+	Status(ctx context.Context, capability string) (strangler.Run, error)
+}
+
+// Health says whether the daemon is able to serve; nil means yes.
+type Health interface {
+	Ready(ctx context.Context) error
+}
+
+// Previews says what an operation would do, and changes nothing.
+type Previews interface {
+	// Fence returns the statements, as one transaction, that close the fence of a side.
+	Fence(ctx context.Context, capability string, side strangler.Side) ([]string, error)
+	// Steps returns the playbook's steps as a run would find them now. The steps come with an error,
+	// too: it is the refusal that the run would meet.
+	Steps(ctx context.Context, capability string) ([]strangler.StepRun, error)
+}

@@ -1,0 +1,158 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/strangler-fig/strangler"
+)
+
+// Action is something that a POST asks for.
+type Action string
+
+const (
+	ActionStart    Action = "split start"
+	ActionVerify   Action = "split verify"
+	ActionCutover  Action = "split cutover"
+	ActionRollback Action = "split rollback"
+	ActionComplete Action = "split complete"
+	ActionCancel   Action = "split cancel"
+	ActionAdopt    Action = "split adopt"
+	ActionRun      Action = "playbook run"
+	ActionRunBack  Action = "playbook rollback"
+	ActionApprove  Action = "playbook approve"
+)
+
+// preview says what an action would do. It reads and changes nothing. The evidence of adopt is its
+// own preview.
+func (s *Server) preview(ctx context.Context, capability strangler.Capability, action Action, o Order) (any, error) {
+	if action == ActionAdopt {
+		o.Owner = ""
+		return s.evidence(ctx, capability.Name, o)
+	}
+	var p Preview
+	var err error
+	switch action {
+	case ActionRun:
+		p, err = s.wouldRun(ctx, capability, o)
+	case ActionRunBack:
+		p, err = s.wouldRunBack(ctx, capability, o)
+	case ActionApprove:
+		p = Preview{Lines: []string{fmt.Sprintf("the step %s of the run of %s would be approved by %s, and the run would go on", o.Step, capability.Name, o.Who)}}
+	default:
+		p, err = s.wouldSplit(ctx, capability, action)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.DryRun = true
+	p.Lines, p.NextSteps = filled(p.Lines), filled(p.NextSteps)
+	return p, nil
+}
+
+func (s *Server) wouldSplit(ctx context.Context, capability strangler.Capability, action Action) (Preview, error) {
+	status, err := s.status(ctx, capability.Name)
+	if err != nil {
+		return Preview{}, err
+	}
+	var tables []string
+	for _, table := range capability.Tables {
+		tables = append(tables, table.From)
+	}
+	p := Preview{Lines: []string{fmt.Sprintf("now: %s, owner %s, epoch %d, lag %d changes", phase(status), status.Owner, status.Epoch, status.Lag.Changes)}}
+	p.NextSteps = []string{fmt.Sprintf("strangler %s %s", action, capability.Name)}
+	switch action {
+	case ActionStart:
+		p.Lines = append(p.Lines, "copy the rows of "+strings.Join(tables, ", ")+" into the service's database, and follow every change meanwhile", "legacy goes on owning every write")
+	case ActionVerify:
+		p.Lines = append(p.Lines, "compare both sides row by row; nothing is changed")
+	case ActionCutover:
+		return s.wouldHandOver(ctx, p, status, strangler.Service)
+	case ActionRollback:
+		return s.wouldHandOver(ctx, p, status, strangler.Legacy)
+	case ActionComplete:
+		p.Lines = append(p.Lines, "stop the stream back to legacy", "drop "+strings.Join(tables, ", ")+" in the legacy database, each together with its fence", "this is the point of no return: nothing feeds the legacy side any more")
+	case ActionCancel:
+		p.Lines = append(p.Lines, "stop the copy and the stream", "run the scripts down in both databases, and remove all that Strangler made; the rows in the legacy database stay as they are")
+	}
+	return p, nil
+}
+
+// wouldHandOver is a cutover or a rollback to a side, with the one statement outside scripts.
+func (s *Server) wouldHandOver(ctx context.Context, p Preview, status strangler.SplitStatus, to strangler.Side) (Preview, error) {
+	from := to.Other()
+	if status.Owner == to {
+		p.Lines = append(p.Lines, fmt.Sprintf("%s owns already: nothing would be done", to))
+		p.NextSteps = nil
+		return p, nil
+	}
+	p.Lines = append(p.Lines,
+		"hold new writes at every proxy, and let those in flight end",
+		fmt.Sprintf("close the fence of %s", from),
+		fmt.Sprintf("let %s catch up to the last write, and check the rows written lately", to),
+		fmt.Sprintf("decide, in one compare-and-swap: %s owns, at epoch %d or later", to, status.Epoch+1),
+		fmt.Sprintf("open the fence of %s, release the held writes, and let %s follow", to, from))
+	if s.cfg.Previews == nil {
+		return p, nil
+	}
+	statements, err := s.cfg.Previews.Fence(ctx, status.Capability, from)
+	p.Statements = statements
+	return p, err
+}
+
+func phase(status strangler.SplitStatus) string {
+	if status.Phase == strangler.PhaseNone {
+		return "not yet planned"
+	}
+	return string(status.Phase)
+}
+
+func (s *Server) wouldRun(ctx context.Context, capability strangler.Capability, o Order) (Preview, error) {
+	p := Preview{NextSteps: []string{"strangler playbook run " + capability.Name}}
+	until := "the end"
+	if o.Until != "" {
+		until = "the step " + o.Until
+		p.NextSteps[0] += " --until " + o.Until
+	}
+	p.Lines = []string{"run the playbook of " + capability.Name + " up to " + until}
+	if s.cfg.Previews == nil {
+		return p, nil
+	}
+	steps, err := s.cfg.Previews.Steps(ctx, capability.Name)
+	if err != nil {
+		return p, err
+	}
+	if o.Until != "" {
+		last := slices.IndexFunc(steps, func(step strangler.StepRun) bool { return step.Name == o.Until })
+		if last < 0 {
+			return p, fmt.Errorf("step %q: %w; strangler playbook list names them; nothing was changed", o.Until, strangler.ErrNotFound)
+		}
+		steps = steps[:last+1]
+	}
+	p.Steps = steps
+	return p, nil
+}
+
+// wouldRunBack lists the steps of the latest run that a rollback would take back, last first.
+func (s *Server) wouldRunBack(ctx context.Context, capability strangler.Capability, o Order) (Preview, error) {
+	run, err := s.cfg.Runs.Status(ctx, capability.Name)
+	if err != nil {
+		return Preview{}, err
+	}
+	to := o.To
+	if to == "" {
+		to = "cutover"
+	}
+	p := Preview{NextSteps: []string{"strangler playbook rollback " + capability.Name + " --to " + to}}
+	for _, step := range slices.Backward(run.Steps) {
+		if step.State != strangler.StepPending && step.State != strangler.StepUndone {
+			p.Lines = append(p.Lines, fmt.Sprintf("undo %s (%s)", step.Name, step.State))
+		}
+		if step.Name == to {
+			return p, nil
+		}
+	}
+	return p, fmt.Errorf("step %q: %w in run %d; nothing was changed", to, strangler.ErrNotFound, run.ID)
+}

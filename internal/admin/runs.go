@@ -1,0 +1,60 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/strangler-fig/strangler"
+)
+
+func (s *Server) runStatus(c echo.Context) error {
+	capability, err := s.capability(c)
+	if err != nil {
+		return err
+	}
+	ctx, done := s.reading(c)
+	defer done()
+	run, err := s.cfg.Runs.Status(ctx, capability.Name)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, shown(run))
+}
+
+func (s *Server) run(c echo.Context) error {
+	return s.change(c, ActionRun, func(ctx context.Context, capability string, o Order) (any, error) {
+		run, err := s.cfg.Runs.Run(ctx, capability, o.Until, o.Who)
+		return shown(run), err
+	})
+}
+
+func (s *Server) runBack(c echo.Context) error {
+	return s.change(c, ActionRunBack, func(ctx context.Context, capability string, o Order) (any, error) {
+		run, err := s.cfg.Runs.Rollback(ctx, capability, o.To, o.Who)
+		return shown(run), err
+	})
+}
+
+func (s *Server) approve(c echo.Context) error {
+	return s.change(c, ActionApprove, func(ctx context.Context, capability string, o Order) (any, error) {
+		if o.Step == "" {
+			return nil, fmt.Errorf("%w: step is missing: say which step is approved; nothing was changed", strangler.ErrConfig)
+		}
+		if err := s.cfg.Runs.Approve(ctx, capability, o.Step, o.Who); err != nil {
+			return nil, err
+		}
+		run, err := s.cfg.Runs.Status(ctx, capability)
+		if err != nil {
+			return nil, fmt.Errorf("the approval is recorded, but the run could not be read; ask again with strangler playbook status %s: %w", capability, err)
+		}
+		return shown(run), nil
+	})
+}
+
+func shown(run strangler.Run) strangler.Run {
+	run.Steps = filled(run.Steps)
+	return run
+}

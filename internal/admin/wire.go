@@ -1,0 +1,71 @@
+package admin
+
+import "github.com/strangler-fig/strangler"
+
+// Order is the body of every POST. Who is required; each operation reads the others that it knows.
+type Order struct {
+	Who   string         `json:"who"`             // user@host
+	Why   string         `json:"why,omitempty"`   // cutover, rollback, adopt
+	Owner strangler.Side `json:"owner,omitempty"` // adopt; empty: show only
+	Until string         `json:"until,omitempty"` // run: the last step
+	To    string         `json:"to,omitempty"`    // rollback of a run: the last step to undo
+	Step  string         `json:"step,omitempty"`  // approve
+}
+
+// Evidence is what the control store and both databases say of who owns a capability, in words, and
+// the toggle that stands (after Adopt with an owner: the new one).
+type Evidence struct {
+	Lines  []string         `json:"lines"`
+	Toggle strangler.Toggle `json:"toggle"`
+}
+
+// Preview is the answer to ?dry_run=true: what would be done. Nothing has been changed.
+type Preview struct {
+	DryRun     bool                `json:"dry_run"`
+	Lines      []string            `json:"lines"`                // what would happen, in order
+	Statements []string            `json:"statements,omitempty"` // that would close the fence
+	Steps      []strangler.StepRun `json:"steps,omitempty"`      // of a playbook
+	NextSteps  []string            `json:"next_steps"`
+}
+
+// History is the answer of GET /v1/toggles/:cap/history, newest first as the store has it.
+type History struct {
+	History []strangler.AuditEntry `json:"history"`
+}
+
+// Instances is the answer of GET /v1/instances.
+type Instances struct {
+	Instances []strangler.Instance `json:"instances"`
+}
+
+// Writers is the answer of GET /v1/splits/:cap/writers.
+type Writers struct {
+	Writers []strangler.Writer `json:"writers"`
+}
+
+// Code is what kind of failure an answer is. The eight are part of the API and do not change.
+type Code string
+
+const (
+	CodeRefused       Code = "refused"       // a check says no, nothing was changed
+	CodeConflict      Code = "conflict"      // someone else changed the same thing
+	CodeUnknown       Code = "unknown"       // it may or may not have happened: read back
+	CodeSuperseded    Code = "superseded"    // a newer worker, term or epoch holds
+	CodeStopped       Code = "stopped"       // stopped half-way, and resumable
+	CodeConfiguration Code = "configuration" // the question or the configuration cannot be used
+	CodeNotFound      Code = "not_found"     // no such capability, run, step or endpoint
+	CodeFailed        Code = "failed"        // anything else
+)
+
+// Failure is the body of every answer that is no success.
+type Failure struct {
+	Error FailureDetail `json:"error"`
+}
+
+// FailureDetail says what went wrong and what to do next.
+type FailureDetail struct {
+	Code    Code     `json:"code"`
+	Message string   `json:"message"`
+	Check   string   `json:"check"` // of a refusal: the check that refused
+	Next    []string `json:"next"`  // of a refusal: what would satisfy it
+}

@@ -1,0 +1,178 @@
+package config
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/strangler-fig/strangler"
+	"go.yaml.in/yaml/v3"
+)
+
+// capabilityName is what fits into a table's name, a folder's and a URL.
+var capabilityName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,29}$`)
+
+func (r *reader) capabilities(c *Config, f field) {
+	o := newOverlap(r)
+	for _, e := range r.entries(f) {
+		if !capabilityName.MatchString(e.key) {
+			name, _, _ := strings.Cut(e.key, ":")
+			r.problem(field{path: f.in(name), line: e.value.line}, "the name is part of tables, folders and URLs; write small letters, digits and underscores, at most 30, a letter first")
+			continue
+		}
+		c.Capabilities = append(c.Capabilities, r.capability(c, e.key, e.value, o))
+	}
+}
+
+func (r *reader) capability(c *Config, name string, f field, o *overlap) strangler.Capability {
+	keys := r.object(f, "routes", "touches", "service", "tables", "identity", "shadow", "guard", "playbook")
+	k := strangler.Capability{Name: name, Legacy: c.Legacy}
+	for _, item := range r.list(keys["routes"]) {
+		if route, ok := r.route(item); ok && o.route(name, route, item) {
+			k.Routes = append(k.Routes, route)
+		}
+	}
+	if !keys["routes"].given() || emptyList(keys["routes"]) {
+		r.problem(keys["routes"], "at least one route is needed, as in [\"GET /couriers/{id}\"]")
+	}
+	for _, item := range r.list(keys["touches"]) {
+		if touch, at, ok := r.touch(item); ok && o.touch(name, touch.Route, at) {
+			k.Touches = append(k.Touches, touch)
+		}
+	}
+	r.service(&k, keys["service"])
+	for _, item := range r.list(keys["tables"]) {
+		if table, ok := r.table(item); ok && o.table(&k, table, item) {
+			k.Tables = append(k.Tables, table)
+		}
+	}
+	r.databases(k, c, keys)
+	identity := r.object(keys["identity"], "header")
+	k.IdentityHeader = r.header(identity["header"])
+	k.Shadow = r.shadow(keys["shadow"])
+	k.Guard = r.guard(keys["guard"])
+	k.Playbook = r.playbook(keys["playbook"])
+	return k
+}
+
+func emptyList(f field) bool {
+	return f.given() && f.node.Kind == yaml.SequenceNode && len(f.node.Content) == 0
+}
+
+func (r *reader) service(k *strangler.Capability, f field) {
+	keys := r.object(f, "url", "health", "database")
+	if !keys["url"].given() {
+		r.problem(keys["url"], "it is missing; write where the service listens, as in http://127.0.0.1:9001")
+	}
+	k.Service = strangler.Upstream{
+		URL:      r.baseURL(keys["url"]),
+		Health:   r.path(keys["health"]),
+		Database: r.dsn(keys["database"], ""),
+	}
+}
+
+// databases asks for both databases of a capability that has tables, and for two different ones:
+// their fences would stand in each other's place.
+func (r *reader) databases(k strangler.Capability, c *Config, keys map[string]field) {
+	service := r.peek(keys["service"], "database")
+	switch {
+	case !keys["tables"].given():
+	case k.Service.Database == "" && !service.given():
+		r.problem(service, "it is missing; the capability has tables, so %s", dsnForms)
+	case sameDatabase(k.Service.Database, c.Legacy.Database):
+		r.problem(service, "this is legacy.database; the service needs a database of its own")
+	}
+	if len(k.Tables) > 0 && !r.legacyDatabase {
+		r.problem(keys["tables"], "legacy.database is missing, and the tables are in it; %s", dsnForms)
+	}
+}
+
+// peek is a key of an object that has been read already.
+func (r *reader) peek(f field, key string) field {
+	if f.given() && f.node.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(f.node.Content); i += 2 {
+			if f.node.Content[i].Value == key {
+				return field{node: resolve(f.node.Content[i+1]), path: f.in(key), line: f.node.Content[i].Line}
+			}
+		}
+	}
+	return field{path: f.in(key), line: f.line}
+}
+
+func (r *reader) route(f field) (strangler.Route, bool) {
+	s, ok := r.text(f)
+	if !ok {
+		return strangler.Route{}, false
+	}
+	route, err := strangler.ParseRoute(s)
+	if err != nil {
+		r.problem(f, "%v", err)
+		return strangler.Route{}, false
+	}
+	return route, true
+}
+
+// touch reads "POST /orders" or {route: "POST /orders", seam: true}, and where its route stands.
+func (r *reader) touch(f field) (strangler.Touch, field, bool) {
+	if f.node.Kind != yaml.MappingNode {
+		route, ok := r.route(f)
+		return strangler.Touch{Route: route}, f, ok
+	}
+	keys := r.object(f, "route", "seam")
+	if !keys["route"].given() {
+		r.problem(keys["route"], "it is missing; write a method and a path, as in \"POST /orders/{id}/accept\"")
+		return strangler.Touch{}, f, false
+	}
+	seam := r.yesNo(keys["seam"])
+	route, ok := r.route(keys["route"])
+	return strangler.Touch{Route: route, Seam: seam}, keys["route"], ok
+}
+
+// table reads "couriers" or {from: couriers, to: drivers}.
+func (r *reader) table(f field) (strangler.Table, bool) {
+	if f.node.Kind != yaml.MappingNode {
+		name, ok := r.tableName(f)
+		return strangler.Table{From: name, To: name}, ok
+	}
+	keys := r.object(f, "from", "to", "columns")
+	if keys["columns"].given() {
+		r.problem(keys["columns"], "not yet supported in this version; give the columns the same names in both databases and remove the key")
+	}
+	if !keys["from"].given() {
+		r.problem(keys["from"], "it is missing; write the table's name in the legacy database")
+		return strangler.Table{}, false
+	}
+	from, ok := r.tableName(keys["from"])
+	to := from
+	if keys["to"].given() {
+		var good bool
+		to, good = r.tableName(keys["to"])
+		ok = ok && good
+	}
+	return strangler.Table{From: from, To: to}, ok
+}
+
+func (r *reader) tableName(f field) (string, bool) {
+	s, ok := r.text(f)
+	if !ok {
+		return "", false
+	}
+	switch {
+	case strings.TrimSpace(s) != s, s == "", strings.ContainsAny(s, "\"'`[];\x00\r\n\t"):
+		r.problem(f, "%s is not a table's name; write it as the database has it, without quotes", f.raw())
+	case strings.HasPrefix(strings.ToLower(s), "strangler_"):
+		r.problem(f, "%s: tables that begin with strangler_ are Strangler's own and never move", f.raw())
+	default:
+		return s, true
+	}
+	return "", false
+}
+
+var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+
+func (r *reader) header(f field) string {
+	s, ok := r.text(f)
+	if ok && !headerName.MatchString(s) {
+		r.problem(f, "%s is not a header's name; write one, as in X-User-ID", f.raw())
+	}
+	return s
+}

@@ -1,0 +1,224 @@
+package config
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/strangler-fig/strangler"
+)
+
+// write puts a strangler.yaml into a fresh folder.
+func write(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "strangler.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func environment(values map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		value, ok := values[name]
+		return value, ok
+	}
+}
+
+func load(t *testing.T, text string, env map[string]string) *Config {
+	t.Helper()
+	c, err := Load(write(t, text), environment(env))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+const whole = `control: sqlite:.strangler/control.db
+proxy:  {listen: 127.0.0.1:8080, trust: [127.0.0.0/8]}
+admin:  {listen: 127.0.0.1:8081, token: "${STRANGLER_TOKEN}"}
+legacy: {url: http://127.0.0.1:9000, database: "postgres://strangler@localhost/shop"}
+capabilities:
+  delivery:
+    routes:  [POST /couriers, "GET /couriers/{id}", "POST /couriers/{id}/availability"]
+    touches: [{route: "POST /orders/{id}/accept", seam: true}]
+    service: {url: http://127.0.0.1:9001, health: /healthz, database: "postgres://strangler@localhost/delivery"}
+    tables:
+      - couriers
+      - {from: courier_actions, to: actions}
+    identity: {header: X-User-ID}
+    shadow:   {sample: 10%, methods: [GET, HEAD], ignore: [$.generated_at]}
+    guard:    {min_requests: 200, max_error_delta: 1%, max_p99_ratio: 1.5}
+    playbook: {canary: [1%, 10%, 50%, 100%], soak: 14d, approve: [cutover, complete]}
+`
+
+func delivery(legacy strangler.Upstream) strangler.Capability {
+	return strangler.Capability{
+		Name:    "delivery",
+		Routes:  []strangler.Route{{Method: "POST", Pattern: "/couriers"}, {Method: "GET", Pattern: "/couriers/{id}"}, {Method: "POST", Pattern: "/couriers/{id}/availability"}},
+		Touches: []strangler.Touch{{Route: strangler.Route{Method: "POST", Pattern: "/orders/{id}/accept"}, Seam: true}},
+		Service: strangler.Upstream{URL: "http://127.0.0.1:9001", Health: "/healthz", Database: "postgres://strangler@localhost/delivery"},
+		Legacy:  legacy,
+		Tables:  []strangler.Table{{From: "couriers", To: "couriers"}, {From: "courier_actions", To: "actions"}},
+
+		IdentityHeader: "X-User-ID",
+		Shadow:         strangler.Shadow{Sample: 100_000, Methods: []string{"GET", "HEAD"}, Ignore: []string{"$.generated_at"}},
+		Guard:          strangler.Guard{MinRequests: 200, MaxErrorDelta: 10_000, MaxP99Ratio: 1.5},
+		Playbook: strangler.PlaybookSettings{
+			Canary:  []strangler.Percent{10_000, 100_000, 500_000, strangler.Hundred},
+			Hold:    10 * time.Minute,
+			Shadow:  10 * time.Minute,
+			Soak:    14 * 24 * time.Hour,
+			Approve: []string{"cutover", "complete"},
+		},
+	}
+}
+
+func TestLoadReadsEverySection(t *testing.T) {
+	c := load(t, whole, map[string]string{"STRANGLER_TOKEN": "s3cret"})
+	legacy := strangler.Upstream{URL: "http://127.0.0.1:9000", Database: "postgres://strangler@localhost/shop"}
+	want := &Config{
+		File:         c.File,
+		Dir:          filepath.Dir(c.File),
+		Control:      "sqlite:" + filepath.Join(filepath.Dir(c.File), ".strangler", "control.db"),
+		Proxy:        Proxy{Listen: "127.0.0.1:8080", Trust: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Hold: Hold{Requests: 1000, Wait: 10 * time.Second, Drain: 2 * time.Second}},
+		Admin:        Admin{Listen: "127.0.0.1:8081", Token: "s3cret"},
+		Legacy:       legacy,
+		Capabilities: []strangler.Capability{delivery(legacy)},
+	}
+	if diff := cmp.Diff(want, c, cmp.AllowUnexported(Config{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+		t.Errorf("config (-want +got):\n%s", diff)
+	}
+	if got, want := c.Migrations(), filepath.Join(c.Dir, "migrations"); got != want {
+		t.Errorf("migrations folder %s, want %s", got, want)
+	}
+	if got, want := c.State(), filepath.Join(c.Dir, ".strangler"); got != want {
+		t.Errorf("state folder %s, want %s", got, want)
+	}
+}
+
+// The settings of the full file are the defaults of a short one.
+func TestLoadFillsInDefaults(t *testing.T) {
+	c := load(t, `
+legacy: {url: "http://127.0.0.1:9000/"}
+capabilities:
+  search:
+    routes: [/search]
+    service: {url: http://127.0.0.1:9002}
+`, nil)
+	full := delivery(c.Legacy)
+	want := strangler.Capability{
+		Name: "search", Routes: []strangler.Route{{Pattern: "/search"}},
+		Service: strangler.Upstream{URL: "http://127.0.0.1:9002"}, Legacy: strangler.Upstream{URL: "http://127.0.0.1:9000"},
+		Shadow: strangler.Shadow{Sample: full.Shadow.Sample, Methods: full.Shadow.Methods}, Guard: full.Guard, Playbook: full.Playbook,
+	}
+	if diff := cmp.Diff([]strangler.Capability{want}, c.Capabilities); diff != "" {
+		t.Errorf("capabilities (-want +got):\n%s", diff)
+	}
+	if c.Proxy.Listen != "127.0.0.1:8080" || c.Admin.Listen != "127.0.0.1:8081" || len(c.Proxy.Trust) != 0 {
+		t.Errorf("proxy %+v, admin listens on %s", c.Proxy, c.Admin.Listen)
+	}
+}
+
+func TestLoadReadsTuning(t *testing.T) {
+	c := load(t, `
+control: sqlite:state/c.db?_pragma=busy_timeout(5000)
+proxy: {listen: "[::1]:0", hold: {requests: 7, wait: 250ms, drain: 1s}, trust: [10.1.2.3, "fd00::/8"]}
+admin: {listen: "[::1]:0", advertise: "http://10.0.0.5:8081"}
+legacy: {url: http://127.0.0.1:9000, health: /ready, database: "sqlite:../shop.db"}
+capabilities:
+  delivery:
+    routes: [/couriers]
+    touches: ["POST /orders"]
+    service: {url: http://127.0.0.1:9001, database: "postgresql://u:$${x}@h/d"}
+    tables: [couriers]
+    playbook: {hold: 2s, shadow: 1m, soak: 1d12h, approve: [], canary: [0.5%, 100%]}
+`, nil)
+	if got, want := c.Control, "sqlite:"+filepath.Join(c.Dir, "state", "c.db")+"?_pragma=busy_timeout(5000)"; got != want {
+		t.Errorf("control %s, want %s", got, want)
+	}
+	if got, want := c.Legacy.Database, "sqlite:"+filepath.Join(filepath.Dir(c.Dir), "shop.db"); got != want {
+		t.Errorf("legacy database %s, want %s", got, want)
+	}
+	if got, want := c.Proxy.Hold, (Hold{Requests: 7, Wait: 250 * time.Millisecond, Drain: time.Second}); got != want {
+		t.Errorf("hold %+v, want %+v", got, want)
+	}
+	if diff := cmp.Diff([]string{"10.1.2.3/32", "fd00::/8"}, []string{c.Proxy.Trust[0].String(), c.Proxy.Trust[1].String()}); diff != "" {
+		t.Error(diff)
+	}
+	k := c.Capabilities[0]
+	if k.Service.Database != "postgres://u:${x}@h/d" {
+		t.Errorf("service database %s", k.Service.Database)
+	}
+	if diff := cmp.Diff([]strangler.Touch{{Route: strangler.Route{Method: "POST", Pattern: "/orders"}}}, k.Touches); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(strangler.PlaybookSettings{Canary: []strangler.Percent{5_000, strangler.Hundred}, Hold: 2 * time.Second, Shadow: time.Minute, Soak: 36 * time.Hour, Approve: []string{}}, k.Playbook); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestPassThroughNeedsNoCapability(t *testing.T) {
+	for _, text := range []string{"legacy: {url: http://h:1}\ncapabilities: {}\n", "legacy: {url: http://h:1}\n"} {
+		if c := load(t, text, nil); len(c.Capabilities) != 0 {
+			t.Errorf("%q gives %d capabilities", text, len(c.Capabilities))
+		}
+	}
+}
+
+func TestAliasesStandForWholeValues(t *testing.T) {
+	c := load(t, `
+legacy: {url: http://h:1}
+capabilities:
+  a: {routes: [/a], service: &s {url: http://h:2}, guard: {min_requests: &n 5}}
+  b: {routes: [/b], service: *s, guard: {min_requests: *n}}
+`, nil)
+	if b := c.Capabilities[1]; b.Service.URL != "http://h:2" || b.Guard.MinRequests != 5 {
+		t.Errorf("aliases read as %+v, %+v", b.Service, b.Guard)
+	}
+}
+
+func TestCapabilityByName(t *testing.T) {
+	c := load(t, whole, map[string]string{"STRANGLER_TOKEN": "x"})
+	if k, err := c.Capability("delivery"); err != nil || k.Name != "delivery" {
+		t.Errorf("delivery: %v, %v", k.Name, err)
+	}
+	_, err := c.Capability("billing")
+	if !errors.Is(err, strangler.ErrNotFound) || !strings.Contains(err.Error(), "it has delivery") {
+		t.Errorf("billing: %v", err)
+	}
+}
+
+func TestAdminURLIsReachable(t *testing.T) {
+	for listen, want := range map[string]string{
+		"127.0.0.1:8081": "http://127.0.0.1:8081",
+		"0.0.0.0:8081":   "http://127.0.0.1:8081",
+		":8081":          "http://127.0.0.1:8081",
+		"[::]:8081":      "http://[::1]:8081",
+		"10.0.0.5:1":     "http://10.0.0.5:1",
+	} {
+		if got := (Admin{Listen: listen}).URL(); got != want {
+			t.Errorf("%s is reached at %s, want %s", listen, got, want)
+		}
+	}
+}
+
+func TestParseDuration(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"14d": 14 * 24 * time.Hour, "0d": 0, "1d12h": 36 * time.Hour, "90s": 90 * time.Second, "1h30m": 90 * time.Minute, "0": 0,
+	} {
+		if got, err := ParseDuration(text); err != nil || got != want {
+			t.Errorf("%q is %v, %v; want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "14", "d", "-1d", "1d-2h", "1d+2h", "1d1d", "2 days", "1.5d", "99999d9999999h", "-3s"} {
+		if got, err := ParseDuration(text); err == nil {
+			t.Errorf("%q is %v, want an error", text, got)
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/strangler-fig/strangler"
+)
+
+// overlap remembers what earlier capabilities have claimed. A request has one capability, and a
+// table has one fence.
+type overlap struct {
+	reader  *reader
+	routes  []claim          // of all capabilities
+	touches map[string]claim // by capability and route
+	tables  map[string]claim // by database and name
+}
+
+// claim is who has something, and on which line.
+type claim struct {
+	capability string
+	line       int
+	route      strangler.Route
+}
+
+func newOverlap(r *reader) *overlap {
+	return &overlap{reader: r, touches: map[string]claim{}, tables: map[string]claim{}}
+}
+
+// route claims a route for a capability, or reports who has it. Two patterns of which neither is the
+// more specific conflict, too: http.ServeMux could not choose between them.
+func (o *overlap) route(capability string, route strangler.Route, at field) bool {
+	for _, other := range o.routes {
+		if !conflict(route, other.route) {
+			continue
+		}
+		if other.capability == capability {
+			o.reader.problem(at, "%q matches the same requests as %q on line %d; keep one", route, other.route, other.line)
+		} else {
+			o.reader.problem(at, "%q matches the same requests as %q of the capability %s on line %d; a route belongs to one capability", route, other.route, other.capability, other.line)
+		}
+		return false
+	}
+	o.routes = append(o.routes, claim{capability, at.line, route})
+	return true
+}
+
+// touch refuses a touch that is also a route of its capability. Two capabilities may share a touch:
+// one request of the monolith may write both's tables.
+func (o *overlap) touch(capability string, route strangler.Route, at field) bool {
+	for _, other := range o.routes {
+		if other.capability == capability && conflict(route, other.route) {
+			o.reader.problem(at, "%q is a route of the capability already, on line %d; a touch stays in the monolith", route, other.line)
+			return false
+		}
+	}
+	key := capability + " " + route.String()
+	if first, twice := o.touches[key]; twice {
+		o.reader.problem(at, "%q stands twice, first on line %d; keep one", route, first.line)
+		return false
+	}
+	o.touches[key] = claim{capability, at.line, route}
+	return true
+}
+
+// table claims a table of the legacy database and one of the service's. Names that differ in their
+// capitals only are one table to some databases.
+func (o *overlap) table(k *strangler.Capability, table strangler.Table, at field) bool {
+	places := []struct{ key, says string }{
+		{"legacy " + strings.ToLower(table.From), fmt.Sprintf("the legacy table %q", table.From)},
+		{"service " + withoutUser(k.Service.Database) + " " + strings.ToLower(table.To), fmt.Sprintf("the service's table %q", table.To)},
+	}
+	for _, place := range places {
+		other, taken := o.tables[place.key]
+		switch {
+		case !taken:
+			continue
+		case other.capability == k.Name:
+			o.reader.problem(at, "%s stands twice, first on line %d; keep one", place.says, other.line)
+		default:
+			o.reader.problem(at, "%s belongs to the capability %s on line %d; a table belongs to one capability", place.says, other.capability, other.line)
+		}
+		return false
+	}
+	for _, place := range places {
+		o.tables[place.key] = claim{capability: k.Name, line: at.line}
+	}
+	return true
+}
+
+// conflict asks http.ServeMux, which reports it by panicking.
+func conflict(a, b strangler.Route) (found bool) {
+	defer func() {
+		if recover() != nil {
+			found = true
+		}
+	}()
+	mux := http.NewServeMux()
+	mux.Handle(a.String(), http.NotFoundHandler())
+	mux.Handle(b.String(), http.NotFoundHandler())
+	return false
+}
+
+// anyPort reports whether an address lets the system choose the port.
+func anyPort(address string) bool {
+	_, port, err := net.SplitHostPort(address)
+	return err == nil && port == "0"
+}

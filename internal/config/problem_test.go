@@ -1,0 +1,224 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/strangler-fig/strangler"
+)
+
+// problems loads a text that is wrong and returns what is said of it, a line each.
+func problems(t *testing.T, text string, env map[string]string) []string {
+	t.Helper()
+	_, err := Load(write(t, text), environment(env))
+	if err == nil {
+		t.Fatalf("loaded without an error:\n%s", text)
+	}
+	if !errors.Is(err, strangler.ErrConfig) {
+		t.Errorf("the error is not ErrConfig: %v", err)
+	}
+	var all *Error
+	if !errors.As(err, &all) {
+		t.Fatalf("the error is a %T: %v", err, err)
+	}
+	var lines []string
+	for _, p := range all.Problems {
+		lines = append(lines, p.String())
+	}
+	return lines
+}
+
+func TestEverythingThatIsWrongIsSaidAtOnce(t *testing.T) {
+	got := problems(t, `control: redis://h
+proxy:
+  listen: 8080
+  trust: [10.0.0.1/8, lan]
+  port: 8080
+admin: {listen: "0.0.0.0:8081"}
+legacy: {url: localhost:9000, database: "${SHOP}"}
+capabilities:
+  delivery:
+    routes: [post /couriers, "GET couriers", "GET /a/{"]
+    service: {url: "http://127.0.0.1:9001/api", health: healthz}
+    tables: [couriers, {from: a, columns: {x: y}}, {to: b}, strangler_fence]
+    touches: [{seam: maybe}]
+    identity: {header: "X User"}
+    shadow: {sample: 0.1, methods: [POST], ignore: [generated_at]}
+    guard: {min_requests: 0, max_error_delta: 101%, max_p99_ratio: 0.5}
+    playbook: {canary: [10%, 5%, 0%], soak: 14, approve: [deploy]}
+  Billing: {}
+`, nil)
+	want := []string{
+		`line 1, control: "redis://h" is not a database; ` + dsnForms,
+		`line 3, proxy.listen: "8080" is not an address; write host:port, as in 127.0.0.1:8080`,
+		`line 4, proxy.trust[0]: "10.0.0.1/8" has bits behind the network's length; write 10.0.0.0/8`,
+		`line 4, proxy.trust[1]: "lan" is neither an address nor a network; write 10.0.0.0/8 or 10.1.2.3`,
+		`line 5, proxy.port: unknown key; the keys here are listen, trust, hold`,
+		`line 6, admin.token: 0.0.0.0:8081 can be reached from other machines, so the admin API needs a token; set admin.token, as in "${STRANGLER_TOKEN}", or listen on 127.0.0.1:8081`,
+		`line 7, legacy.url: "localhost:9000" is not a URL; write scheme, host and port, as in http://127.0.0.1:9000`,
+		`line 7, legacy.database: the environment variable SHOP is not set; set it, or write the value here`,
+		`line 10, capabilities.delivery.routes[0]: route "post /couriers": the method "post" is not in capital letters`,
+		`line 10, capabilities.delivery.routes[1]: route "GET couriers": the path has to begin with a slash, as in "GET /couriers/{id}"`,
+		`line 10, capabilities.delivery.routes[2]: route "GET /a/{": parsing "GET /a/{": at offset 7: bad wildcard segment (must end with '}')`,
+		`line 11, capabilities.delivery.service.url: the URL has a path; requests keep theirs, so write http://127.0.0.1:9001`,
+		`line 11, capabilities.delivery.service.health: "healthz" is not a path; write one that begins with a slash, as in /healthz`,
+		`line 11, capabilities.delivery.service.database: it is missing; the capability has tables, so ` + dsnForms,
+		`line 12, capabilities.delivery.tables[1].columns: not yet supported in this version; give the columns the same names in both databases and remove the key`,
+		`line 12, capabilities.delivery.tables[2].from: it is missing; write the table's name in the legacy database`,
+		`line 12, capabilities.delivery.tables[3]: "strangler_fence": tables that begin with strangler_ are Strangler's own and never move`,
+		`line 13, capabilities.delivery.touches[0].route: it is missing; write a method and a path, as in "POST /orders/{id}/accept"`,
+		`line 14, capabilities.delivery.identity.header: "X User" is not a header's name; write one, as in X-User-ID`,
+		`line 15, capabilities.delivery.shadow.sample: "0.1": write a percentage from 0% to 100% with its sign and at most four decimals, as in 10%`,
+		`line 15, capabilities.delivery.shadow.methods[0]: "POST": only GET, HEAD, OPTIONS are sent to both sides, since anything else could act twice`,
+		`line 15, capabilities.delivery.shadow.ignore[0]: "generated_at" is not a JSON path; write one, as in $.generated_at`,
+		`line 16, capabilities.delivery.guard.min_requests: "0": write a whole number from 1, as in 200`,
+		`line 16, capabilities.delivery.guard.max_error_delta: "101%": write a percentage from 0% to 100% with its sign and at most four decimals, as in 1%`,
+		`line 16, capabilities.delivery.guard.max_p99_ratio: "0.5": write a number from 1, as in 1.5: the service's p99 may be that many times the monolith's`,
+		`line 17, capabilities.delivery.playbook.canary[1]: 5% comes after 10%; write the percentages in rising order`,
+		`line 17, capabilities.delivery.playbook.canary[2]: 0% moves nobody; begin above it, as in 1%`,
+		`line 17, capabilities.delivery.playbook.soak: "14": write a duration with its unit, as in 14d, 12h, 30s or 1d12h`,
+		`line 17, capabilities.delivery.playbook.approve[0]: "deploy" is not a step; the steps are expand, copy, verify, shadow, canary, cutover, soak, complete`,
+		`line 18, capabilities.Billing: the name is part of tables, folders and URLs; write small letters, digits and underscores, at most 30, a letter first`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}
+
+func TestProblems(t *testing.T) {
+	const head = "legacy: {url: http://h:1, database: sqlite:shop.db}\n"
+	for name, c := range map[string]struct {
+		text string
+		env  map[string]string
+		want []string
+	}{
+		"an empty file":    {"", nil, []string{"line 1, legacy.url: it is missing; write where the monolith listens, as in http://127.0.0.1:9000"}},
+		"comments only":    {"# nothing\n", nil, []string{"line 1, legacy.url: it is missing; write where the monolith listens, as in http://127.0.0.1:9000"}},
+		"a list":           {"- a\n", nil, []string{"line 1: this is a list; write keys with values, or {} for none", "line 1, legacy.url: it is missing; write where the monolith listens, as in http://127.0.0.1:9000"}},
+		"not YAML":         {"a: [\n", nil, []string{"it is not YAML: line 1: did not find expected node content"}},
+		"two documents":    {head + "---\na: b\n", nil, []string{"a second document begins at line 2; a strangler.yaml is one document"}},
+		"a key twice":      {head + "proxy: {}\nproxy: {}\n", nil, []string{"line 3, proxy: the key stands twice, first on line 2; keep one"}},
+		"a merge key":      {head + "proxy: {<<: {listen: 'a:1'}}\n", nil, []string{"line 2, proxy: merge keys (<<) are not read; write the keys out, or use an alias (*name) for a whole value"}},
+		"an empty key":     {head + "proxy: {listen: }\n", nil, []string{"line 2, proxy.listen: the key has no value; give it one or remove it"}},
+		"an unknown key":   {head + "\ncapabilitys: {}\n", nil, []string{"line 3, capabilitys: unknown key; the keys here are control, proxy, admin, legacy, capabilities"}},
+		"an open ${":       {head + "control: 'sqlite:${HOME'\n", nil, []string{"line 2, control: ${ begins the name of an environment variable, as in ${STRANGLER_TOKEN}; write $${ for the characters themselves"}},
+		"memory":           {head + "control: 'sqlite::memory:'\n", nil, []string{"line 2, control: a database in memory, or a file: URI, is not kept between processes; write sqlite:path"}},
+		"two slashes":      {head + "control: sqlite://a.db\n", nil, []string{"line 2, control: two slashes say neither relative nor absolute; write sqlite:path or sqlite:/path"}},
+		"no time":          {head + "proxy: {hold: {wait: 0s}}\n", nil, []string{`line 2, proxy.hold.wait: "0s": write a duration above zero, as in 10s`}},
+		"one port":         {head + "proxy: {listen: '127.0.0.1:8081'}\n", nil, []string{"line 1, admin: proxy and admin both listen on 127.0.0.1:8081; give one of them another port"}},
+		"an empty token":   {head + "admin: {token: '${T}'}\n", map[string]string{"T": ""}, []string{"line 2, admin.token: the token is empty; give it a value, or remove the key where admin listens on a loopback address"}},
+		"one database":     {head + "capabilities:\n  a: {routes: [/a], service: {url: 'http://h:2', database: sqlite:./shop.db}, tables: [t]}\n", nil, []string{"line 3, capabilities.a.service.database: this is legacy.database; the service needs a database of its own"}},
+		"no legacy tables": {"legacy: {url: http://h:1}\ncapabilities:\n  a: {routes: [/a], service: {url: 'http://h:2', database: sqlite:a.db}, tables: [t]}\n", nil, []string{"line 3, capabilities.a.tables: legacy.database is missing, and the tables are in it; " + dsnForms}},
+		"no routes":        {head + "capabilities:\n  a: {routes: [], service: {url: http://h:2}}\n  b: {service: {url: http://h:2}}\n", nil, []string{"line 3, capabilities.a.routes: at least one route is needed, as in [\"GET /couriers/{id}\"]", "line 4, capabilities.b.routes: at least one route is needed, as in [\"GET /couriers/{id}\"]"}},
+		"no canary":        {head + "capabilities:\n  a: {routes: [/a], service: {url: http://h:2}, playbook: {canary: []}}\n", nil, []string{"line 3, capabilities.a.playbook.canary: the list is empty; write at least one percentage, as in [100%]"}},
+		"a shared route":   {head + "capabilities:\n  a: {routes: [\"GET /x/{id}\"], service: {url: http://h:2}}\n  b: {routes: [\"GET /x/{name}\"], service: {url: http://h:2}}\n", nil, []string{`line 4, capabilities.b.routes[0]: "GET /x/{name}" matches the same requests as "GET /x/{id}" of the capability a on line 3; a route belongs to one capability`}},
+		"a route twice":    {head + "capabilities:\n  a: {routes: [/x, /x], service: {url: http://h:2}}\n", nil, []string{`line 3, capabilities.a.routes[1]: "/x" matches the same requests as "/x" on line 3; keep one`}},
+		"a touched route":  {head + "capabilities:\n  a: {routes: [/x], touches: [/x, /y, /y], service: {url: http://h:2}}\n", nil, []string{`line 3, capabilities.a.touches[0]: "/x" is a route of the capability already, on line 3; a touch stays in the monolith`, `line 3, capabilities.a.touches[2]: "/y" stands twice, first on line 3; keep one`}},
+		"a shared table":   {head + "capabilities:\n  a: {routes: [/x], tables: [t], service: {url: http://h:2, database: sqlite:a.db}}\n  b: {routes: [/y], tables: [{from: T, to: u}], service: {url: http://h:2, database: sqlite:b.db}}\n", nil, []string{`line 4, capabilities.b.tables[0]: the legacy table "T" belongs to the capability a on line 3; a table belongs to one capability`}},
+		"a shared target":  {head + "capabilities:\n  a: {routes: [/x], tables: [t], service: {url: http://h:2, database: sqlite:a.db}}\n  b: {routes: [/y], tables: [{from: u, to: t}], service: {url: http://h:2, database: sqlite:a.db}}\n", nil, []string{`line 4, capabilities.b.tables[0]: the service's table "t" belongs to the capability a on line 3; a table belongs to one capability`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, problems(t, c.text, c.env)); diff != "" {
+				t.Errorf("problems (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Two capabilities may nest their routes: the more specific one wins, as in http.ServeMux. And one
+// request of the monolith may write both's tables.
+func TestNestedRoutesAndSharedTouchesAreFine(t *testing.T) {
+	c := load(t, `
+legacy: {url: http://h:1}
+capabilities:
+  a: {routes: [/orders/], touches: [POST /both], service: {url: http://h:2}}
+  b: {routes: ["/orders/{id}/deliver"], touches: [POST /both], service: {url: http://h:3}}
+`, nil)
+	if len(c.Capabilities) != 2 || len(c.Capabilities[1].Touches) != 1 {
+		t.Errorf("capabilities: %+v", c.Capabilities)
+	}
+}
+
+// Whatever is wrong around a secret, the secret is not shown: neither one from the environment nor
+// one written into the file.
+func TestErrorsShowNoSecret(t *testing.T) {
+	const base = "legacy: {url: http://h:1}\n"
+	env := map[string]string{"SECRET": "hunter2"}
+	for name, text := range map[string]string{
+		"token glued to its key":    base + "admin: {listen: '127.0.0.1:1', token:hunter2}\n",
+		"token glued by equals":     base + "admin: {token=hunter2}\n",
+		"database glued to its key": "legacy: {url: http://h:1, database:postgres://u:hunter2@h/d}\n",
+		"token as an alias":         base + "admin: {token: *hunter2}\n",
+		"token as a list":           base + "admin: {token: [hunter2]}\n",
+		"token under an odd key":    base + "admin: {token: hunter2, listen: here}\n",
+		"DSN of another scheme":     base + "control: redis://u:hunter2@h\n",
+		"DSN without a database":    base + "control: mysql://u:hunter2@h\n",
+		"URL with a password":       "legacy: {url: http://u:hunter2@h:1}\n",
+		"URL that does not parse":   "legacy: {url: 'http://u:hunter2@h:port'}\n",
+		"variable as an address":    base + "proxy: {listen: '${SECRET}'}\n",
+		"variable as a duration":    base + "proxy: {hold: {wait: '${SECRET}'}}\n",
+		"variable as a DSN":         base + "control: '${SECRET}'\n",
+		"variable in a DSN":         base + "control: 'sqlite://${SECRET}'\n",
+		"capability glued":          base + "capabilities: {a:hunter2}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Load(write(t, text), environment(env))
+			if !errors.Is(err, strangler.ErrConfig) {
+				t.Fatalf("error %v, want ErrConfig", err)
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("the error shows the secret: %v", err)
+			}
+		})
+	}
+}
+
+func TestUnreadableFiles(t *testing.T) {
+	dir := t.TempDir()
+	large := filepath.Join(dir, "large.yaml")
+	if err := os.WriteFile(large, []byte("#"+strings.Repeat("x", maxFile)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		filepath.Join(dir, "none.yaml"):      "there is no such file; write one, or name another with -c FILE",
+		dir:                                  "this is a folder; name the file in it with -c FILE",
+		large:                                "it is larger than 1048576 bytes; a strangler.yaml is a few kilobytes",
+		filepath.Join(large, "below-a-file"): "it cannot be opened: not a directory",
+	} {
+		_, err := Load(path, environment(nil))
+		if !errors.Is(err, strangler.ErrConfig) || err.Error() != path+": "+want {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+func TestErrorIsOneLineForEachProblem(t *testing.T) {
+	_, err := Load(write(t, "x: 1\ny: 2\n"), environment(nil))
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != 4 || !strings.HasSuffix(lines[0], "strangler.yaml has 3 problems; nothing was started or changed:") {
+		t.Errorf("error:\n%v", err)
+	}
+}
+
+func TestDocNamesFilesThatExist(t *testing.T) {
+	text, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for word := range strings.FieldsSeq(string(text)) {
+		if name := strings.Trim(word, ",.;:"); strings.HasSuffix(name, ".go") {
+			named++
+			if _, err := os.Stat(name); err != nil {
+				t.Errorf("doc.go names %s: %v", name, err)
+			}
+		}
+	}
+	if named < 8 {
+		t.Errorf("doc.go names %d files", named)
+	}
+}

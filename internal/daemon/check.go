@@ -1,0 +1,101 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/control"
+	"github.com/strangler-fig/strangler/internal/config"
+	"github.com/strangler-fig/strangler/internal/engines"
+	"github.com/strangler-fig/strangler/migrations"
+)
+
+// Finding is one thing that Check says.
+type Finding struct {
+	Capability string
+	Check      string
+	Missing    bool // has to be settled before the capability can move
+	Warning    bool // works, but should be known
+	Message    string
+	Next       []string
+}
+
+// Check says what can be known before anything runs: upstreams, databases, tables, touches. It changes
+// nothing, except that the control store is made where it was not.
+func Check(ctx context.Context, cfg *config.Config) ([]Finding, error) {
+	var out []Finding
+	store, err := control.Open(ctx, control.Config{DSN: cfg.Control})
+	if err != nil {
+		return append(out, Finding{Check: "control", Missing: true, Message: fmt.Sprintf("the control store %s cannot be opened: %v", config.Redact(cfg.Control), err), Next: []string{"correct `control` in strangler.yaml"}}), nil
+	}
+	id := store.ID()
+	if err := store.Close(); err != nil {
+		return nil, err
+	}
+	out = append(out, Finding{Check: "control", Message: "the control store opens: " + id}, reach(ctx, "", "legacy upstream", cfg.Legacy))
+	for _, c := range cfg.Capabilities {
+		out = append(out, reach(ctx, c.Name, "service upstream", c.Service))
+		out = append(out, touches(c)...)
+		if !c.Stateless() {
+			out = append(out, tables(ctx, cfg, c, id)...)
+		}
+	}
+	return out, nil
+}
+
+// reach warns: the daemon starts though an upstream is down.
+func reach(ctx context.Context, capability, check string, up strangler.Upstream) Finding {
+	asked := up
+	if asked.Health == "" {
+		asked.Health = "/"
+	}
+	err := probe(ctx, asked)
+	switch {
+	case err == nil:
+		return Finding{Capability: capability, Check: check, Message: up.URL + " answers"}
+	case up.Health == "" && !unreachable(err):
+		return Finding{Capability: capability, Check: check, Message: up.URL + " answers, and has no health path to ask"}
+	}
+	return Finding{Capability: capability, Check: check, Warning: true, Message: fmt.Sprintf("%s is not well: %v", up.URL, err), Next: []string{"start it before the cutover"}}
+}
+
+func touches(c strangler.Capability) (out []Finding) {
+	for _, t := range c.Touches {
+		switch {
+		case !t.Seam && !t.Fails:
+			out = append(out, Finding{Capability: c.Name, Check: "touches", Missing: true, Message: fmt.Sprintf("%s writes tables of %s from the monolith without a seam; it would fail for good after the cutover", t.Route, c.Name),
+				Next: []string{"give it a seam and declare `seam: true`", "declare `seam: false` to accept that it fails"}})
+		case t.Fails:
+			out = append(out, Finding{Capability: c.Name, Check: "touches", Warning: true, Message: fmt.Sprintf("%s is declared to fail after the cutover of %s", t.Route, c.Name)})
+		}
+	}
+	return out
+}
+
+// tables plans the split without writing anything.
+func tables(ctx context.Context, cfg *config.Config, c strangler.Capability, id string) []Finding {
+	p, closeAll, err := migrations.NewPlanning(ctx, engines.Open, cfg.Migrations(), id, c)
+	if err != nil {
+		return []Finding{missing(c, "database", err)}
+	}
+	plan, err := p.Make(ctx)
+	if err = errors.Join(err, closeAll()); err != nil {
+		return []Finding{missing(c, "split", err)}
+	}
+	out := []Finding{{Capability: c.Name, Check: "split", Message: fmt.Sprintf("%d tables can be split", len(c.Tables))}}
+	for _, n := range plan.Notes {
+		out = append(out, Finding{Capability: c.Name, Check: "split", Warning: true, Message: n})
+	}
+	return out
+}
+
+func missing(c strangler.Capability, check string, err error) Finding {
+	f := Finding{Capability: c.Name, Check: check, Missing: true, Message: err.Error()}
+	var r *strangler.Refusal
+	if errors.As(err, &r) {
+		f.Check, f.Message, f.Next = r.Check, r.Why, r.Next
+	}
+	return f
+}

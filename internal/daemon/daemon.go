@@ -1,0 +1,310 @@
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/control"
+	"github.com/strangler-fig/strangler/internal/admin"
+	"github.com/strangler-fig/strangler/internal/config"
+	"github.com/strangler-fig/strangler/internal/engines"
+	"github.com/strangler-fig/strangler/migrations"
+	"github.com/strangler-fig/strangler/playbook"
+	"github.com/strangler-fig/strangler/proxy"
+)
+
+// closeTimeout bounds how long requests in flight may take when the daemon ends.
+const closeTimeout = 20 * time.Second
+
+// Options are what the file does not say.
+type Options struct {
+	Proxy  bool // role proxy: requests are served
+	Worker bool // role worker: splits and playbooks are worked on
+	// Fault reaches every durable statement of this process, for tests; see migrations.Config and
+	// control.Config. Nil: none.
+	Fault func(point string) error
+	Log   *slog.Logger
+	Ready func(*Daemon) // called once, when everything listens; may be nil
+}
+
+// Daemon is one process of `strangler serve`.
+type Daemon struct {
+	cfg  *config.Config
+	opts Options
+	log  *slog.Logger
+	id   string
+
+	store    *control.Store
+	proxy    *proxy.Proxy // nil without the role
+	fleet    *fleet
+	splits   *migrations.Splits
+	playbook *playbook.Engine
+	admin    *admin.Server
+	registry *prometheus.Registry
+	cleanups []func() error // run in reverse
+}
+
+// Run serves until ctx ends, then closes.
+func Run(ctx context.Context, cfg *config.Config, opts Options) error {
+	d, err := Start(ctx, cfg, opts)
+	if err != nil {
+		return err
+	}
+	if opts.Ready != nil {
+		opts.Ready(d)
+	}
+	var failed error
+	select {
+	case <-ctx.Done():
+	case failed = <-d.admin.Failed():
+	}
+	return errors.Join(failed, d.Close())
+}
+
+// Start brings everything up and returns. On an error it has closed what it had opened.
+func Start(ctx context.Context, cfg *config.Config, opts Options) (d *Daemon, err error) {
+	if opts.Log == nil {
+		opts.Log = strangler.Discard()
+	}
+	d = &Daemon{cfg: cfg, opts: opts, log: opts.Log, id: instanceID(), registry: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.Close())
+		}
+	}()
+	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := os.MkdirAll(cfg.State(), 0o700); err != nil {
+		return d, err
+	}
+	// The proxy is put together first: without the control store it serves the last good snapshot.
+	if opts.Proxy {
+		if err := d.makeProxy(); err != nil {
+			return d, err
+		}
+	}
+	if err := d.openStore(ctx); err != nil {
+		return d, err
+	}
+	if err := d.store.Ensure(ctx, cfg.Capabilities); err != nil {
+		return d, err
+	}
+	// Register, then read the state: a cutover that begins in between waits for this instance.
+	if err := d.joinFleet(ctx); err != nil {
+		return d, err
+	}
+	if err := d.makeWorker(ctx); err != nil {
+		return d, err
+	}
+	if d.proxy != nil {
+		if err := d.startProxy(); err != nil {
+			return d, err
+		}
+	}
+	return d, d.startAdmin()
+}
+
+func instanceID() string {
+	b := make([]byte, 4)
+	rand.Read(b) // never fails
+	host, err := os.Hostname()
+	if err != nil {
+		host = "host"
+	}
+	return fmt.Sprintf("%s-%d-%s", host, os.Getpid(), hex.EncodeToString(b))
+}
+
+func (d *Daemon) onClose(f func() error) { d.cleanups = append(d.cleanups, f) }
+
+// Close ends what Start began, last first: the admin API, the proxy after its requests, the playbook,
+// the splits after a cutover in flight, the control store.
+func (d *Daemon) Close() error {
+	var errs []error
+	for _, f := range slices.Backward(d.cleanups) {
+		errs = append(errs, f())
+	}
+	d.cleanups = nil
+	return errors.Join(errs...)
+}
+
+// ProxyURL and AdminURL are where this process listens; empty without the role.
+func (d *Daemon) ProxyURL() string {
+	if d.proxy == nil {
+		return ""
+	}
+	return d.proxy.URL()
+}
+
+func (d *Daemon) AdminURL() string { return d.admin.URL() }
+
+func (d *Daemon) makeProxy() (err error) {
+	secret, err := cookieSecret(filepath.Join(d.cfg.State(), "cookie.key"))
+	if err != nil {
+		return err
+	}
+	d.proxy, err = proxy.New(proxy.Config{
+		Listen: d.cfg.Proxy.Listen, Legacy: d.cfg.Legacy.URL, Capabilities: d.cfg.Capabilities, Trust: d.cfg.Proxy.Trust,
+		Secret: secret, Hold: proxy.HoldLimits{Requests: d.cfg.Proxy.Hold.Requests, Wait: d.cfg.Proxy.Hold.Wait, Drain: d.cfg.Proxy.Hold.Drain},
+		Passed: d.passed, Registerer: d.registry, Log: d.log,
+	})
+	return err
+}
+
+// cookieSecret reads the key that signs our cookies, and makes it when it is missing.
+func cookieSecret(path string) ([]byte, error) {
+	key, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		key = make([]byte, 32)
+		rand.Read(key)
+		return key, os.WriteFile(path, key, 0o600)
+	}
+	if err == nil && len(key) < 32 {
+		err = fmt.Errorf("%w: %s is shorter than 32 bytes; delete it to have it made anew (canary users are then bucketed afresh)", strangler.ErrConfig, path)
+	}
+	return key, err
+}
+
+// passed is asked for every read that a canary would move.
+func (d *Daemon) passed(capability string) time.Time {
+	if d.splits == nil {
+		return time.Time{} // this process does not follow the split: whoever wrote reads from the owner
+	}
+	return d.splits.Passed(capability)
+}
+
+func (d *Daemon) snapshotPath() string { return filepath.Join(d.cfg.State(), "snapshot.json") }
+
+// openStore waits for the control store. Meanwhile the proxy serves the last good snapshot, stale;
+// without one nothing is served: an unknown state never means legacy.
+func (d *Daemon) openStore(ctx context.Context) error {
+	last, errLast := control.LoadSnapshot(d.snapshotPath())
+	for serving := false; ; {
+		store, err := control.Open(ctx, control.Config{DSN: d.cfg.Control, Log: d.log, Fault: d.opts.Fault})
+		if err == nil {
+			d.store = store
+			d.onClose(store.Close)
+			if errLast == nil && last.ControlID != store.ID() {
+				return strangler.Refuse("control", fmt.Sprintf("%s is another control store (%s) than the one this daemon served before (%s)", config.Redact(d.cfg.Control), store.ID(), last.ControlID),
+					"put the old store back", "delete "+d.snapshotPath()+" if the new one is meant")
+			}
+			return nil
+		}
+		if errLast != nil || d.proxy == nil || errors.Is(err, strangler.ErrConfig) {
+			return fmt.Errorf("open the control store: %w", err)
+		}
+		if !serving {
+			serving = true
+			for _, t := range last.Toggles {
+				if err := d.proxy.Apply(ctx, t); err != nil {
+					d.log.Warn("snapshot", strangler.LogCapability, t.Capability, strangler.LogError, err)
+				}
+			}
+			if err := d.startProxy(); err != nil {
+				return err
+			}
+		}
+		d.log.Error("the control store cannot be reached; serving the last good snapshot, stale", "at", last.At, strangler.LogError, err)
+		if !pause(ctx, time.Second) {
+			return ctx.Err()
+		}
+	}
+}
+
+func (d *Daemon) startProxy() error {
+	if d.proxy.URL() != "" {
+		return nil
+	}
+	if err := d.proxy.Start(); err != nil {
+		return err
+	}
+	d.onClose(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		return d.proxy.Close(ctx)
+	})
+	d.log.Info("proxy listening", "url", d.proxy.URL())
+	return nil
+}
+
+func (d *Daemon) joinFleet(ctx context.Context) error {
+	d.fleet = newFleet(d.store, d.proxy, d.id, d.cfg.Admin.Advertise, d.snapshotPath(), d.log)
+	if err := d.fleet.start(ctx); err != nil {
+		return err
+	}
+	d.onClose(d.fleet.close)
+	return nil
+}
+
+// makeWorker puts splits and playbook together; only the worker role sets them going.
+func (d *Daemon) makeWorker(ctx context.Context) (err error) {
+	d.splits, err = migrations.New(migrations.Config{
+		Capabilities: d.cfg.Capabilities, Open: engines.Open, Dir: d.cfg.Migrations(), ControlID: d.store.ID(),
+		Decisions: d.store, Records: d.store, Leases: d.store, Adopter: d.store, Gates: d.fleet, Healthy: healthy,
+		Worker: d.id, Fault: d.opts.Fault, Log: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	d.onClose(d.splits.Close)
+	d.playbook, err = playbook.New(playbook.Config{
+		Capabilities: d.cfg.Capabilities, Ledger: d.store, Approvals: d.store, Toggles: d.fleet, Splits: splitsPort{d.splits},
+		Owners: d.splits, Traffic: trafficPort{d.proxy}, Poll: 250 * time.Millisecond, Log: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	d.registry.MustRegister(newSplitMetrics(d.splits, d.cfg.Capabilities))
+	if !d.opts.Worker {
+		return nil
+	}
+	d.splits.Start(context.WithoutCancel(ctx))
+	if err := d.playbook.Start(ctx); err != nil {
+		return err
+	}
+	d.onClose(d.playbook.Close)
+	return nil
+}
+
+func (d *Daemon) startAdmin() (err error) {
+	d.admin, err = admin.New(admin.Config{
+		Listen: d.cfg.Admin.Listen, Token: d.cfg.Admin.Token, Capabilities: d.cfg.Capabilities,
+		Toggles: togglesPort{d.store, d.fleet}, Splits: splitsPort{d.splits}, Owners: ownersPort{d}, Runs: runsPort{d}, Health: d, Previews: previewsPort{d},
+		Metrics: promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{}), Log: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := d.admin.Open(); err != nil {
+		return err
+	}
+	d.onClose(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		return d.admin.Close(ctx)
+	})
+	d.log.Info("admin listening", "url", d.admin.URL())
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,60 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/strangler-fig/strangler"
+)
+
+// probeTimeout bounds one health probe of an upstream.
+const probeTimeout = 2 * time.Second
+
+// healthy asks an upstream for its health path; one without a path is taken at its word.
+func healthy(ctx context.Context, c strangler.Capability, side strangler.Side) error {
+	up := c.Service
+	if side == strangler.Legacy {
+		up = c.Legacy
+	}
+	return probe(ctx, up)
+}
+
+func probe(ctx context.Context, up strangler.Upstream) error {
+	if up.Health == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(up.URL, "/")+up.Health, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	if err := resp.Body.Close(); err != nil {
+		return err
+	}
+	if resp.StatusCode/100 != 2 {
+		return answered{fmt.Errorf("GET %s%s answered %s", up.URL, up.Health, resp.Status)}
+	}
+	return nil
+}
+
+// answered is an upstream that can be reached and does not say that it is well.
+type answered struct{ error }
+
+func unreachable(err error) bool { return !errors.As(err, &answered{}) }
+
+// Ready is the daemon's readiness: the control store answers, or the proxy serves a known state.
+func (d *Daemon) Ready(ctx context.Context) error {
+	if d.fleet.Stale() {
+		return fmt.Errorf("the control store cannot be read; serving what is known, stale")
+	}
+	return d.store.Ping(ctx)
+}

@@ -1,0 +1,161 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/control"
+	"github.com/strangler-fig/strangler/internal/admin"
+	"github.com/strangler-fig/strangler/migrations"
+	"github.com/strangler-fig/strangler/playbook"
+	"github.com/strangler-fig/strangler/proxy"
+)
+
+// splitsPort names Copy as the playbook and the admin API do.
+type splitsPort struct{ *migrations.Splits }
+
+func (p splitsPort) Start(ctx context.Context, capability string) error {
+	return p.Copy(ctx, capability)
+}
+
+// trafficPort counts what this process's proxy has answered.
+type trafficPort struct{ p *proxy.Proxy }
+
+func (t trafficPort) Requests(capability string, side strangler.Side) (requests, failed int64) {
+	if t.p == nil {
+		return 0, 0
+	}
+	s := t.p.Stats(capability)
+	if side == strangler.Service {
+		return int64(s.Service.Requests + s.Shadow.Sent), int64(s.Service.Errors)
+	}
+	return int64(s.Legacy.Requests), int64(s.Legacy.Errors)
+}
+
+// togglesPort is the control store's reading side with the fleet's flips.
+type togglesPort struct {
+	*control.Store
+	fleet *fleet
+}
+
+func (p togglesPort) Flip(ctx context.Context, capability string, change strangler.ToggleChange) (strangler.Flip, error) {
+	return p.fleet.Flip(ctx, capability, change)
+}
+
+// Snapshot says when this instance cannot read the store and serves what it knows.
+func (p togglesPort) Snapshot(ctx context.Context) (strangler.Snapshot, error) {
+	snap, err := p.Store.Snapshot(ctx)
+	if err != nil && p.fleet.proxy != nil {
+		snap, err = p.fleet.proxy.Snapshot(), nil
+		snap.Stale = true
+	}
+	return snap, err
+}
+
+// ownersPort hands over by hand: a run of one step, with the same ledger.
+type ownersPort struct{ d *Daemon }
+
+func (p ownersPort) Cutover(ctx context.Context, capability, who, _ string) (strangler.Cutover, error) {
+	return p.byHand(ctx, capability, playbook.Cutover, who)
+}
+
+func (p ownersPort) Rollback(ctx context.Context, capability, who, _ string) (strangler.Cutover, error) {
+	return p.byHand(ctx, capability, "rollback", who)
+}
+
+func (p ownersPort) byHand(ctx context.Context, capability, step, who string) (strangler.Cutover, error) {
+	if err := p.d.working(); err != nil {
+		return strangler.Cutover{}, err
+	}
+	_, err := p.d.playbook.Only(ctx, capability, step, who)
+	if err == nil {
+		_, err = p.d.playbook.Wait(ctx, capability)
+	}
+	row, errRow := p.d.store.LatestCutover(ctx, capability)
+	if errors.Is(errRow, strangler.ErrNotFound) {
+		errRow = nil // a stateless capability, or a refusal before the first cutover
+	}
+	return row, errors.Join(err, errRow)
+}
+
+func (p ownersPort) Complete(ctx context.Context, capability, who string) error {
+	if err := p.d.working(); err != nil {
+		return err
+	}
+	if _, err := p.d.playbook.Only(ctx, capability, playbook.Complete, who); err != nil {
+		return err
+	}
+	_, err := p.d.playbook.Wait(ctx, capability)
+	return err
+}
+
+func (p ownersPort) Adopt(ctx context.Context, capability string, owner strangler.Side, who, why string) (admin.Evidence, error) {
+	lines, _, err := p.d.splits.Evidence(ctx, capability)
+	if err != nil {
+		return admin.Evidence{}, err
+	}
+	e := admin.Evidence{Lines: lines}
+	if owner == "" {
+		e.Toggle, err = p.d.store.Toggle(ctx, capability)
+		return e, err
+	}
+	if err := p.d.working(); err != nil {
+		return e, err
+	}
+	e.Toggle, err = p.d.splits.Adopt(ctx, capability, owner, who, why)
+	return e, err
+}
+
+// runsPort is the playbook as the admin API asks for it.
+type runsPort struct{ d *Daemon }
+
+func (p runsPort) Run(ctx context.Context, capability, until, who string) (strangler.Run, error) {
+	if err := p.d.working(); err != nil {
+		return strangler.Run{}, err
+	}
+	return p.d.playbook.Run(ctx, capability, playbook.RunOptions{Until: until, Who: who})
+}
+
+func (p runsPort) Rollback(ctx context.Context, capability, to, who string) (strangler.Run, error) {
+	if err := p.d.working(); err != nil {
+		return strangler.Run{}, err
+	}
+	return p.d.playbook.Rollback(ctx, capability, playbook.RunOptions{To: to, Who: who})
+}
+
+func (p runsPort) Approve(ctx context.Context, capability, step, who string) error {
+	return p.d.playbook.Approve(ctx, capability, step, who)
+}
+
+func (p runsPort) Status(ctx context.Context, capability string) (strangler.Run, error) {
+	return p.d.playbook.Status(ctx, capability)
+}
+
+// working refuses what only a worker does.
+func (d *Daemon) working() error {
+	if d.opts.Worker {
+		return nil
+	}
+	return strangler.Refuse("role", "this daemon runs without the worker role", "ask a daemon that runs with --roles worker")
+}
+
+// previewsPort says what would be done.
+type previewsPort struct{ d *Daemon }
+
+func (p previewsPort) Fence(ctx context.Context, capability string, side strangler.Side) ([]string, error) {
+	t, err := p.d.store.Toggle(ctx, capability)
+	if err != nil {
+		return nil, err
+	}
+	s, err := p.d.splits.FenceStatement(ctx, capability, side, t.Epoch+1)
+	if err != nil {
+		return nil, fmt.Errorf("show the fence: %w", err)
+	}
+	return []string{s}, nil
+}
+
+func (p previewsPort) Steps(ctx context.Context, capability string) ([]strangler.StepRun, error) {
+	return p.d.playbook.Preview(ctx, capability)
+}
