@@ -119,7 +119,7 @@ const Hundred Percent = 1_000_000
 // ParsePercent reads "10%", "0.5%" or "10", up to four decimals.
 func ParsePercent(s string) (Percent, error) {
 	f, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(s), "%"), 64)
-	if err != nil || f < 0 || f > 100 {
+	if err != nil || !(f >= 0 && f <= 100) { // NaN too
 		return 0, fmt.Errorf("percentage %q: write a number from 0 to 100, as in 10%%", s)
 	}
 	return Percent(f*10_000 + 0.5), nil

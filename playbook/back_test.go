@@ -393,3 +393,50 @@ func TestNothingToTakeOver(t *testing.T) {
 		}
 	}
 }
+
+// TestTwoDaemons: whoever finds in the ledger what it has not written leaves the run to the other, and
+// writes nothing more, neither to the ledger nor to the world.
+func TestTwoDaemons(t *testing.T) {
+	inBed(t, delivery(), nil, func(b *bed) {
+		b.run()
+		b.until(func(r strangler.Run) bool { return strings.Contains(r.Waiting, "canary 1%") })
+		second := b.w.engine(b.T)
+		defer second.Close()
+		if _, err := second.Rollback(b.Context(), "delivery", RunOptions{To: Shadow, Who: "eve"}); err != nil {
+			b.Fatal(err)
+		}
+		if run, err := second.Wait(b.Context(), "delivery"); err != nil || run.State != strangler.RunRolledBack {
+			b.Fatalf("the second's rollback is %s, %v", doing(run), err)
+		}
+		if _, err := b.e.Wait(b.Context(), "delivery"); !errors.Is(err, strangler.ErrSuperseded) {
+			b.Errorf("the first ends with %v", err)
+		}
+		time.Sleep(time.Minute) // the bubble's
+		run, err := b.e.Status(b.Context(), "delivery")
+		if err != nil || run.State != strangler.RunRolledBack || b.w.toggle.Mode != strangler.ModeLegacy {
+			b.Errorf("in the end the run is %s, %v, the toggle %s", doing(run), err, b.w.toggle.Mode)
+		}
+	})
+}
+
+// TestCompleteIsFinished: the split says complete before all is swept, so a cut-off step calls it again.
+func TestCompleteIsFinished(t *testing.T) {
+	inBed(t, delivery(), nil, func(b *bed) {
+		b.toSoak()
+		b.approval(Complete)
+		const approve, run, step, complete = 1, 1, 1, 1
+		b.w.set(func() {
+			b.w.effects = nil
+			b.w.fault = fault{at: b.w.writes + approve + run + step + complete, after: true, kill: true}
+		})
+		b.approve(Complete)
+		if _, err := b.e.Wait(b.Context(), "delivery"); !errors.Is(err, errKilled) {
+			b.Fatalf("it ended with %v", err)
+		}
+		b.e.Close()
+		b.w.set(func() { b.w.dead = false })
+		b.e = b.w.engine(b.T)
+		b.wait(strangler.RunDone)
+		b.effects("complete", "complete")
+	})
+}

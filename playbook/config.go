@@ -25,8 +25,7 @@ type Ledger interface {
 	SaveStep(ctx context.Context, runID int64, step strangler.StepRun) error
 }
 
-// Approvals records a person's consent to a step of a run, durably. Approving twice is no error and
-// keeps the first name.
+// Approvals records a person's consent to a step of a run, durably. Approving twice is no error.
 type Approvals interface {
 	Approve(ctx context.Context, runID int64, step, who string) error
 }
@@ -59,7 +58,7 @@ type Splits interface {
 // one whole attempt: it returns with the cutover committed, or aborted together with an error. What a
 // killed worker left preparing is settled by the split's own worker.
 //
-// A Refusal by the check "lag", "keys", "verify", "locks", "instances" or "cutover" may pass by itself
+// A Refusal by the check "lag", "dirty", "verify", "locks", "instances" or "cutover" may pass by itself
 // (after a new verification, for "verify") and is tried again; any other refusal needs a person.
 type Owners interface {
 	Cutover(ctx context.Context, capability, who, why string) (strangler.Cutover, error)
@@ -95,7 +94,7 @@ type Config struct {
 	MaxLag      strangler.Lag // a cutover and the end of a soak wait until the lag is at most this; default 1,000 changes and 10 seconds
 	VerifyFresh time.Duration // a verification older than this is repeated; default 1 hour
 	Tries       int           // attempts of a cutover, a rollback or a flip that collides; default 5
-	Poll        time.Duration // how often a gate is looked at again; default 1 second
+	Poll        time.Duration // how often a gate is looked at again; default 1 second. Attempts are 1, 2, 4, … of it apart
 
 	Now func() time.Time // default time.Now
 	Log *slog.Logger     // default: none
@@ -160,8 +159,8 @@ func (c Config) Validate() error {
 				return bad("%s: playbook.approve names %q; the steps are %s", name, step, stepNames())
 			}
 		}
-		if settings.Soak < 0 {
-			return bad("%s: playbook.soak is negative", name)
+		if settings.Soak < 0 || settings.Hold < 0 || settings.Shadow < 0 {
+			return bad("%s: playbook.soak, hold and shadow cannot be negative", name)
 		}
 		var last strangler.Percent
 		for _, p := range settings.Canary {

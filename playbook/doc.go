@@ -19,12 +19,14 @@
 //
 // # What a killed process leaves behind
 //
-// The ledger says what was meant; only the world says what happened. So nothing is concluded from
-// the ledger: a worker that resumes asks Check, which probes the toggle and the split. If it finds
-// the step done, the step is done; otherwise Do runs again, and Do is idempotent. A step is never
-// done because Do returned, but because Check then finds it so.
+// The ledger says what was meant; only the world says what happened. A worker that resumes asks Check,
+// which probes the toggle and the split. If it finds the step done, the step is done; otherwise Do runs
+// again, and Do is idempotent. After Do it is Check again that says whether the step is done.
 //
 // A step that the ledger calls done and Check does not was taken back by somebody since: a guard,
 // a person. A worker that resumes on its own then fails the run and says so. A person who runs it
 // again has it done again.
+//
+// A worker that finds in the ledger what it has not written leaves the run to whoever wrote it, and
+// writes nothing more: so a process that was stopped for a while does no harm when it goes on.
 package playbook

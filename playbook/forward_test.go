@@ -280,6 +280,20 @@ func TestLedgerUnreachable(t *testing.T) {
 	})
 }
 
+// TestWriteReportedFailed: a write that is in the ledger though it was reported failed does not look like
+// another worker's, so the run is recorded as failed.
+func TestWriteReportedFailed(t *testing.T) {
+	inBed(t, delivery(), nil, func(b *bed) {
+		const start, step = 1, 1
+		b.w.set(func() { b.w.fault = fault{at: start + step, after: true} })
+		b.run()
+		run := b.wait(strangler.RunFailed)
+		if !strings.Contains(run.Error, "injected") || record(run, Expand).State != strangler.StepFailed {
+			b.Errorf("the run is %+v", run)
+		}
+	})
+}
+
 // brittle is a ledger that takes some writes, then twice none.
 type brittle struct {
 	*world

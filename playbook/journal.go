@@ -2,6 +2,7 @@ package playbook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -26,9 +27,11 @@ func (w *worker) saveRun(ctx context.Context, change func(*strangler.Run)) error
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalTimeout)
 	defer cancel()
 	if err := w.cfg.Ledger.SaveRun(ctx, copyRun(run)); err != nil {
+		w.unsure = true
 		return fmt.Errorf("writing run %d to the ledger: %w", run.ID, err)
 	}
 	w.run = run
+	w.left.State, w.left.BackTo = run.State, run.BackTo
 	w.announce()
 	return nil
 }
@@ -46,9 +49,10 @@ func (w *worker) saveStep(ctx context.Context, i int, change func(*strangler.Ste
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalTimeout)
 	defer cancel()
 	if err := w.cfg.Ledger.SaveStep(ctx, w.run.ID, record); err != nil {
+		w.unsure = true
 		return fmt.Errorf("writing step %s of run %d to the ledger: %w", record.Name, w.run.ID, err)
 	}
-	w.run.Steps[i] = record
+	w.run.Steps[i], w.left.Steps[i].State = record, record.State
 	w.announce()
 	return nil
 }
@@ -114,9 +118,16 @@ func (w *worker) pause(ctx context.Context, i int, v verdict, person bool) error
 		return err
 	}
 	if person {
-		return w.awaitApproval(ctx, i)
+		w.setPerson(i)
+		defer w.unsetPerson()
+		select {
+		case <-w.woken:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	timer := time.NewTimer(w.cfg.Poll)
+	timer := time.NewTimer(max(v.pause, w.cfg.Poll))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -126,25 +137,27 @@ func (w *worker) pause(ctx context.Context, i int, v verdict, person bool) error
 	}
 }
 
-// awaitApproval waits for the signal that Approve gives, then reads the ledger: that is where approvals
-// are.
-func (w *worker) awaitApproval(ctx context.Context, i int) error {
-	w.setPerson(i)
-	select {
-	case <-w.woken:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+// mine reads the ledger, where approvals are, and returns ErrSuperseded unless it is as this worker left
+// it: a process that was stopped for a while, or is one of two, must not go on with what another has
+// taken further or back. After a write of unknown outcome there is nothing to compare.
+func (w *worker) mine(ctx context.Context) error {
 	run, err := w.cfg.Ledger.LatestRun(ctx, w.capability.Name)
 	if err != nil {
-		// What Approve handed over stands; without it the step asks once more.
-		w.log.Warn("the approvals could not be read", strangler.LogError, err)
-		return ctx.Err()
+		return fmt.Errorf("reading the ledger: %w", err)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if run.ID == w.run.ID && i < len(run.Steps) && run.Steps[i].Approved != "" {
-		w.run.Steps[i].Approved, w.person = run.Steps[i].Approved, false
+	if w.unsure {
+		return nil
+	}
+	same := slices.EqualFunc(run.Steps, w.left.Steps, func(a, b strangler.StepRun) bool { return a.Name == b.Name && a.State == b.State })
+	if !same || run.ID != w.left.ID || run.State != w.left.State || run.BackTo != w.left.BackTo {
+		return fmt.Errorf("somebody else works on the runs of %s: run %d is %s in the ledger: %w", w.capability.Name, run.ID, doing(run), strangler.ErrSuperseded)
+	}
+	for i, s := range run.Steps {
+		if s.Approved != "" {
+			w.run.Steps[i].Approved = s.Approved
+		}
 	}
 	return nil
 }
@@ -152,9 +165,9 @@ func (w *worker) awaitApproval(ctx context.Context, i int) error {
 // fail journals that the run has failed at the step it is at. Where the ledger does not take even that,
 // the worker keeps the error and Status shows it. After ErrSuperseded nothing is written: the run is
 // somebody else's.
-func (w *worker) fail(ctx context.Context, err error, superseded bool) {
+func (w *worker) fail(ctx context.Context, err error) {
 	log := w.log.With(strangler.LogError, err)
-	if superseded {
+	if errors.Is(err, strangler.ErrSuperseded) || errors.Is(w.mine(ctx), strangler.ErrSuperseded) {
 		log.Warn("another worker has the run; this one leaves it")
 		w.end(err, false)
 		return

@@ -42,8 +42,7 @@ func (e *Engine) begin(ctx context.Context, c strangler.Capability, run strangle
 	return copyRun(begun), e.launch(c, begun, false)
 }
 
-// again journals that a run which nobody works on goes on, and starts its worker. What it had begun or
-// failed is looked at as if for the first time.
+// again journals that a run which nobody works on goes on, and starts its worker.
 func (e *Engine) again(ctx context.Context, c strangler.Capability, run strangler.Run, change func(*strangler.Run)) (strangler.Run, error) {
 	if err := e.running(); err != nil {
 		return run, err
@@ -52,13 +51,6 @@ func (e *Engine) again(ctx context.Context, c strangler.Capability, run strangle
 	change(&run)
 	if err := e.cfg.Ledger.SaveRun(ctx, run); err != nil {
 		return run, fmt.Errorf("resuming run %d of %s in the ledger: %w", run.ID, c.Name, err)
-	}
-	if run.State == strangler.RunRunning {
-		for i, record := range run.Steps {
-			if record.State != strangler.StepDone {
-				run.Steps[i].State = strangler.StepPending
-			}
-		}
 	}
 	e.cfg.Log.Info("a run goes on", strangler.LogCapability, c.Name, strangler.LogRun, run.ID, "state", run.State)
 	return copyRun(run), e.launch(c, run, false)

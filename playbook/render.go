@@ -27,6 +27,7 @@ type Plan struct {
 type PlanTouch struct {
 	Route string `json:"route"`
 	Seam  bool   `json:"seam"`
+	Fails bool   `json:"fails"` // declared to fail once the service owns
 }
 
 // PlanTable is a table that moves.
@@ -51,7 +52,7 @@ func Show(c strangler.Capability) Plan {
 		p.Routes = append(p.Routes, r.String())
 	}
 	for _, t := range c.Touches {
-		p.Touches = append(p.Touches, PlanTouch{t.Route.String(), t.Seam})
+		p.Touches = append(p.Touches, PlanTouch{t.Route.String(), t.Seam, t.Fails})
 	}
 	for _, t := range c.Tables {
 		p.Tables = append(p.Tables, PlanTable(t))
@@ -63,8 +64,15 @@ func Show(c strangler.Capability) Plan {
 			step.Commands[j] = strings.ReplaceAll(command, "CAP", c.Name)
 		}
 		switch d.Name {
+		case Shadow:
+			if c.Playbook.Shadow > 0 {
+				step.Settings = "at most " + span(c.Playbook.Shadow)
+			}
 		case Canary:
 			step.Settings = joinPercents(c.Playbook.Canary)
+			if c.Playbook.Hold > 0 {
+				step.Settings += ", each for " + span(c.Playbook.Hold)
+			}
 		case Soak:
 			step.Settings = span(c.Playbook.Soak)
 		}
@@ -128,7 +136,7 @@ func Render(c strangler.Capability) string {
 		fmt.Fprintf(&b, "- table `%s`%s\n", t.From, renamed(t))
 	}
 	for _, t := range p.Touches {
-		fmt.Fprintf(&b, "- touch `%s`: stays in the monolith and writes these tables, %s\n", t.Route, seam(t.Seam))
+		fmt.Fprintf(&b, "- touch `%s`: stays in the monolith and writes these tables, %s\n", t.Route, t.After())
 	}
 	if p.Stateless {
 		b.WriteString("- no tables: the toggle alone moves it\n")
@@ -152,11 +160,15 @@ func renamed(t PlanTable) string {
 	return ", there `" + t.To + "`"
 }
 
-func seam(has bool) string {
-	if has {
+// After says what becomes of the touch once the service owns.
+func (t PlanTouch) After() string {
+	switch {
+	case t.Seam:
 		return "through a seam after the cutover"
+	case t.Fails:
+		return "and is declared to fail after the cutover"
 	}
-	return "**without a seam: it fails after the cutover**"
+	return "without a seam: the cutover is refused until one is declared, or that it may fail"
 }
 
 func renderSteps(b *strings.Builder, p Plan) {
@@ -186,6 +198,8 @@ func Document() string {
 		Tables: []strangler.Table{{}},
 		Playbook: strangler.PlaybookSettings{
 			Canary:  []strangler.Percent{strangler.Hundred / 100, strangler.Hundred / 10, strangler.Hundred / 2, strangler.Hundred},
+			Hold:    10 * time.Minute,
+			Shadow:  10 * time.Minute,
 			Soak:    14 * 24 * time.Hour,
 			Approve: []string{Cutover, Complete},
 		},
@@ -220,7 +234,7 @@ A gate that is not met (lag, time, traffic) waits and says what is missing. An e
 as failed, and nothing after it runs; ` + "`strangler playbook run CAP`" + ` goes on from there. A capability without tables
 passes over expand, copy and verify, and its cutover sets the toggle to extracted.
 
-The settings shown are the defaults of ` + "`playbook: {canary: …, soak: …, approve: …}`" + ` in strangler.yaml.
+The settings shown are the defaults of ` + "`playbook: {canary: …, hold: …, shadow: …, soak: …, approve: …}`" + ` in strangler.yaml.
 
 ## The steps
 `

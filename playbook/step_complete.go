@@ -8,11 +8,11 @@ import (
 )
 
 // completeStep ends the split. It is the one step that cannot be undone.
-type completeStep struct{ recorded bool }
+type completeStep struct{ ended bool }
 
 func (s *completeStep) Check(ctx context.Context, a *act) (verdict, error) {
 	if a.capability.Stateless() {
-		if s.recorded || a.recordedDone() {
+		if s.ended || a.recordedDone() {
 			return done("no tables, nothing to remove"), nil
 		}
 		t, err := a.toggle(ctx)
@@ -25,6 +25,8 @@ func (s *completeStep) Check(ctx context.Context, a *act) (verdict, error) {
 	switch {
 	case err != nil:
 		return verdict{}, err
+	case st.Phase == strangler.PhaseComplete && a.record.State == strangler.StepDoing && !s.ended:
+		return ready("removing what may be left of the split of %s", a.name()), nil // it was cut off
 	case st.Phase == strangler.PhaseComplete:
 		return done("the split is complete; the service alone has the rows"), nil
 	case st.Owner != strangler.Service:
@@ -39,12 +41,13 @@ func (s *completeStep) Check(ctx context.Context, a *act) (verdict, error) {
 
 func (s *completeStep) Do(ctx context.Context, a *act) error {
 	if a.capability.Stateless() {
-		s.recorded = true
+		s.ended = true
 		return nil
 	}
 	if err := a.Owners.Complete(ctx, a.name(), a.who()); err != nil {
 		return fmt.Errorf("completing %s: %w", a.name(), err)
 	}
+	s.ended = true
 	return nil
 }
 

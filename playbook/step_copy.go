@@ -43,7 +43,7 @@ func (s *copyStep) Do(ctx context.Context, a *act) error {
 }
 
 func (s *copyStep) Undo(ctx context.Context, a *act) (string, error) {
-	return cancelSplit(ctx, a, strangler.PhaseNone, strangler.PhasePlanned, strangler.PhaseCancelled)
+	return cancelSplit(ctx, a, strangler.PhaseNone, strangler.PhasePlanned)
 }
 
 func progress(tables []strangler.TableProgress) string {

@@ -118,7 +118,7 @@ func (s *cutoverStep) attempted(c strangler.Cutover, err error) error {
 		case "verify":
 			s.reverify = true
 			return again{err}
-		case "lag", "keys", "locks", "instances", "cutover":
+		case "lag", "dirty", "locks", "instances", "cutover":
 			return again{err}
 		}
 		return err

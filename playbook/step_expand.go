@@ -39,10 +39,11 @@ func (s *expandStep) Do(ctx context.Context, a *act) error {
 }
 
 func (s *expandStep) Undo(ctx context.Context, a *act) (string, error) {
-	return cancelSplit(ctx, a, strangler.PhaseNone, strangler.PhaseCancelled)
+	return cancelSplit(ctx, a, strangler.PhaseNone)
 }
 
 // cancelSplit takes a split back unless it is in one of the phases in which there is nothing to take back.
+// A cancelled one is cancelled again: whoever did it may have been cut off before all was removed.
 func cancelSplit(ctx context.Context, a *act, nothing ...strangler.Phase) (string, error) {
 	st, err := a.status(ctx)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	strangler "github.com/strangler-fig/strangler"
 )
@@ -154,8 +155,9 @@ const (
 // verdict is what a Check finds.
 type verdict struct {
 	answer answer
-	text   string // done: what is so; ready: what will be done; missing: what is waited for
-	detail string // of isMissing: numbers that change while it waits; empty: text
+	text   string        // done: what is so; ready: what will be done; missing: what is waited for
+	detail string        // of isMissing: numbers that change while it waits; empty: text
+	pause  time.Duration // of isMissing: how long at least until it is looked at again
 }
 
 func done(format string, args ...any) verdict {

@@ -96,6 +96,12 @@ func (w *worker) setPerson(i int) {
 	w.announce()
 }
 
+func (w *worker) unsetPerson() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.person = false
+}
+
 // act hands a step copies of everything that may change.
 func (w *worker) act(i int) *act {
 	w.mu.Lock()

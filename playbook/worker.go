@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	strangler "github.com/strangler-fig/strangler"
 )
@@ -15,6 +16,8 @@ const (
 	noTables = "no tables"
 	// probeTries is how often in a row a Check may fail for a passing reason, a Poll apart.
 	probeTries = 30
+	// longestPause bounds the growing pause between attempts.
+	longestPause = time.Minute
 )
 
 // worker is the goroutine of one active run. A run that is turned back keeps its worker.
@@ -29,6 +32,8 @@ type worker struct {
 
 	mu      sync.Mutex // guards what follows, and is held over writes to the ledger
 	run     strangler.Run
+	left    strangler.Run      // names and states as this worker left them in the ledger, or found them
+	unsure  bool               // a write of this worker failed, and may be in the ledger
 	person  bool               // it waits for a person
 	turn    *turn              // asked for, not yet taken
 	stop    context.CancelFunc // interrupts the present direction
@@ -38,13 +43,23 @@ type worker struct {
 	failed  bool  // over because the run failed
 }
 
+// newWorker makes a worker for a run as it is in the ledger. One that is attended goes forward as if what
+// the run had begun or failed were seen for the first time: a person has looked at it since.
 func newWorker(cfg *Config, c strangler.Capability, run strangler.Run, unattended bool) *worker {
+	left := copyRun(run)
+	run = copyRun(run)
+	for i, record := range run.Steps {
+		if !unattended && run.State == strangler.RunRunning && record.State != strangler.StepDone {
+			run.Steps[i].State = strangler.StepPending
+		}
+	}
 	return &worker{
 		cfg: cfg, capability: c, unattended: unattended,
 		log:     cfg.Log.With(strangler.LogCapability, c.Name, strangler.LogRun, run.ID),
 		woken:   make(chan struct{}, 1),
 		at:      -1,
-		run:     copyRun(run),
+		run:     run,
+		left:    left,
 		changed: make(chan struct{}),
 	}
 }
@@ -75,9 +90,9 @@ func (w *worker) work(ctx context.Context) {
 				continue
 			}
 			t.answer(fmt.Errorf("%w; whether the rollback was begun is not known: ask for it again", err))
-			w.fail(ctx, err, errors.Is(err, strangler.ErrSuperseded))
+			w.fail(ctx, err)
 		case err != nil:
-			w.fail(ctx, err, errors.Is(err, strangler.ErrSuperseded))
+			w.fail(ctx, err)
 		default:
 			w.end(nil, false)
 		}
@@ -161,7 +176,10 @@ func (w *worker) probe(ctx context.Context, i int, s step) (verdict, error) {
 		if err := ctx.Err(); err != nil {
 			return verdict{}, err
 		}
-		v, err := s.Check(ctx, w.act(i))
+		v, err := verdict{}, w.mine(ctx)
+		if err == nil {
+			v, err = s.Check(ctx, w.act(i))
+		}
 		if err == nil || ctx.Err() != nil || decided(err) || n == probeTries {
 			return v, err
 		}
@@ -206,7 +224,9 @@ func (w *worker) sort(ctx context.Context, i int, err error, tries *int) error {
 			return fmt.Errorf("%d attempts, the last: %w", *tries, err)
 		}
 		w.log.Info("an attempt is repeated", "attempt", *tries, strangler.LogError, err)
-		return w.pause(ctx, i, missing("attempt %d of %d, because %v", *tries+1, w.cfg.Tries, err), false)
+		v := missing("attempt %d of %d, because %v", *tries+1, w.cfg.Tries, err)
+		v.pause = min(w.cfg.Poll<<min(*tries-1, 10), longestPause)
+		return w.pause(ctx, i, v, false)
 	}
 	return err
 }
@@ -247,7 +267,10 @@ func (w *worker) takeBack(ctx context.Context, i int, name string) error {
 	}
 	s, tries := d.make(), 0
 	for {
-		detail, err := s.Undo(ctx, w.act(i))
+		detail, err := "", w.mine(ctx)
+		if err == nil {
+			detail, err = s.Undo(ctx, w.act(i))
+		}
 		if err == nil {
 			w.log.Info("step undone", strangler.LogStep, name, "detail", detail)
 			return w.finish(ctx, i, strangler.StepUndone, detail)

@@ -369,6 +369,9 @@ func (w *world) Cancel(context.Context, string) error {
 		if w.toggle.Owner == strangler.Service {
 			return w.object("cancel while the service owns")
 		}
+		if w.toggle.Mode != strangler.ModeLegacy {
+			return w.object("cancel under toggle %s", w.toggle.Mode)
+		}
 		w.phase, w.verified = strangler.PhaseCancelled, strangler.Verify{}
 		return nil
 	})
@@ -432,7 +435,7 @@ func (w *world) Complete(context.Context, string, string) error {
 	}
 	return w.write(func() error {
 		step := w.intent("complete", strangler.StepDoing, Complete)
-		if w.phase != strangler.PhaseReversed || step.Approved == "" || !strings.Contains(step.Detail, "point of no return") {
+		if w.phase != strangler.PhaseReversed && w.phase != strangler.PhaseComplete || step.Approved == "" || !strings.Contains(step.Detail, "point of no return") {
 			return w.object("complete in phase %q, approved by %q, announced as %q", w.phase, step.Approved, step.Detail)
 		}
 		w.phase = strangler.PhaseComplete

@@ -67,9 +67,7 @@ func (p *Proxy) install(c *capability, t strangler.Toggle) error {
 	old := p.snapshot.Load()
 	if now := old.toggles[c.index]; now != nil {
 		switch order := compare(t, *now); {
-		case order < 0 && t.Gated:
-			return superseded(c.Name, t.Epoch)
-		case order < 0:
+		case order < 0: // if it is gated, the gate itself says that it was superseded
 			return nil
 		case order == 0 && (t.Mode != now.Mode || t.Percent != now.Percent || t.Owner != now.Owner):
 			return fmt.Errorf("toggle of %s: epoch %d is in force as %q, and another toggle of the same epoch says %q; what was in force stays: %w; do two control stores serve this proxy?",

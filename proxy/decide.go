@@ -9,7 +9,7 @@ import (
 // Request is all that a decision sees of a request, whichever engine read it.
 type Request struct {
 	Method  string
-	Path    string   // escaped and clean
+	Path    string // escaped and clean
 	Header  Header
 	Cookies []string // the lines of the Cookie header
 }

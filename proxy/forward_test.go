@@ -111,6 +111,7 @@ func TestForwardedPaths(t *testing.T) {
 		{"http://user:secret@elsewhere.example/couriers/7", "/couriers/7", service},
 		{"//restaurants/./a%2fb/..?q=a;b", "//restaurants/./a%2fb/..?q=a;b", legacy},
 		{"/couriers/7/", "/couriers/7/", legacy},
+		{"x:couriers/7", "/", legacy},
 	} {
 		_, answers := dial(t, p, "GET "+one.target+" HTTP/1.1\r\nHost: shop.example\r\n\r\n")
 		if a := readAnswer(t, answers); a.status != 200 || a.body != one.to.name {

@@ -52,8 +52,8 @@ func (x *exchange) send(pr *httputil.ProxyRequest) {
 	to := x.p.upstream(x.routed(), x.side())
 	out := pr.Out
 	out.URL.Scheme, out.URL.Host = to.scheme, to.host
-	out.URL.User, out.URL.Opaque = nil, "" // of an absolute request target; they would become credentials and a path
-	out.URL.RawQuery = pr.In.URL.RawQuery  // as it came: nothing here depends on it
+	out.URL.Opaque = ""                   // of a target like "x:y", which would go out in place of the path
+	out.URL.RawQuery = pr.In.URL.RawQuery // as it came: nothing here depends on it
 	if x.match.claimed() && x.request.Path != pr.In.URL.EscapedPath() {
 		if path, err := url.PathUnescape(x.request.Path); err == nil {
 			out.URL.Path, out.URL.RawPath = path, x.request.Path

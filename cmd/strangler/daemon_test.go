@@ -251,6 +251,17 @@ func TestFollowedRun(t *testing.T) {
 // Ctrl-C ends the watching and nothing else, and says so.
 func TestInterruptedFollowing(t *testing.T) {
 	s, backend := served(t)
+	s.ctx, s.onError = context.WithCancel(t.Context())
+	backend.Splits = copying(strangler.PhaseCopying)
+	got := s.expect(exitFailed, "split", "start", "delivery", "--follow")
+	if !strings.Contains(got.stderr, "nobody watches the split of delivery any more, and it goes on in the daemon; look with strangler split status delivery") {
+		t.Errorf("stderr %q", got.stderr)
+	}
+}
+
+// So it does before the daemon has answered.
+func TestInterruptedCommand(t *testing.T) {
+	s, backend := served(t)
 	ctx, interrupt := context.WithCancel(t.Context())
 	s.ctx = ctx
 	block := backend.Block("start")

@@ -32,7 +32,20 @@ type shell struct {
 	stdin   string
 	tty     bool // stdin and stderr are terminals
 	ctx     context.Context
-	program string
+	onError func() // called when something is written to stderr
+}
+
+// watched calls back at each write.
+type watched struct {
+	bytes.Buffer
+	written func()
+}
+
+func (w *watched) Write(b []byte) (int, error) {
+	if w.written != nil {
+		w.written()
+	}
+	return w.Buffer.Write(b)
 }
 
 // result is what a run left behind.
@@ -81,7 +94,8 @@ func served(t *testing.T) (*shell, *admintest.Backend) {
 // run runs a command line, with the shell's file unless it names another.
 func (s *shell) run(args ...string) result {
 	s.t.Helper()
-	var stdout, stderr bytes.Buffer
+	var stdout bytes.Buffer
+	stderr := watched{written: s.onError}
 	stdin := strings.NewReader(s.stdin)
 	code := run(s.ctx, process{
 		args: append([]string{"-c", s.file}, args...), stdin: stdin, stdout: &stdout, stderr: &stderr,
@@ -211,7 +225,7 @@ func TestArgumentsThatCannotBeUsed(t *testing.T) {
 	for _, c := range []struct{ line, says string }{
 		{"toggel list", "did you mean toggle?"},
 		{"toggle", "needs one of: get, history, list, set"},
-		{"toggle lst", "did you mean list?"},
+		{"toggle histry", "did you mean history?"},
 		{"toggle get", "CAP is missing"},
 		{"toggle get delivery now", `"now" is one argument too many`},
 		{"toggle list --deep", "unknown flag: --deep"},

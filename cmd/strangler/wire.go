@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 	"github.com/strangler-fig/strangler/control"
 	"github.com/strangler-fig/strangler/internal/config"
 	"github.com/strangler-fig/strangler/internal/daemon"
+	"github.com/strangler-fig/strangler/internal/demo"
 	"github.com/strangler-fig/strangler/internal/engines"
 	"github.com/strangler-fig/strangler/migrations"
 )
@@ -36,6 +38,13 @@ func connected(env func(string) (string, bool)) hooks {
 				},
 			})
 		},
+		Demo: func(ctx context.Context, o DemoOptions) error {
+			_, err := demo.Run(ctx, demo.Options{
+				Database: o.Database, Dir: o.Dir, Programs: o.Programs, Rows: o.Rows, Exit: o.Exit, JSON: o.JSON,
+				Stdout: o.Stdout, Stderr: o.Stderr, Terminal: o.Terminal, Color: o.Color,
+			})
+			return err
+		},
 		Check: func(ctx context.Context, cfg *config.Config) ([]Finding, error) {
 			found, err := daemon.Check(ctx, cfg)
 			var out []Finding
@@ -56,18 +65,31 @@ func connected(env func(string) (string, bool)) hooks {
 }
 
 // faults reads STRANGLER_FAULT, by which the kill tests end this process at a durable statement:
-// "decide.after:2" kills it behind the second decision. Nobody else sets it.
+// "decide.after:2" kills it behind the second decision, and "record:FILE" writes every statement's name
+// to a file instead. Nobody else sets it.
 func faults(env func(string) (string, bool)) (func(string) error, error) {
 	spec, ok := env("STRANGLER_FAULT")
 	if !ok || spec == "" {
 		return nil, nil
 	}
-	point, count, _ := strings.Cut(spec, ":")
-	left, err := strconv.Atoi(count)
+	var mu sync.Mutex
+	point, rest, _ := strings.Cut(spec, ":")
+	if point == "record" {
+		return func(p string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			f, err := os.OpenFile(rest, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(f, p)
+			return errors.Join(err, f.Close())
+		}, nil
+	}
+	left, err := strconv.Atoi(rest)
 	if err != nil || left < 1 {
 		return nil, unusable("STRANGLER_FAULT %q: write a point and a count from 1, as in decide.after:1", spec)
 	}
-	var mu sync.Mutex
 	return func(p string) error {
 		mu.Lock()
 		defer mu.Unlock()
@@ -80,7 +102,7 @@ func faults(env func(string) (string, bool)) (func(string) error, error) {
 		if err := syscall.Kill(syscall.Getpid(), syscall.SIGKILL); err != nil {
 			return err
 		}
-		select {}
+		select {} // until the signal arrives
 	}, nil
 }
 

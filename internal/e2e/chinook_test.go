@@ -36,9 +36,9 @@ func TestChinook(t *testing.T) {
 	ctx, dir := t.Context(), t.TempDir()
 	legacy, service := filepath.Join(dir, "chinook.db"), filepath.Join(dir, "billing.db")
 	old, fresh := openSQLite(t, legacy), openSQLite(t, service)
-	exec(t, old, "PRAGMA journal_mode = WAL")
-	exec(t, fresh, "PRAGMA journal_mode = WAL")
-	exec(t, old, script)
+	run(t, old, "PRAGMA journal_mode = WAL")
+	run(t, fresh, "PRAGMA journal_mode = WAL")
+	run(t, old, script)
 
 	c := strangler.Capability{
 		Name:    "billing",
@@ -86,7 +86,7 @@ func TestChinook(t *testing.T) {
 		t.Fatalf("rollback: %+v", row)
 	}
 	writer.stop()
-	exec(t, old, "INSERT INTO Invoice (InvoiceId, CustomerId, InvoiceDate, Total) VALUES (900002, 1, '2026-01-02', 2)")
+	run(t, old, "INSERT INTO Invoice (InvoiceId, CustomerId, InvoiceDate, Total) VALUES (900002, 1, '2026-01-02', 2)")
 	awaitCaughtUp(t, splits, c.Name)
 	equalTables(t, old, fresh, "Invoice", "InvoiceId")
 	equalTables(t, old, fresh, "InvoiceLine", "InvoiceLineId")

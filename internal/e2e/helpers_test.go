@@ -43,11 +43,11 @@ func openScript(t *testing.T, script string) *sql.DB {
 	must(t, err)
 	db.SetMaxOpenConns(1)
 	t.Cleanup(func() { must(t, db.Close()) })
-	exec(t, db, script)
+	run(t, db, script)
 	return db
 }
 
-func exec(t *testing.T, db *sql.DB, query string, args ...any) {
+func run(t *testing.T, db *sql.DB, query string, args ...any) {
 	t.Helper()
 	if _, err := db.Exec(query, args...); err != nil {
 		t.Fatalf("%.200s: %v", query, err)

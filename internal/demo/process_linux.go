@@ -1,0 +1,9 @@
+package demo
+
+import "syscall"
+
+// attributes put a program into a group of its own, so that Ctrl-C in the terminal reaches the demo
+// alone, and have the kernel kill it when the demo dies.
+func attributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}

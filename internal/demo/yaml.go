@@ -1,0 +1,63 @@
+package demo
+
+import "strings"
+
+const template = `# The configuration of the demo: one capability, delivery, leaves the monolith shop.
+# Paths are relative to this file. "strangler check" says everything that is missing.
+
+# Toggles, owners, instances and runs. One file does for one daemon; a fleet shares a server.
+control: sqlite:.strangler/control.db
+
+# Where clients go instead of to the monolith.
+proxy:
+  listen: PROXY
+  # The gate of a cutover holds new writes; past these bounds it answers 503 with Retry-After.
+  hold: {requests: 1000, wait: 10s, drain: 2s}
+
+# Where the command line goes. Its token comes from the environment, so this file may be committed.
+admin: {listen: ADMIN, token: "${STRANGLER_TOKEN}"}
+
+# The monolith: what no capability claims goes there.
+legacy: {url: "LEGACY", health: /healthz, database: "sqlite:shop.db"}
+
+capabilities:
+  delivery:
+    # These leave, in the syntax of Go's http.ServeMux.
+    routes:
+      - POST /couriers
+      - GET /couriers/{id}
+      - POST /couriers/{id}/availability
+    # Accepting an order stays in the monolith, and writes courier_actions. It has a seam: it asks who
+    # owns deliveries, and calls the service when the service does.
+    touches: [{route: "POST /orders/{id}/accept", seam: true}]
+    service: {url: "SERVICE", health: /healthz, database: "sqlite:delivery.db"}
+    # courier_requests holds the Idempotency-Keys of the routes above, so a request that is repeated
+    # across the cutover is still done once.
+    tables: [couriers, courier_actions, courier_requests]
+    # A canary sticks to a user. Without "identity" that is a signed cookie of the proxy's own; with a
+    # header of yours: identity: {header: X-User-ID}
+    shadow: {sample: 20%, methods: [GET]}
+    guard: {min_requests: 200, max_error_delta: 1%, max_p99_ratio: 3}
+    playbook:
+      # Times for a demo. In life the defaults: hold 10m, soak 14d, and a person approves cutover and
+      # complete.
+      shadow: 1s
+      canary: [10%, 50%, 100%]
+      hold: 1s
+      soak: 1s
+      approve: []
+`
+
+// addresses are where everything of the demo listens.
+type addresses struct {
+	proxy, admin    string // host:port
+	legacy, service string // host:port
+}
+
+// yaml is the demo's strangler.yaml.
+func (a addresses) yaml() string {
+	return strings.NewReplacer(
+		"PROXY", a.proxy, "ADMIN", a.admin,
+		"LEGACY", "http://"+a.legacy, "SERVICE", "http://"+a.service,
+	).Replace(template)
+}

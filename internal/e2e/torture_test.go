@@ -1,0 +1,27 @@
+//go:build torture
+
+package e2e
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+)
+
+// killsPerRound is how many places one round of TestTortureKills takes, drawn by chance.
+const killsPerRound = 60
+
+// TestTortureKills takes the places of TestKills in turn, all of them with enough rounds. The first
+// rounds draw without repeating one.
+func TestTortureKills(t *testing.T) {
+	rounds, err := strconv.Atoi(os.Getenv("STRANGLER_ROUNDS"))
+	if err != nil || rounds < 1 {
+		rounds = 1
+	}
+	s := newSystem(t, 1000)
+	seen := s.record()
+	rand.Shuffle(len(seen), func(i, j int) { seen[i], seen[j] = seen[j], seen[i] })
+	t.Logf("%d places", len(seen))
+	s.killAt(seen[:min(len(seen), rounds*killsPerRound)])
+}

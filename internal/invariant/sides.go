@@ -1,0 +1,182 @@
+package invariant
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/strangler-fig/strangler"
+)
+
+// moved are the tables that move, each with its key.
+var moved = []struct {
+	name string
+	key  string
+	text bool // the key is a text
+}{
+	{"couriers", "id", false},
+	{"courier_actions", "id", false},
+	{"courier_requests", "idempotency_key", true},
+}
+
+// compareSides compares the two sides of every table row by row, in the order of their keys.
+func compareSides(ctx context.Context, cfg Config, r *Report) error {
+	for _, t := range moved {
+		order := t.key
+		if t.text {
+			order = cfg.Dialect.bytewise(t.key)
+		}
+		columns, err := columnsOf(ctx, cfg.Legacy, t.name)
+		if err != nil {
+			return err
+		}
+		query := fmt.Sprintf("SELECT %s, %s FROM %s ORDER BY %s", t.key, strings.Join(columns, ", "), t.name, order)
+		if err := compareTable(ctx, cfg, t.name, query, columns, r); err != nil {
+			return fmt.Errorf("comparing both sides of %s: %w", t.name, err)
+		}
+	}
+	return nil
+}
+
+func columnsOf(ctx context.Context, db *sql.DB, table string) ([]string, error) {
+	result, err := db.QueryContext(ctx, "SELECT * FROM "+table+" WHERE 1 = 0")
+	if err != nil {
+		return nil, fmt.Errorf("reading the columns of %s: %w", table, err)
+	}
+	defer result.Close()
+	columns, err := result.Columns()
+	return columns, errors.Join(err, result.Err())
+}
+
+func compareTable(ctx context.Context, cfg Config, table, query string, columns []string, r *Report) error {
+	owner, err := walk(ctx, cfg.owner(), query, len(columns)+1)
+	if err != nil {
+		return err
+	}
+	defer owner.rows.Close()
+	follower, err := walk(ctx, cfg.follower(), query, len(columns)+1)
+	if err != nil {
+		return err
+	}
+	defer follower.rows.Close()
+	for owner.has || follower.has {
+		switch order := compareKeys(owner, follower); {
+		case order < 0:
+			r.mismatch("%s %v is at the owner only", table, owner.row[0])
+			r.Rows++
+			err = owner.next()
+		case order > 0:
+			r.mismatch("%s %v is at the follower only", table, follower.row[0])
+			err = follower.next()
+		default:
+			if difference := differ(columns, owner.row[1:], follower.row[1:]); difference != "" {
+				r.mismatch("%s %v: %s", table, owner.row[0], difference)
+			}
+			r.Rows++
+			err = errors.Join(owner.next(), follower.next())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// walker goes through the rows of one side. The key is the first column.
+type walker struct {
+	rows *sql.Rows
+	row  []any
+	has  bool
+}
+
+func walk(ctx context.Context, db *sql.DB, query string, columns int) (*walker, error) {
+	result, err := db.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	w := &walker{rows: result, row: make([]any, columns)}
+	if err := w.next(); err != nil {
+		return nil, errors.Join(err, result.Close())
+	}
+	return w, nil
+}
+
+func (w *walker) next() error {
+	if w.has = w.rows.Next(); !w.has {
+		return w.rows.Err()
+	}
+	clear(w.row)
+	to := make([]any, len(w.row))
+	for i := range w.row {
+		to[i] = &w.row[i]
+	}
+	return w.rows.Scan(to...)
+}
+
+// compareKeys is negative when the owner's row comes first. A side at its end comes last.
+func compareKeys(owner, follower *walker) int {
+	switch {
+	case !follower.has:
+		return -1
+	case !owner.has:
+		return 1
+	}
+	a, isNumber := owner.row[0].(int64)
+	b, both := follower.row[0].(int64)
+	if isNumber && both {
+		switch {
+		case a < b:
+			return -1
+		case a > b:
+			return 1
+		}
+		return 0
+	}
+	return strings.Compare(fmt.Sprint(owner.row[0]), fmt.Sprint(follower.row[0]))
+}
+
+// differ names the first column in which two rows differ, in value or in type.
+func differ(columns []string, owner, follower []any) string {
+	for i, column := range columns {
+		if !equal(owner[i], follower[i]) {
+			return fmt.Sprintf("%s is %#v at the owner and %#v at the follower", column, owner[i], follower[i])
+		}
+	}
+	return ""
+}
+
+func equal(a, b any) bool {
+	if x, ok := a.(time.Time); ok {
+		y, ok := b.(time.Time)
+		return ok && x.Equal(y)
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+// tryFences tries a write on each side and takes it back: the owner takes it, the follower's fence
+// refuses it.
+func tryFences(ctx context.Context, cfg Config, r *Report) error {
+	for side, db := range map[strangler.Side]*sql.DB{cfg.Owner: cfg.owner(), cfg.Owner.Other(): cfg.follower()} {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return fmt.Errorf("trying the fence of %s: %w", side, err)
+		}
+		_, refused := tx.ExecContext(ctx, cfg.Dialect.touch())
+		if err := tx.Rollback(); err != nil {
+			return fmt.Errorf("trying the fence of %s: %w", side, err)
+		}
+		switch fenced := refused != nil && strings.Contains(refused.Error(), "strangler"); {
+		case refused != nil && !fenced:
+			return fmt.Errorf("trying the fence of %s: %w", side, refused)
+		case side == cfg.Owner && fenced:
+			r.forked("%s owns, and refuses writes: %v", side, refused)
+		case side != cfg.Owner && !fenced:
+			r.forked("%s does not own, and takes writes", side)
+		}
+	}
+	return nil
+}
