@@ -123,6 +123,7 @@ func fresh(v strangler.Verify, age time.Duration, capability string) error {
 
 // attempt is one cutover, from its row to the stream the other way.
 func (s *split) attempt(ctx context.Context, to strangler.Side, who, why string) (strangler.Cutover, error) {
+	watch := newStopwatch()
 	row, err := s.cfg.Decisions.Prepare(ctx, s.c.Name, to, s.known, who, why)
 	if err != nil {
 		if errors.Is(err, strangler.ErrUnknown) {
@@ -132,8 +133,12 @@ func (s *split) attempt(ctx context.Context, to strangler.Side, who, why string)
 	}
 	// From here on the process's own context counts: what was prepared is decided.
 	ctx = context.WithoutCancel(ctx)
+	defer func() {
+		s.cfg.Log.Info("cutover", append([]any{strangler.LogCapability, s.c.Name, strangler.LogEpoch, row.Epoch, "to", to, "state", row.State}, watch.laps...)...)
+	}()
+	watch.lap("prepare")
 	bounded, cancel := context.WithTimeout(ctx, s.cfg.Bounds.Attempt)
-	position, cause := s.handOver(bounded, row)
+	position, cause := s.handOver(bounded, row, watch)
 	if cause != nil && bounded.Err() != nil {
 		cause = fmt.Errorf("the cutover of %s %w (more than %s): %w", s.c.Name, errSlow, s.cfg.Bounds.Attempt, cause)
 	}
@@ -145,10 +150,13 @@ func (s *split) attempt(ctx context.Context, to strangler.Side, who, why string)
 	} else {
 		row, err = s.decide(final, row.ID, strangler.Aborted, "", cause.Error())
 	}
+	watch.lap("decide")
 	if err != nil {
 		return row, err
 	}
-	if err := s.finish(final); err != nil {
+	err = s.finish(final)
+	watch.lap("open")
+	if err != nil {
 		return row, err
 	}
 	if cause == nil && row.State == strangler.Aborted {
@@ -179,7 +187,7 @@ func (s *split) finish(ctx context.Context) error {
 
 // handOver is steps 2 to 5: gate, fence, catch up, freeze, verify. It returns the new owner's own
 // position, from which the other direction will stream.
-func (s *split) handOver(ctx context.Context, row strangler.Cutover) (Position, error) {
+func (s *split) handOver(ctx context.Context, row strangler.Cutover, watch *stopwatch) (Position, error) {
 	from, to, err := s.both(ctx, row.From)
 	if err != nil {
 		return "", err
@@ -187,9 +195,11 @@ func (s *split) handOver(ctx context.Context, row strangler.Cutover) (Position, 
 	if err := s.cfg.Gates.Closed(ctx, s.c.Name, row.Epoch); err != nil {
 		return "", fmt.Errorf("the gate %w: %w", errSlow, err)
 	}
+	watch.lap("gate")
 	if err := from.SetFence(ctx, row.Epoch, FenceClosed); err != nil {
 		return "", fmt.Errorf("close the fence of the %s database: %w", row.From, err)
 	}
+	watch.lap("fence")
 	if _, err := from.End(ctx); err != nil { // behind the drain, never before
 		return "", err
 	}
@@ -202,12 +212,15 @@ func (s *split) handOver(ctx context.Context, row strangler.Cutover) (Position, 
 			break
 		}
 	}
+	watch.lap("catch_up")
 	if err := s.freeze(ctx, to, row); err != nil {
 		return "", err
 	}
+	watch.lap("freeze")
 	if err := s.verifyDirty(ctx, from, to, -1); err != nil {
 		return "", err
 	}
+	watch.lap("verify")
 	next, err := from.Sequences(ctx)
 	if err != nil {
 		return "", err
@@ -223,7 +236,22 @@ func (s *split) handOver(ctx context.Context, row strangler.Cutover) (Position, 
 	if stray, err := to.Pending(ctx); err != nil || stray > 0 {
 		return "", errors.Join(err, fmt.Errorf("the %s database, closed until now, has recorded %d changes of its own; look at: strangler split writers %s", row.To, stray, s.c.Name))
 	}
+	watch.lap("sequences")
 	return to.End(ctx)
+}
+
+// stopwatch says in the log what a cutover spent its time on.
+type stopwatch struct {
+	last time.Time
+	laps []any
+}
+
+func newStopwatch() *stopwatch { return &stopwatch{last: time.Now()} }
+
+func (w *stopwatch) lap(name string) {
+	now := time.Now()
+	w.laps = append(w.laps, name+"_ms", float64(now.Sub(w.last).Microseconds())/1000)
+	w.last = now
 }
 
 // freeze shuts out every other worker's stream into the follower. The row is read again behind the

@@ -60,6 +60,8 @@ type Scripter interface {
 	Version(ctx context.Context) (version uint, dirty bool, err error)
 	// Sweep removes what no script can: the version table, and shared tables that have become empty.
 	Sweep(ctx context.Context) error
+	// FenceStatement is what SetFence runs, the one statement outside of scripts, for people to read.
+	FenceStatement(epoch int64, state FenceState) string
 }
 
 // FenceState is whether a side takes writes.
@@ -87,8 +89,6 @@ type Fencer interface {
 	// write that it did not stop has ended. Found already as wanted, it is done. Overtaken by a higher
 	// epoch: ErrSuperseded. An uncertain outcome: ErrUnknown, and the same call may be repeated.
 	SetFence(ctx context.Context, epoch int64, state FenceState) error
-	// FenceStatement is what SetFence runs, for people to read.
-	FenceStatement(epoch int64, state FenceState) string
 	// RaiseTerm ends what older terms have in flight. A higher term standing there: ErrSuperseded.
 	RaiseTerm(ctx context.Context, term int64) error
 	// Claim writes the fence row unguarded, for a person who has named the owner after a restore.
@@ -119,10 +119,19 @@ type Capture interface {
 // Batch is what one snapshot of the owner sees: the keys that changed, and their rows.
 // Its methods are called by one goroutine; Close ends the snapshot.
 type Batch interface {
+	Changed
 	// Changes counts log entries; 0 is a batch with nothing in it.
 	Changes() int64
 	// Next is the position once the batch is applied.
 	Next() Position
+	// Started is when the snapshot was asked for: every commit before it is in the batch.
+	Started() time.Time
+	// Close ends the snapshot; twice is safe.
+	Close() error
+}
+
+// Changed is the content of a Batch.
+type Changed interface {
 	// Truncated reports whether the table was emptied as a whole.
 	Truncated(table int) bool
 	// Keys yields every key that changed, each once, and the range of ranges that holds it, as the
@@ -130,10 +139,6 @@ type Batch interface {
 	Keys(ctx context.Context, table int, ranges []Range, yield func(k Key, at int) error) error
 	// Rows yields the rows that stand now under changed keys, and likewise the range of each.
 	Rows(ctx context.Context, table int, ranges []Range, yield func(r Row, at int) error) error
-	// Started is when the snapshot was asked for: every commit before it is in the batch.
-	Started() time.Time
-	// Close ends the snapshot; twice is safe.
-	Close() error
 }
 
 // Range is a stretch of keys in the owner's order, After < key ≤ Upto. A nil After begins at the

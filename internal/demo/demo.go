@@ -105,14 +105,14 @@ func perform(ctx context.Context, o Options, files *folder, s *stage) (result Re
 	s.Act("starting the monolith with %s rows to move, the service and the daemon", thousands(int64(o.Rows)))
 	sys, err := launch(work, fail, o, files)
 	if err != nil {
-		return Result{}, explain(ctx, work, err)
+		return Result{}, explain(work, err)
 	}
 	defer func() { err = errors.Join(err, sys.Close()) }()
 	s.Follow(sys)
 	result, err = play(work, o, sys, s)
 	s.Close()
 	if err != nil {
-		return result, sys.blame(ctx, work, err)
+		return result, sys.blame(work, err)
 	}
 	result.Seconds = time.Since(began).Seconds()
 	if err := result.write(o); err != nil {
@@ -126,7 +126,7 @@ func perform(ctx context.Context, o Options, files *folder, s *stage) (result Re
 	if ctx.Err() != nil {
 		return result, nil
 	}
-	return result, sys.blame(ctx, work, work.Err())
+	return result, sys.blame(work, work.Err())
 }
 
 // play is the demo itself, on a system that runs.
@@ -160,13 +160,13 @@ func play(ctx context.Context, o Options, sys *system, s *stage) (Result, error)
 	return result, err
 }
 
-// explain is an error of a context that has ended, in words.
-func explain(ctx, work context.Context, err error) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("the demo was interrupted; everything that it started is stopped: %w", context.Cause(ctx))
+// explain is an error of the demo's work in words: whether it was interrupted, or a program died.
+func explain(work context.Context, err error) error {
+	if work.Err() == nil {
+		return err
 	}
-	if cause := context.Cause(work); cause != nil {
-		return cause
+	if d := (*death)(nil); errors.As(context.Cause(work), &d) {
+		return d
 	}
-	return err
+	return fmt.Errorf("the demo was interrupted; everything that it started is stopped: %w", work.Err())
 }

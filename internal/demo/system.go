@@ -39,7 +39,7 @@ type system struct {
 func launch(ctx context.Context, fail context.CancelCauseFunc, o Options, files *folder) (*system, error) {
 	s := &system{files: files, fail: fail}
 	if err := s.launch(ctx, o); err != nil {
-		err = s.blame(ctx, ctx, err)
+		err = s.blame(ctx, err)
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -117,12 +117,17 @@ func (s *system) start(c command) (*process, error) {
 	return p, nil
 }
 
+// death is the error of a program that ended by itself.
+type death struct{ text string }
+
+func (d *death) Error() string { return d.text }
+
 func (s *system) death(p *process) error {
 	how := "with exit code 0"
 	if p.err != nil {
 		how = "(" + p.err.Error() + ")"
 	}
-	return fmt.Errorf("the %s ended by itself %s; the last lines of its log, %s:\n%s", p.name, how, s.logOf(p), p.log.Last())
+	return &death{fmt.Sprintf("the %s ended by itself %s; the last lines of its log, %s:\n%s", p.name, how, s.logOf(p), p.log.Last())}
 }
 
 func (s *system) logOf(p *process) string {
@@ -131,8 +136,8 @@ func (s *system) logOf(p *process) string {
 
 // blame makes an error say whose fault it is: the person's who interrupted, or of a program that died.
 // Otherwise the daemon's last lines come with it.
-func (s *system) blame(ctx, work context.Context, err error) error {
-	if ctx.Err() == nil && work.Err() == nil {
+func (s *system) blame(work context.Context, err error) error {
+	if work.Err() == nil {
 		// Its connections break before a program is seen dead.
 		timer := time.NewTimer(blameTime)
 		defer timer.Stop()
@@ -141,8 +146,8 @@ func (s *system) blame(ctx, work context.Context, err error) error {
 		case <-timer.C:
 		}
 	}
-	if ctx.Err() != nil || work.Err() != nil {
-		return explain(ctx, work, err)
+	if work.Err() != nil {
+		return explain(work, err)
 	}
 	for _, p := range s.processes {
 		if p.name == "daemon" {
