@@ -200,7 +200,12 @@ func (s *split) start(ctx context.Context) error {
 	if err := s.expand(ctx); err != nil {
 		return err
 	}
-	return s.update(ctx, func(r *strangler.Split) { r.Phase, r.Error = strangler.PhaseCopying, "" })
+	return s.update(ctx, func(r *strangler.Split) {
+		if r.Phase == strangler.PhaseStopped {
+			r.Verified = strangler.Verify{} // what stopped it may have left differences
+		}
+		r.Phase, r.Error = strangler.PhaseCopying, ""
+	})
 }
 
 // arm runs the scripts that come last before a gate closes: crossing foreign keys are dropped, and the

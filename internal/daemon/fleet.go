@@ -49,8 +49,7 @@ func newFleet(store *control.Store, p *proxy.Proxy, id, admin, snapshot string, 
 // start registers, applies the present state, and keeps watching.
 func (f *fleet) start(ctx context.Context) error {
 	if f.proxy != nil {
-		now := time.Now().UTC()
-		if err := f.store.Register(ctx, strangler.Instance{ID: f.id, Admin: f.admin, Started: now, Seen: now}); err != nil {
+		if err := f.register(ctx); err != nil {
 			return err
 		}
 	}
@@ -64,6 +63,15 @@ func (f *fleet) start(ctx context.Context) error {
 		f.wg.Go(func() { f.beat(ctx) })
 	}
 	return nil
+}
+
+// register makes this process an instance that has acknowledged nothing yet.
+func (f *fleet) register(ctx context.Context) error {
+	f.mu.Lock()
+	f.seen = map[string]strangler.Toggle{}
+	f.mu.Unlock()
+	now := time.Now().UTC()
+	return f.store.Register(ctx, strangler.Instance{ID: f.id, Admin: f.admin, Started: now, Seen: now})
 }
 
 func (f *fleet) close() error {
@@ -98,7 +106,11 @@ func (f *fleet) watch(ctx context.Context) {
 
 func (f *fleet) beat(ctx context.Context) {
 	for pause(ctx, heartbeat) {
-		if err := f.store.Heartbeat(ctx, f.id); err != nil && ctx.Err() == nil {
+		err := f.store.Heartbeat(ctx, f.id)
+		if errors.Is(err, strangler.ErrNotFound) { // this process slept for a day, or the store was put back
+			err = f.register(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
 			f.log.Warn("heartbeat", strangler.LogInstance, f.id, strangler.LogError, err)
 		}
 	}
@@ -127,6 +139,7 @@ func (f *fleet) read(ctx context.Context) error {
 		if f.changed(t) {
 			f.wg.Go(func() {
 				if err := f.apply(ctx, t); err != nil && ctx.Err() == nil {
+					f.again(t) // neither in force nor acknowledged: the next reading tries once more
 					f.log.Warn("a toggle was not applied", strangler.LogCapability, t.Capability, strangler.LogEpoch, t.Epoch, strangler.LogError, err)
 				}
 			})
@@ -155,6 +168,15 @@ func (f *fleet) changed(t strangler.Toggle) bool {
 	}
 	f.seen[t.Capability] = t
 	return true
+}
+
+// again forgets that t was handed to the proxy, unless a newer one was.
+func (f *fleet) again(t strangler.Toggle) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.seen[t.Capability] == t {
+		delete(f.seen, t.Capability)
+	}
 }
 
 // apply puts a toggle in force here and acknowledges its epoch. A capability that this process's

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -207,4 +208,52 @@ func chinook(t *testing.T, name string) string {
 	b, err := os.ReadFile(filepath.Join(dir, name))
 	must(t, err)
 	return strings.TrimPrefix(string(b), "\ufeff")
+}
+
+// TestChinookComplete goes past the point of no return: the monolith has nothing left of the tables, the
+// service has them as its own, and nothing of Strangler stays in either database.
+func TestChinookComplete(t *testing.T) {
+	script := chinook(t, "Chinook_Sqlite.sql")
+	ctx, dir := t.Context(), t.TempDir()
+	legacy, service := filepath.Join(dir, "chinook.db"), filepath.Join(dir, "billing.db")
+	old, fresh := openSQLite(t, legacy), openSQLite(t, service)
+	run(t, old, "PRAGMA journal_mode = WAL")
+	run(t, old, script)
+	before := queryRows(t, old, "SELECT * FROM InvoiceLine ORDER BY InvoiceLineId")
+	c := strangler.Capability{
+		Name: "billing", Legacy: strangler.Upstream{Database: "sqlite:" + legacy}, Service: strangler.Upstream{Database: "sqlite:" + service},
+		Tables: []strangler.Table{{From: "Invoice"}, {From: "InvoiceLine", To: "Line"}},
+	}
+	splits := startSplits(t, dir, c)
+	must(t, splits.Copy(ctx, c.Name))
+	awaitPhase(t, splits, c.Name, strangler.PhaseSyncing)
+	if _, err := splits.Cutover(ctx, c.Name, "test", "not yet verified"); !errors.Is(err, strangler.ErrRefused) {
+		t.Fatalf("a cutover without a verification: %v", err)
+	}
+	if err := splits.Complete(ctx, c.Name, "test"); !errors.Is(err, strangler.ErrRefused) {
+		t.Fatalf("complete while the monolith owns: %v", err)
+	}
+	_, err := splits.Verify(ctx, c.Name)
+	must(t, err)
+	_, err = splits.Cutover(ctx, c.Name, "test", "chinook")
+	must(t, err)
+	if err := splits.Cancel(ctx, c.Name); !errors.Is(err, strangler.ErrRefused) {
+		t.Fatalf("cancel while the service owns: %v", err)
+	}
+	must(t, splits.Complete(ctx, c.Name, "test"))
+	if _, err := splits.Rollback(ctx, c.Name, "test", "too late"); err == nil {
+		t.Fatal("a rollback behind the point of no return went through")
+	}
+	for name, db := range map[string]*sql.DB{"legacy": old, "service": fresh} {
+		if left := queryRows(t, db, "SELECT name FROM sqlite_schema WHERE name LIKE '%strangler%'"); len(left) > 0 {
+			t.Errorf("complete left in the %s database: %v", name, left)
+		}
+	}
+	if left := queryRows(t, old, "SELECT name FROM sqlite_schema WHERE tbl_name LIKE 'Invoice%'"); len(left) > 0 {
+		t.Errorf("complete left tables in the legacy database: %v", left)
+	}
+	if after := queryRows(t, fresh, "SELECT * FROM Line ORDER BY InvoiceLineId"); len(after) != len(before) || after[7] != before[7] {
+		t.Errorf("the service has %d lines, the monolith had %d", len(after), len(before))
+	}
+	run(t, fresh, "DELETE FROM Line WHERE InvoiceLineId = 1")
 }

@@ -67,7 +67,6 @@ func (s *system) killAt(places []string) {
 	fired := 0
 	for i, place := range places {
 		s.t.Logf("%d of %d: killed at %s", i+1, len(places), place)
-		s.newLog()
 		s.start(s.daemon, "STRANGLER_FAULT="+place)
 		w := s.traffic(s.daemon, 2)
 		died := s.forward(s.daemon)

@@ -57,7 +57,7 @@ func (w *traffic) client(ctx context.Context, base string) {
 	}
 	c := &http.Client{Jar: jar, Timeout: 5 * time.Second}
 	address := map[string]any{"street": "Quay", "city": "Bruges", "zip": "8000"}
-	pace := time.NewTicker(10 * time.Millisecond) // leaves the machine to the programs
+	pace := time.NewTicker(25 * time.Millisecond) // leaves the machine to the programs
 	defer pace.Stop()
 	for ; ctx.Err() == nil; <-pace.C {
 		n := keys.Add(1)

@@ -44,8 +44,31 @@ func (d *Database) admit(ctx context.Context, t *tx, term int64) error {
 		return fmt.Errorf("%w: the %s database of %s is at term %d, fence %q, control store %q; this worker's term is %d; nothing was written",
 			strangler.ErrSuperseded, d.b.Side, d.b.Capability, f.Term, f.State, f.ControlID, term)
 	}
+	if err := d.whole(ctx, t); err != nil {
+		return err
+	}
 	_, err = t.w.exec(ctx, "UPDATE strangler_fence SET applier = 1 WHERE capability = ?", d.b.Capability)
 	return err
+}
+
+// whole checks, whenever the schema has changed, that the follower's fence still stands.
+func (d *Database) whole(ctx context.Context, t *tx) error {
+	var version int64
+	if err := t.w.conn.QueryRowContext(ctx, "PRAGMA schema_version").Scan(&version); err != nil || version == d.intact {
+		return err
+	}
+	found, err := ourTriggers(ctx, t.w.conn)
+	if err != nil {
+		return err
+	}
+	for _, name := range d.b.Tables {
+		if gone := missing(d.fenceTriggers(name), found); len(gone) > 0 {
+			return fmt.Errorf("%w: in the %s database the fence of %s was dropped or changed (%s), so it may hold writes of its own. It is put back when the split goes on: strangler split start %s, then strangler split verify %s",
+				strangler.ErrStopped, d.b.Side, name, gone[0].name, d.b.Capability, d.b.Capability)
+		}
+	}
+	d.intact = version
+	return nil
 }
 
 func (a *apply) Commit() error {

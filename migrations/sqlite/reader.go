@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/strangler-fig/strangler/migrations"
@@ -83,6 +84,9 @@ func (d *Database) Range(ctx context.Context, i int, r migrations.Range, yield f
 	return nil
 }
 
+// lookupKeys is how many rows one statement looks up.
+const lookupKeys = 100
+
 // Lookup reads single rows in one read transaction.
 func (d *Database) Lookup(ctx context.Context, i int, keys []migrations.Key, yield func(migrations.Row) error) error {
 	return d.read(ctx, func(q querier) error {
@@ -95,9 +99,13 @@ func (d *Database) lookup(ctx context.Context, q querier, i int, keys []migratio
 	if err != nil {
 		return err
 	}
-	one := t.byKey("SELECT "+t.selectList("t")+" FROM "+ident(t.name)+" AS t", "t")
-	for _, k := range keys {
-		rows, err := q.QueryContext(ctx, one, k...)
+	query := "SELECT " + t.selectList("t") + " FROM " + ident(t.name) + " AS t WHERE "
+	for part := range slices.Chunk(keys, lookupKeys) {
+		args := make([]any, 0, len(part)*len(t.key))
+		for _, k := range part {
+			args = append(args, k...)
+		}
+		rows, err := q.QueryContext(ctx, query+t.anyOf(len(part)), args...)
 		if err != nil {
 			return err
 		}
@@ -106,6 +114,17 @@ func (d *Database) lookup(ctx context.Context, q querier, i int, keys []migratio
 		}
 	}
 	return nil
+}
+
+// anyOf is the condition that the key is one of n bound. It is written so that the key's index serves it:
+// a list for one column, alternatives for several.
+func (t *table) anyOf(n int) string {
+	if len(t.key) == 1 {
+		return "t." + ident(t.key[0].name) + " IN (" + strings.TrimSuffix(strings.Repeat("?, ", n), ", ") + ")"
+	}
+	one := t.byKey("", "t")
+	one = "(" + strings.TrimPrefix(one, " WHERE ") + ")"
+	return strings.TrimSuffix(strings.Repeat(one+" OR ", n), " OR ")
 }
 
 // byKey completes a statement with the condition that the key is the one bound.

@@ -33,6 +33,7 @@ type Database struct {
 	watcher *sql.Conn    // sees commits of others by PRAGMA data_version
 	watchMu sync.Mutex
 	seen    int64 // data_version before the last Read
+	intact  int64 // schema_version at which the fence was last seen whole; used by the one writer only
 
 	metaMu sync.Mutex
 	meta   []*table
@@ -144,7 +145,11 @@ func (d *Database) begin(ctx context.Context) (*tx, error) {
 		if _, err := w.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 			d.writer <- w
 			if isBusy(err) {
-				return nil, fmt.Errorf("another connection has held the write lock of %s for %s (a stopped process in a transaction? it has to end): %w", d.path, BusyTimeout, err)
+				who := holder(d.path)
+				if who == "" {
+					who = "another process"
+				}
+				return nil, fmt.Errorf("%s has held the write lock of %s for %s; nothing was written. If it is stopped inside a transaction it blocks everyone: ending it is the way forward: %w", who, d.path, BusyTimeout, err)
 			}
 			return nil, fmt.Errorf("begin at %s: %w", d.path, err)
 		}
