@@ -41,7 +41,10 @@ func (s *split) transact(ctx context.Context, to Database, f func(Apply) error) 
 	if err := f(a); err != nil {
 		return errors.Join(err, a.Rollback())
 	}
-	return a.Commit()
+	if err := a.Commit(); err != nil {
+		return errors.Join(err, a.Rollback())
+	}
+	return nil
 }
 
 // replay deletes and inserts anew every key of the batch whose range is done, keeps those in flight for

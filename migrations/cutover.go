@@ -12,6 +12,13 @@ import (
 // sequenceHeadroom is how far generated keys are put ahead at the new owner.
 const sequenceHeadroom = 100
 
+// Before the gate closes the stream catches up until a batch has fewer than littleLeft changes, at most
+// approachRounds times.
+const (
+	approachRounds = 10
+	littleLeft     = 20
+)
+
 // errSlow: an attempt passed one of its bounds. The next may be quicker.
 var errSlow = errors.New("took too long")
 
@@ -192,6 +199,15 @@ func (s *split) handOver(ctx context.Context, row strangler.Cutover, watch *stop
 	if err != nil {
 		return "", err
 	}
+	// What can be done while writes still pass is done first.
+	term, err := s.cfg.Records.NextTerm(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := s.approach(ctx, from, to); err != nil {
+		return "", fmt.Errorf("catch up before the gate: %w", err)
+	}
+	watch.lap("approach")
 	if err := s.cfg.Gates.Closed(ctx, s.c.Name, row.Epoch); err != nil {
 		return "", fmt.Errorf("the gate %w: %w", errSlow, err)
 	}
@@ -213,7 +229,7 @@ func (s *split) handOver(ctx context.Context, row strangler.Cutover, watch *stop
 		}
 	}
 	watch.lap("catch_up")
-	if err := s.freeze(ctx, to, row); err != nil {
+	if err := s.freeze(ctx, to, row, term); err != nil {
 		return "", err
 	}
 	watch.lap("freeze")
@@ -254,15 +270,29 @@ func (w *stopwatch) lap(name string) {
 	w.last = now
 }
 
-// freeze shuts out every other worker's stream into the follower. The row is read again behind the
+// approach applies and verifies what has come, until little is left for the time behind the gate.
+func (s *split) approach(ctx context.Context, from, to Database) error {
+	for range approachRounds {
+		n, err := s.applyBatch(ctx, from, to)
+		if err != nil {
+			return err
+		}
+		if err := s.verifyDirty(ctx, from, to, s.cfg.Bounds.Dirty); err != nil {
+			return err
+		}
+		if n < littleLeft {
+			return nil
+		}
+	}
+	return nil
+}
+
+// freeze shuts out every other worker's stream into the follower, by a term that was drawn after the
+// row was prepared. The row is read again behind the
 // raised term: a worker that slept through a takeover would otherwise write, under a term of its own
 // making, into a side that has owned meanwhile and is fenced once more. What carries no serial of its
 // own (sequences, repairs) is read only after this.
-func (s *split) freeze(ctx context.Context, to Database, row strangler.Cutover) error {
-	term, err := s.cfg.Records.NextTerm(ctx)
-	if err != nil {
-		return err
-	}
+func (s *split) freeze(ctx context.Context, to Database, row strangler.Cutover, term int64) error {
 	if err := to.RaiseTerm(ctx, term); err != nil {
 		return err
 	}

@@ -156,6 +156,8 @@ func (s *split) evidence(ctx context.Context, t strangler.Toggle) error {
 			continue
 		case err != nil:
 			return err
+		case !f.Installed && side != t.Owner:
+			continue // it stops the stream, once the owner is open
 		case !f.Installed:
 			return fmt.Errorf("%w: the %s database of %s has lost its fence row; nothing was opened. Look at: strangler split adopt %s", strangler.ErrStopped, side, s.c.Name, s.c.Name)
 		case f.ControlID != s.cfg.ControlID:

@@ -17,7 +17,7 @@ const (
 
 	defaultRows    = 100_000
 	defaultClients = 12
-	defaultRate    = 250
+	defaultRate    = 400
 )
 
 // Options are how the demo runs. Zero fields take the defaults named here.
@@ -27,7 +27,7 @@ type Options struct {
 	Programs string // the folder of strangler, legacy-monolith and delivery
 	Rows     int    // in the tables that move, at least 1,000; default 100,000
 	Clients  int    // at once; default 12
-	Rate     int    // requests a second, all clients together; default 250
+	Rate     int    // requests a second, all clients together; default 400
 
 	Exit bool // stop when everything has been shown; otherwise it runs until the context ends
 	JSON bool // one object on Stdout at the end, and nothing else there

@@ -59,13 +59,14 @@ func (f *folder) Close() error { return f.lock.Close() }
 
 func (f *folder) path(name string) string { return filepath.Join(f.dir, name) }
 
-// shown is a path as a person in the working folder writes it.
-func (f *folder) shown(name string) string {
-	path := f.path(name)
-	if here, err := os.Getwd(); err == nil {
-		if near, err := filepath.Rel(here, path); err == nil && filepath.IsLocal(near) {
-			return near
-		}
+// shown is a path as a person in the working folder writes it; near goes before one below it.
+func shown(near, path string) string {
+	here, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	if below, err := filepath.Rel(here, path); err == nil && filepath.IsLocal(below) {
+		return near + below
 	}
 	return path
 }

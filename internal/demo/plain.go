@@ -3,6 +3,7 @@ package demo
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/strangler-fig/strangler"
@@ -29,27 +30,35 @@ func (p *plain) line(s scene, format string, args ...any) {
 func (p *plain) Act(s scene) { p.line(s, "%s", s.act) }
 
 func (p *plain) Step(s scene, step strangler.StepRun) {
-	text := fmt.Sprintf("  %-8s %s", step.Name, step.State)
+	state := string(step.State)
 	if took := step.Seconds(); took > 0 && (step.State == strangler.StepDone || step.State == strangler.StepUndone) {
-		text += fmt.Sprintf(" after %.1f s", took)
+		state += fmt.Sprintf(" after %.1f s", took)
 	}
-	if step.Detail != "" {
-		text += ": " + step.Detail
+	detail, _, _ := strings.Cut(step.Detail, "; ")
+	switch {
+	case detail == state: // the state says it
+	case strings.HasPrefix(detail, state):
+		state = detail
+	case detail != "":
+		state += ": " + detail
 	}
-	p.line(s, "%s", text)
+	p.line(s, "  %-8s %s", step.Name, state)
 }
 
 func (p *plain) Look(s scene) {
-	now := time.Now()
+	if s.crowd == nil {
+		return
+	}
+	now, r := time.Now(), s.crowd.Requests()
+	perSecond := p.rate.see(r.Sent, now)
 	if p.last.IsZero() {
 		p.last = now
 	}
-	if s.crowd == nil || now.Sub(p.last) < plainPause {
+	if now.Sub(p.last) < plainPause {
 		return
 	}
 	p.last = now
-	r := s.crowd.Requests()
-	p.line(s, "  %s requests, %.0f a second, %d failed; %s", thousands(r.Sent), p.rate.see(r.Sent, now), r.Failed, s.side())
+	p.line(s, "  %s requests, %.0f a second, %d failed; %s", thousands(r.Sent), perSecond, r.Failed, s.side())
 }
 
 func (p *plain) End(scene) {}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -60,13 +61,23 @@ type Step struct {
 	Seconds float64             `json:"seconds"`
 }
 
-// add takes over the steps of a run that are in that state, and one that failed.
+// add takes over the steps of a run that are in that state, and one that failed, in the order in which
+// they were taken. Steps that never were done are not undone either, whatever the ledger says.
 func (r *Result) add(run strangler.Run, state strangler.StepState) {
-	for _, s := range run.Steps {
-		if s.State == state || s.State == strangler.StepFailed {
+	steps := slices.Clone(run.Steps)
+	if state == strangler.StepUndone {
+		slices.Reverse(steps)
+	}
+	for _, s := range steps {
+		undone := s.State == strangler.StepUndone && !r.did(s.Name)
+		if s.State == strangler.StepFailed || s.State == state && !undone {
 			r.Steps = append(r.Steps, Step{Name: s.Name, State: s.State, Seconds: s.Seconds()})
 		}
 	}
+}
+
+func (r *Result) did(name string) bool {
+	return slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Name == name && s.State == strangler.StepDone })
 }
 
 // found takes over what the checker found.

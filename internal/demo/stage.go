@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,7 +30,6 @@ type scene struct {
 	began  time.Time
 	act    string
 	steps  []strangler.StepRun
-	until  string
 	split  strangler.SplitStatus
 	toggle strangler.Toggle
 	crowd  *crowd
@@ -104,9 +104,13 @@ func (s *stage) Run(run strangler.Run) {
 	for _, step := range s.scene.steps {
 		was[step.Name] = step
 	}
-	s.scene.steps, s.scene.until = run.Steps, run.Until
-	for _, step := range run.Steps {
-		if old := was[step.Name]; step.State != old.State && (old.State != "" || step.State != strangler.StepPending) {
+	s.scene.steps = run.Steps
+	steps := slices.Clone(run.Steps)
+	if run.State == strangler.RunUndoing || run.State == strangler.RunRolledBack {
+		slices.Reverse(steps)
+	}
+	for _, step := range steps {
+		if step.State != was[step.Name].State && step.State != strangler.StepPending {
 			s.show.Step(s.scene, step)
 		}
 	}

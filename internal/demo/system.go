@@ -131,7 +131,7 @@ func (s *system) death(p *process) error {
 }
 
 func (s *system) logOf(p *process) string {
-	return s.files.shown(map[string]string{"monolith": "legacy-monolith", "service": "delivery", "daemon": "strangler"}[p.name] + ".log")
+	return shown("", s.files.path(map[string]string{"monolith": "legacy-monolith", "service": "delivery", "daemon": "strangler"}[p.name]+".log"))
 }
 
 // blame makes an error say whose fault it is: the person's who interrupted, or of a program that died.
@@ -189,9 +189,10 @@ It goes on until Ctrl-C; the service owns %[1]s.
   its files   %[4]s
 
   export STRANGLER_TOKEN=$(cat %[5]s)
-  strangler split status %[1]s -c %[6]s
-  strangler playbook rollback %[1]s -c %[6]s
-`, capability, s.at.proxy, s.at.admin, s.files.shown("."), s.files.shown("token"), s.files.shown("strangler.yaml"))
+  %[7]s split status %[1]s -c %[6]s
+  %[7]s playbook rollback %[1]s -c %[6]s
+`, capability, s.at.proxy, s.at.admin, shown("", s.files.dir), shown("", s.files.path("token")), shown("", s.files.path("strangler.yaml")),
+		shown("./", filepath.Join(o.Programs, "strangler")))
 }
 
 // listening waits until a program says where it listens.

@@ -126,7 +126,7 @@ func (v *visitor) finds(me invariant.Courier) bool {
 	want.Available = nil
 	if seen != want || c.Available == nil || *c.Available != *me.Available {
 		v.crowd.fail("GET /couriers/%d: its user does not read what it has just written: %+v, available %v, in place of %+v, available %v",
-			me.ID, seen, shown(c.Available), want, *me.Available)
+			me.ID, seen, said(c.Available), want, *me.Available)
 		return false
 	}
 	return true
@@ -218,7 +218,7 @@ func (v *visitor) anyone(last int64) int64 { return 1 + v.random.Int64N(max(1, l
 
 func path(format string, args ...any) string { return fmt.Sprintf(format, args...) }
 
-func shown(b *bool) string {
+func said(b *bool) string {
 	if b == nil {
 		return "unset"
 	}

@@ -14,21 +14,21 @@ import (
 	"github.com/strangler-fig/strangler/migrations"
 )
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func testLog(t *testing.T) *slog.Logger {
+func testLog(t testing.TB) *slog.Logger {
 	if testing.Verbose() {
 		return slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	return strangler.Discard()
 }
 
-func openSQLite(t *testing.T, path string) *sql.DB {
+func openSQLite(t testing.TB, path string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)")
 	must(t, err)
@@ -37,7 +37,7 @@ func openSQLite(t *testing.T, path string) *sql.DB {
 	return db
 }
 
-func openScript(t *testing.T, script string) *sql.DB {
+func openScript(t testing.TB, script string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", ":memory:")
 	must(t, err)
@@ -47,26 +47,26 @@ func openScript(t *testing.T, script string) *sql.DB {
 	return db
 }
 
-func run(t *testing.T, db *sql.DB, query string, args ...any) {
+func run(t testing.TB, db *sql.DB, query string, args ...any) {
 	t.Helper()
 	if _, err := db.Exec(query, args...); err != nil {
 		t.Fatalf("%.200s: %v", query, err)
 	}
 }
 
-func queryInt(t *testing.T, db *sql.DB, query string, args ...any) (n int64) {
+func queryInt(t testing.TB, db *sql.DB, query string, args ...any) (n int64) {
 	t.Helper()
 	must(t, db.QueryRow(query, args...).Scan(&n))
 	return n
 }
 
 // schema is everything that stands in a database, as text.
-func schema(t *testing.T, db *sql.DB) string {
+func schema(t testing.TB, db *sql.DB) string {
 	t.Helper()
 	return strings.Join(queryRows(t, db, "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name <> 'sqlite_sequence' ORDER BY type, name"), "\n")
 }
 
-func queryRows(t *testing.T, db *sql.DB, query string, args ...any) (out []string) {
+func queryRows(t testing.TB, db *sql.DB, query string, args ...any) (out []string) {
 	t.Helper()
 	rows, err := db.Query(query, args...)
 	must(t, err)
@@ -86,7 +86,7 @@ func queryRows(t *testing.T, db *sql.DB, query string, args ...any) (out []strin
 }
 
 // equalTables compares a table of two databases row by row, column by column, with the storage class.
-func equalTables(t *testing.T, a, b *sql.DB, table, key string) {
+func equalTables(t testing.TB, a, b *sql.DB, table, key string) {
 	t.Helper()
 	var cols []string
 	rows, err := a.Query("SELECT name FROM pragma_table_info(?) ORDER BY name", table)
@@ -111,7 +111,7 @@ func equalTables(t *testing.T, a, b *sql.DB, table, key string) {
 }
 
 // await asks until f is true; the test's own deadline is the only bound.
-func await(t *testing.T, what string, f func() bool) {
+func await(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -126,7 +126,7 @@ func await(t *testing.T, what string, f func() bool) {
 	}
 }
 
-func awaitPhase(t *testing.T, s *migrations.Splits, capability string, want strangler.Phase) {
+func awaitPhase(t testing.TB, s *migrations.Splits, capability string, want strangler.Phase) {
 	t.Helper()
 	await(t, string(want), func() bool {
 		st, err := s.Status(t.Context(), capability)
@@ -138,7 +138,7 @@ func awaitPhase(t *testing.T, s *migrations.Splits, capability string, want stra
 	})
 }
 
-func awaitCaughtUp(t *testing.T, s *migrations.Splits, capability string) {
+func awaitCaughtUp(t testing.TB, s *migrations.Splits, capability string) {
 	t.Helper()
 	now := time.Now()
 	await(t, "the stream", func() bool {

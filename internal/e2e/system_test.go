@@ -1,3 +1,5 @@
+//go:build !race
+
 package e2e
 
 import (
@@ -12,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -52,7 +53,7 @@ func TestMain(m *testing.M) {
 
 // system is the whole thing: a seeded monolith, its service and the daemon, each a process.
 type system struct {
-	t                         *testing.T
+	t                         testing.TB
 	dir                       string
 	legacyPort, servicePort   int
 	monolith, service, daemon *program
@@ -69,7 +70,7 @@ type node struct {
 
 const capability = "delivery"
 
-func newSystem(t *testing.T, rows int) *system {
+func newSystem(t testing.TB, rows int) *system {
 	t.Helper()
 	s := &system{t: t, dir: t.TempDir(), legacyPort: freePort(t), servicePort: freePort(t)}
 	return s.seeded(rows)
@@ -125,7 +126,7 @@ capabilities:
 	return n
 }
 
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -139,8 +140,28 @@ type program struct {
 	args        []string
 	node        node
 	cmd         *exec.Cmd
-	output      bytes.Buffer
+	output      output
 	ended       chan struct{}
+}
+
+// output is what a program has printed, while it may still print.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+// last gives up to n bytes from the end.
+func (o *output) last(n int) string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	out := o.b.String()
+	return out[max(0, len(out)-n):]
 }
 
 // start runs a program and waits until it is ready, or has ended (a fault may kill it at once).
@@ -236,10 +257,8 @@ func (s *system) drive(p *program, what string, begin func(*client.Client) error
 func (s *system) awaitWith(what string, f func() bool, p *program) {
 	s.t.Helper()
 	s.t.Cleanup(func() {
-		if s.t.Failed() && p.output.Len() > 0 {
-			out := p.output.Bytes()
-			s.t.Logf("%s printed:\n%s", p.name, out[max(0, len(out)-6000):])
-			p.output.Reset()
+		if s.t.Failed() {
+			s.t.Logf("%s printed:\n%s", p.name, p.output.last(6000))
 		}
 	})
 	await(s.t, what, f)
@@ -306,6 +325,3 @@ func (s *system) check(owner strangler.Side, oneSided bool) {
 	}
 	s.t.Logf("%d writes acknowledged, %d refused, %d ambiguous; %d rows compared", r.Acknowledged, r.Refused, r.Ambiguous, r.Rows)
 }
-
-// printed is whether a program's output has a text.
-func (p *program) printed(text string) bool { return strings.Contains(p.output.String(), text) }

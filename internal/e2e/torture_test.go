@@ -1,4 +1,4 @@
-//go:build torture
+//go:build torture && !race
 
 package e2e
 
@@ -10,18 +10,26 @@ import (
 )
 
 // killsPerRound is how many places one round of TestTortureKills takes, drawn by chance.
-const killsPerRound = 60
+const killsPerRound = 40
 
 // TestTortureKills takes the places of TestKills in turn, all of them with enough rounds. The first
 // rounds draw without repeating one.
 func TestTortureKills(t *testing.T) {
-	rounds, err := strconv.Atoi(os.Getenv("STRANGLER_ROUNDS"))
-	if err != nil || rounds < 1 {
-		rounds = 1
-	}
 	s := newSystem(t, 1000)
 	seen := s.record()
 	rand.Shuffle(len(seen), func(i, j int) { seen[i], seen[j] = seen[j], seen[i] })
 	t.Logf("%d places", len(seen))
-	s.killAt(seen[:min(len(seen), rounds*killsPerRound)])
+	s.killAt(seen[:min(len(seen), rounds()*killsPerRound)])
+}
+
+// TestTortureFaults is TestFaults with more occurrences of each statement.
+func TestTortureFaults(t *testing.T) { breakEach(t, 1+2*rounds()) }
+
+// rounds is what `make torture ROUNDS=n` asks for.
+func rounds() int {
+	n, err := strconv.Atoi(os.Getenv("STRANGLER_ROUNDS"))
+	if err != nil || n < 1 {
+		return 1
+	}
+	return n
 }

@@ -93,6 +93,37 @@ func TestNamedFilesExist(t *testing.T) {
 	}
 }
 
+// TestNamedCasesExist looks at the cases that docs/CUTOVER.md names behind a test: of TestMutations by
+// their names, of TestConformance in italics.
+func TestNamedCasesExist(t *testing.T) {
+	mutations := read(t, "internal/protocol/mutation_test.go")
+	var conformance strings.Builder
+	for _, name := range files(t, func(name string) bool { return strings.HasPrefix(name, "migrations/enginetest/") }) {
+		conformance.WriteString(read(t, name))
+	}
+	checked := 0
+	text := read(t, "docs/CUTOVER.md")
+	for _, m := range regexp.MustCompile("`TestMutations` ((?:[A-Z]\\w+(?:, )?)+)").FindAllStringSubmatch(text, -1) {
+		for _, name := range strings.Split(strings.TrimSuffix(m[1], ", "), ", ") {
+			checked++
+			if !strings.Contains(mutations, `{"`+name+`"`) {
+				t.Errorf("docs/CUTOVER.md names the case %q of TestMutations, which is not there", name)
+			}
+		}
+	}
+	for _, m := range regexp.MustCompile("`TestConformance` ((?:\\*[^*\n]+\\*(?:, )?)+)").FindAllStringSubmatch(text, -1) {
+		for _, name := range strings.Split(strings.Trim(strings.TrimSuffix(m[1], ", "), "*"), "*, *") {
+			checked++
+			if !strings.Contains(conformance.String(), `{"`+name+`"`) {
+				t.Errorf("docs/CUTOVER.md names the case %q of TestConformance, which is not there", name)
+			}
+		}
+	}
+	if checked < 20 {
+		t.Errorf("%d cases were found in docs/CUTOVER.md", checked)
+	}
+}
+
 // testFunctions are the names of all tests, benchmarks and examples.
 func testFunctions(t *testing.T) (names []string) {
 	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark|Example)\w+)\(`)
