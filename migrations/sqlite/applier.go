@@ -57,6 +57,9 @@ func (d *Database) whole(ctx context.Context, t *tx) error {
 	if err := t.w.conn.QueryRowContext(ctx, "PRAGMA schema_version").Scan(&version); err != nil || version == d.intact {
 		return err
 	}
+	if _, err := d.asPlanned(ctx, t.w.conn); err != nil {
+		return err
+	}
 	found, err := ourTriggers(ctx, t.w.conn)
 	if err != nil {
 		return err

@@ -31,8 +31,10 @@ type batch struct {
 
 type entry struct{ id, nonce int64 }
 
-// Read takes every log entry that one read transaction sees.
-func (d *Database) Read(ctx context.Context, applied migrations.Position) (_ migrations.Batch, err error) {
+// Read takes every log entry that one read transaction sees, and makes the owner's commit that holds all
+// of it. In WAL mode the commit comes behind the snapshot. In a rollback journal it would wait for the
+// snapshot to end, so it comes before, and a snapshot that sees a newer commit of somebody is taken anew.
+func (d *Database) Read(ctx context.Context, applied migrations.Position) (migrations.Batch, error) {
 	at, err := serial(applied)
 	if err != nil {
 		return nil, err
@@ -40,6 +42,72 @@ func (d *Database) Read(ctx context.Context, applied migrations.Position) (_ mig
 	if err := d.look(ctx); err != nil {
 		return nil, err
 	}
+	var mode string
+	if err := d.pool.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
+		return nil, err
+	}
+	for {
+		var version int64
+		if mode != "wal" {
+			if pending, err := d.Pending(ctx); err != nil {
+				return nil, err
+			} else if pending > 0 {
+				if version, err = d.durable(ctx); err != nil {
+					return nil, err
+				}
+			}
+		}
+		b, err := d.snapshot(ctx, at)
+		if err != nil {
+			return nil, err
+		}
+		if b.count == 0 {
+			return b, nil
+		}
+		if mode == "wal" {
+			if _, err := d.durable(ctx); err != nil {
+				return nil, errors.Join(err, b.Close())
+			}
+			return b, nil
+		}
+		now, err := d.version(ctx)
+		if err != nil {
+			return nil, errors.Join(err, b.Close())
+		}
+		if version != 0 && now == version {
+			return b, nil
+		}
+		if err := b.Close(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// durable commits at the owner, and returns the writer's data_version, which only commits of others change.
+func (d *Database) durable(ctx context.Context) (version int64, err error) {
+	err = d.write(ctx, func(t *tx) error {
+		if _, err := t.w.exec(ctx, "UPDATE strangler_position SET durable = durable + 1 WHERE capability = ?", d.b.Capability); err != nil {
+			return err
+		}
+		return t.w.conn.QueryRowContext(ctx, "PRAGMA data_version").Scan(&version)
+	})
+	return version, err
+}
+
+// version is the writer's data_version now.
+func (d *Database) version(ctx context.Context) (version int64, err error) {
+	select {
+	case w := <-d.writer:
+		defer func() { d.writer <- w }()
+		err = w.conn.QueryRowContext(ctx, "PRAGMA data_version").Scan(&version)
+		return version, err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// snapshot opens the read transaction and reads the logs.
+func (d *Database) snapshot(ctx context.Context, at int64) (_ *batch, err error) {
 	tables, err := d.tables(ctx)
 	if err != nil {
 		return nil, err
@@ -65,10 +133,13 @@ func (d *Database) Read(ctx context.Context, applied migrations.Position) (_ mig
 		return nil, fmt.Errorf("%w: the %s database has given away batch %d and the other side holds batch %d, so one of them was put back from an older copy; nothing was applied. Look at: strangler split adopt %s",
 			strangler.ErrStopped, d.b.Side, forgotten, at, d.b.Capability)
 	}
+	if err := b.describe(ctx); err != nil {
+		return nil, err
+	}
 	if err := b.intact(ctx); err != nil {
 		return nil, err
 	}
-	for i, t := range tables {
+	for i, t := range b.tables {
 		err := each(ctx, conn, "SELECT id, nonce FROM "+ident(logTable(t.name)), nil, func(scan func(...any) error) error {
 			var e entry
 			err := scan(&e.id, &e.nonce)
@@ -80,14 +151,30 @@ func (d *Database) Read(ctx context.Context, applied migrations.Position) (_ mig
 		}
 		b.count += int64(len(b.entries[i]))
 	}
-	if b.count == 0 {
-		return b, nil
+	if b.count > 0 {
+		b.next = at + 1
 	}
-	b.next = at + 1
-	return b, d.write(ctx, func(t *tx) error {
-		_, err := t.w.exec(ctx, "UPDATE strangler_position SET durable = durable + 1 WHERE capability = ?", d.b.Capability)
+	return b, nil
+}
+
+// describe reads the tables anew, inside the snapshot, when the schema has changed: an index that has come
+// since asks for other triggers.
+func (b *batch) describe(ctx context.Context) error {
+	var version int64
+	if err := b.conn.QueryRowContext(ctx, "PRAGMA schema_version").Scan(&version); err != nil {
 		return err
-	})
+	}
+	b.d.metaMu.Lock()
+	defer b.d.metaMu.Unlock()
+	if version == b.d.described {
+		return nil
+	}
+	tables, err := b.d.asPlanned(ctx, b.conn)
+	if err != nil {
+		return err
+	}
+	b.tables, b.d.meta, b.d.stale, b.d.described = tables, tables, false, version
+	return nil
 }
 
 // intact checks, inside the snapshot, that no trigger of the capture or the fence is gone.
@@ -97,8 +184,8 @@ func (b *batch) intact(ctx context.Context) error {
 		return err
 	}
 	var gone []string
-	for _, t := range b.tables {
-		for _, g := range missing(append(b.d.captureTriggers(t), b.d.fenceTriggers(t.name)...), found) {
+	for i, t := range b.tables {
+		for _, g := range missing(append(b.d.captureTriggers(t), b.d.fenceTriggers(b.d.b.Tables[i])...), found) {
 			gone = append(gone, g.name)
 		}
 	}
@@ -182,7 +269,7 @@ func (b *batch) Rows(ctx context.Context, i int, ranges []migrations.Range, yiel
 	t := b.tables[i]
 	on := make([]string, len(t.key))
 	for j, k := range t.key {
-		on[j] = fmt.Sprintf("t.%s = k.k%d", ident(k.name), j)
+		on[j] = fmt.Sprintf("%s = k.k%d", k.of("t"), j)
 	}
 	var args []any
 	at := t.locate(ranges, func(j int) string { return "t." + ident(t.key[j].name) }, &args)

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -80,6 +81,12 @@ func (t token) is(keyword string) bool {
 	return t.word && !t.quoted && strings.EqualFold(t.text, keyword)
 }
 
+// hasKeyword reports whether s, read as SQL, has the keyword.
+func hasKeyword(s, keyword string) bool {
+	ts, err := tokens(s)
+	return err == nil && slices.ContainsFunc(ts, func(t token) bool { return t.is(keyword) })
+}
+
 // hasWord reports whether s, read as SQL, has the word w outside of comments.
 func hasWord(s, w string) bool {
 	ts, err := tokens(s)
@@ -105,18 +112,18 @@ func withoutReferences(ddl string, cut func(parent string) bool) (string, error)
 	depth, begin := 0, -1
 	for i, t := range ts {
 		switch {
-		case t.text == "(" && !t.word:
+		case t.sign("("):
 			depth++
 			if depth == 1 && begin < 0 {
 				begin = i + 1
 			}
-		case !t.word && (t.text == ")" && depth == 1 || t.text == "," && depth == 1):
+		case depth == 1 && (t.sign(")") || t.sign(",")):
 			drop = append(drop, cutsIn(ts, begin, i, cut)...)
 			begin = i + 1
-			if t.text == ")" {
+			if t.sign(")") {
 				depth--
 			}
-		case t.text == ")" && !t.word:
+		case t.sign(")"):
 			depth--
 		}
 		if depth == 0 && begin > 0 {
@@ -127,53 +134,122 @@ func withoutReferences(ddl string, cut func(parent string) bool) (string, error)
 		return "", fmt.Errorf("%q is no CREATE TABLE with a list of columns", ddl)
 	}
 	for i := len(drop) - 1; i >= 0; i-- {
-		from, to := ts[drop[i][0]].start, ts[drop[i][1]-1].end
-		ddl = strings.TrimRight(ddl[:from], " \t\r\n") + ddl[to:]
+		from, to := drop[i][0], drop[i][1]
+		ddl = joined(ddl, ts[from-1].end, ts[from].start, ts[to-1].end)
 	}
 	return ddl, nil
 }
 
-// cutsIn finds what to drop in one definition ts[from:to]: the whole of a table constraint with the
-// comma before it, or the REFERENCES clauses of a column.
-func cutsIn(ts []token, from, to int, cut func(parent string) bool) (drop [][2]int) {
-	i := from
-	if i < to && ts[i].is("CONSTRAINT") {
-		i += 2
+// joined leaves out ddl[from:to], and the white space before it back to the last token. A comment that
+// stands there stays, with the end of its line; what would become one word is kept apart.
+func joined(ddl string, last, from, to int) string {
+	before, after := ddl[:from], ddl[to:]
+	if strings.TrimSpace(ddl[last:from]) == "" {
+		before = ddl[:last]
 	}
-	if i+1 < to && ts[i].is("FOREIGN") && ts[i+1].is("KEY") {
-		for j := i; j+1 < to; j++ {
-			if ts[j].is("REFERENCES") && cut(ts[j+1].text) {
-				return [][2]int{{from - 1, to}}
+	if after != "" && !strings.ContainsRune(" \t\r\n\f,)", rune(after[0])) {
+		before += " "
+	}
+	return before + after
+}
+
+func (t token) sign(s string) bool { return !t.word && t.text == s }
+
+// cutsIn finds what to drop in one definition ts[from:to]: table constraints, the last with the comma
+// before it, or the REFERENCES clauses of a column.
+func cutsIn(ts []token, from, to int, cut func(parent string) bool) [][2]int {
+	starts := constraints(ts, from, to)
+	if len(starts) == 0 {
+		return columnCuts(ts, from, to, cut)
+	}
+	var drop [][2]int
+	for n, begin := range starts {
+		end := to
+		if n+1 < len(starts) {
+			end = starts[n+1]
+		}
+		if foreignTo(ts[begin:end], cut) {
+			drop = append(drop, [2]int{begin, end})
+		}
+	}
+	if len(drop) == len(starts) {
+		return [][2]int{{from - 1, to}}
+	}
+	return drop
+}
+
+// constraints are the beginnings of the table constraints in a definition; SQLite allows several without
+// a comma between them. None: it is a column.
+func constraints(ts []token, from, to int) (starts []int) {
+	depth := 0
+	for i := from; i < to; i++ {
+		switch {
+		case ts[i].sign("("):
+			depth++
+		case ts[i].sign(")"):
+			depth--
+		case depth > 0:
+		case ts[i].is("CONSTRAINT"):
+			starts = append(starts, i)
+		case ts[i].is("PRIMARY"), ts[i].is("UNIQUE"), ts[i].is("CHECK"), ts[i].is("FOREIGN"):
+			if i-2 < from || !ts[i-2].is("CONSTRAINT") {
+				starts = append(starts, i)
 			}
 		}
-		return nil
+		if i == from && len(starts) == 0 {
+			return nil
+		}
 	}
-	depth := 0
-	for j := from; j+1 < to; j++ {
-		switch ts[j].text {
-		case "(":
+	return starts
+}
+
+func foreignTo(constraint []token, cut func(parent string) bool) bool {
+	for j, t := range constraint {
+		if t.is("FOREIGN") {
+			for k := j; k+1 < len(constraint); k++ {
+				if constraint[k].is("REFERENCES") {
+					return cut(constraint[k+1].text)
+				}
+			}
+		}
+	}
+	return false
+}
+
+// columnCuts finds the REFERENCES clauses of a column, each with its name and with what says, further
+// on, when it is checked.
+func columnCuts(ts []token, from, to int, cut func(parent string) bool) (drop [][2]int) {
+	depth, cutting := 0, false
+	for j := from; j < to; j++ {
+		switch {
+		case ts[j].sign("("):
 			depth++
-		case ")":
+		case ts[j].sign(")"):
 			depth--
+		case depth == 0 && j+1 < to && ts[j].is("REFERENCES"):
+			if cutting = cut(ts[j+1].text); !cutting {
+				continue
+			}
+			begin := j
+			if j-2 >= from && ts[j-2].is("CONSTRAINT") {
+				begin = j - 2
+			}
+			end := endOfReference(ts, j+2, to)
+			drop = append(drop, [2]int{begin, end})
+			j = end - 1
+		case depth == 0 && cutting && (ts[j].is("DEFERRABLE") || ts[j].is("NOT") && j+1 < to && ts[j+1].is("DEFERRABLE")):
+			end := endOfReference(ts, j, to)
+			drop = append(drop, [2]int{j, end})
+			j = end - 1
 		}
-		if depth != 0 || !ts[j].is("REFERENCES") || !cut(ts[j+1].text) {
-			continue
-		}
-		begin := j
-		if j-2 >= from && ts[j-2].is("CONSTRAINT") {
-			begin = j - 2
-		}
-		end := endOfReference(ts, j+2, to)
-		drop = append(drop, [2]int{begin, end})
-		j = end - 1
 	}
 	return drop
 }
 
 // endOfReference passes over what may follow REFERENCES parent.
 func endOfReference(ts []token, i, to int) int {
-	if i < to && ts[i].text == "(" && !ts[i].word {
-		for i < to && ts[i].text != ")" {
+	if i < to && ts[i].sign("(") {
+		for i < to && !ts[i].sign(")") {
 			i++
 		}
 		i++

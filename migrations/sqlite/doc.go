@@ -12,7 +12,7 @@
 //  7. capture.go: what changed, from one read transaction
 //  8. applier.go: the transaction at the follower
 //  9. fence.go: open, closed, terms
-//  10. holder_linux.go: who has the write lock, when it is not to be had
+//  10. holder_linux.go, holder_other.go: who has the write lock, when it is not to be had
 //
 // SQLite has one writer at a time. Every write transaction here begins IMMEDIATE, waits at most
 // BusyTimeout for the lock, and commits with synchronous=FULL. The journal mode of the database is

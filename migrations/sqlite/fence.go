@@ -91,7 +91,13 @@ func (d *Database) Claim(ctx context.Context, epoch int64, state migrations.Fenc
 // Mend puts back fence triggers that somebody has dropped or changed.
 func (d *Database) Mend(ctx context.Context) (mended bool, err error) {
 	err = d.write(ctx, func(t *tx) error {
-		mended, err = d.mend(ctx, t)
+		f, err := d.Fence(ctx)
+		if err == nil && !f.Installed {
+			err = strangler.Refuse("fence", fmt.Sprintf("the %s database has no fence row for %s, and a fence put back without it refuses every write", d.b.Side, d.b.Capability), "strangler split adopt "+d.b.Capability)
+		}
+		if err == nil {
+			mended, err = d.mend(ctx, t)
+		}
 		return err
 	})
 	return mended, err

@@ -16,7 +16,7 @@ func (t *table) selectList(alias string) string {
 }
 
 func (t *table) keyList(alias string) string {
-	return list(t.key, func(k keyColumn) string { return alias + "." + ident(k.name) })
+	return list(t.key, func(k keyColumn) string { return k.of(alias) })
 }
 
 func (t *table) order() string { return "ORDER BY " + t.keyList("t") }
@@ -100,6 +100,17 @@ func (d *Database) lookup(ctx context.Context, q querier, i int, keys []migratio
 		return err
 	}
 	query := "SELECT " + t.selectList("t") + " FROM " + ident(t.name) + " AS t WHERE "
+	yielded := map[string]bool{} // keys that are written differently may be the same row's
+	once := func(vs []migrations.Value, _ []int64) error {
+		if len(keys) > lookupKeys {
+			k := string(migrations.Encode(t.keyOf(vs)))
+			if yielded[k] {
+				return nil
+			}
+			yielded[k] = true
+		}
+		return yield(vs)
+	}
 	for part := range slices.Chunk(keys, lookupKeys) {
 		args := make([]any, 0, len(part)*len(t.key))
 		for _, k := range part {
@@ -109,7 +120,7 @@ func (d *Database) lookup(ctx context.Context, q querier, i int, keys []migratio
 		if err != nil {
 			return err
 		}
-		if err := scan(rows, len(t.columns), 0, func(vs []migrations.Value, _ []int64) error { return yield(vs) }); err != nil {
+		if err := scan(rows, len(t.columns), 0, once); err != nil {
 			return err
 		}
 	}
@@ -120,7 +131,7 @@ func (d *Database) lookup(ctx context.Context, q querier, i int, keys []migratio
 // a list for one column, alternatives for several.
 func (t *table) anyOf(n int) string {
 	if len(t.key) == 1 {
-		return "t." + ident(t.key[0].name) + " IN (" + strings.TrimSuffix(strings.Repeat("?, ", n), ", ") + ")"
+		return t.key[0].of("t") + " IN (" + strings.TrimSuffix(strings.Repeat("?, ", n), ", ") + ")"
 	}
 	one := t.byKey("", "t")
 	one = "(" + strings.TrimPrefix(one, " WHERE ") + ")"
@@ -131,7 +142,7 @@ func (t *table) anyOf(n int) string {
 func (t *table) byKey(statement, alias string) string {
 	cond := make([]string, len(t.key))
 	for i, k := range t.key {
-		cond[i] = alias + "." + ident(k.name) + " = ?"
+		cond[i] = k.of(alias) + " = ?"
 	}
 	return statement + " WHERE " + strings.Join(cond, " AND ")
 }
@@ -150,7 +161,10 @@ func (d *Database) Count(ctx context.Context, i int) (n int64, err error) {
 func (d *Database) KeyOf(i int, r migrations.Row) migrations.Key {
 	d.metaMu.Lock()
 	defer d.metaMu.Unlock()
-	t := d.meta[i]
+	return d.meta[i].keyOf(r)
+}
+
+func (t *table) keyOf(r migrations.Row) migrations.Key {
 	k := make(migrations.Key, len(t.keyAt))
 	for j, at := range t.keyAt {
 		k[j] = r[at]
@@ -165,9 +179,10 @@ func (d *Database) read(ctx context.Context, f func(querier) error) error {
 		return err
 	}
 	defer conn.Close()
+	// Also behind a failed BEGIN: interrupted at the wrong instant, it has begun and says that it has not.
+	defer conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 	if _, err := conn.ExecContext(ctx, "BEGIN"); err != nil {
 		return err
 	}
-	defer conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 	return f(conn)
 }

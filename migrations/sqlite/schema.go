@@ -16,10 +16,14 @@ import (
 // table is a table as it stands, with what the engine's statements need.
 type table struct {
 	name      string
+	kind      string // table, virtual or view
+	strict    bool
+	rowid     string              // a name for the rowid, where there is one that is not the key; or empty
 	columns   []migrations.Column // by name, so that both sides have one order
 	key       []keyColumn
 	uniques   []unique
 	autoincr  bool
+	aliased   bool // the key is the rowid
 	ddl       string
 	indexes   []string // CREATE INDEX statements
 	triggers  []string // names of triggers that are not ours
@@ -28,9 +32,21 @@ type table struct {
 	defaults  map[string]string
 	notNull   map[string]bool
 	expressed string // a unique index on an expression, if there is one
+	collation string // a collation that only the application knows, if there is one
 }
 
-type keyColumn struct{ name, collation string }
+type keyColumn struct {
+	name, collation string
+	explicit        bool // the key's index has another collation than the column
+}
+
+// of is the column of a row, compared and ordered as the key's index does.
+func (k keyColumn) of(row string) string {
+	if k.explicit {
+		return row + "." + ident(k.name) + " COLLATE " + k.collation
+	}
+	return row + "." + ident(k.name)
+}
 
 type unique struct {
 	name    string
@@ -85,15 +101,16 @@ type querier interface {
 // describe reads one table; nil when it is not there.
 func describe(ctx context.Context, q querier, name string) (*table, error) {
 	t := &table{name: name, defaults: map[string]string{}, notNull: map[string]bool{}}
-	var kind string
-	err := q.QueryRowContext(ctx, `SELECT type, name, coalesce(sql, '') FROM sqlite_schema WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')`, name).Scan(&kind, &t.name, &t.ddl)
+	var withoutRowid bool
+	err := q.QueryRowContext(ctx, `SELECT l.type, l.wr, l.strict, s.name, coalesce(s.sql, '') FROM sqlite_schema AS s JOIN pragma_table_list AS l ON l.schema = 'main' AND l.name = s.name
+		WHERE s.name = ? COLLATE NOCASE AND s.type IN ('table', 'view')`, name).Scan(&t.kind, &withoutRowid, &t.strict, &t.name, &t.ddl)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case kind != "table":
-		return nil, fmt.Errorf("%s is a view; only tables move", name)
+	case t.kind == "view":
+		return t, nil
 	}
 	pk, err := t.readColumns(ctx, q)
 	if err != nil {
@@ -114,7 +131,15 @@ func describe(ctx context.Context, q querier, name string) (*table, error) {
 	for _, k := range t.key {
 		t.keyAt = append(t.keyAt, slices.IndexFunc(t.columns, func(c migrations.Column) bool { return c.Name == k.name }))
 	}
-	t.autoincr = hasWord(t.ddl, "AUTOINCREMENT")
+	t.autoincr = hasKeyword(t.ddl, "AUTOINCREMENT")
+	if len(t.key) > 0 && !withoutRowid && !t.aliased {
+		for _, name := range []string{"rowid", "_rowid_", "oid"} {
+			if _, taken := t.notNull[name]; !taken {
+				t.rowid = name
+				break
+			}
+		}
+	}
 	return t, err
 }
 
@@ -179,17 +204,18 @@ func (t *table) readIndexes(ctx context.Context, q querier, pk []string) error {
 	if err != nil {
 		return err
 	}
-	withoutRowid := hasWord(t.ddl, "ROWID")
 	solid := func(cols []keyColumn) bool {
 		for _, c := range cols {
-			if !t.notNull[c.name] && !(withoutRowid && slices.Contains(pk, c.name)) {
+			stored := slices.ContainsFunc(t.columns, func(x migrations.Column) bool { return x.Name == c.name })
+			if !t.notNull[c.name] || !stored {
 				return false
 			}
 		}
 		return len(cols) > 0
 	}
 	if len(pk) == 1 && !slices.ContainsFunc(found, func(x index) bool { return x.origin == "pk" }) {
-		t.key = []keyColumn{{pk[0], "BINARY"}} // an alias of the rowid has no index of its own, and is never NULL
+		t.aliased = true
+		t.key = []keyColumn{{name: pk[0], collation: "BINARY"}} // an alias of the rowid has no index of its own, and is never NULL
 	}
 	for _, x := range found {
 		u := unique{name: x.name}
@@ -219,12 +245,42 @@ func (t *table) readIndexes(ctx context.Context, q querier, pk []string) error {
 		}
 	}
 	t.uniques = slices.DeleteFunc(t.uniques, func(u unique) bool { return slices.Equal(u.columns, t.key) })
+	if err := t.readCollations(ctx, q); err != nil {
+		return err
+	}
 	return each(ctx, q, `SELECT sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL ORDER BY name`, []any{t.name}, func(s func(...any) error) error {
 		var text string
 		err := s(&text)
 		t.indexes = append(t.indexes, text)
 		return err
 	})
+}
+
+// readCollations finds collations that only the application has, and key columns whose own collation is
+// not the one of the key's index.
+func (t *table) readCollations(ctx context.Context, q querier) error {
+	err := q.QueryRowContext(ctx, `SELECT coalesce(max(x.coll), '') FROM pragma_index_list(?) AS l, pragma_index_xinfo(l.name) AS x
+		WHERE upper(x.coll) NOT IN ('BINARY', 'NOCASE', 'RTRIM')`, t.name).Scan(&t.collation)
+	if err != nil || t.collation != "" || t.aliased {
+		return err
+	}
+	for i, k := range t.key {
+		// A column of a compound SELECT compares by the collation of its first part.
+		var nocase, rtrim bool
+		err := q.QueryRowContext(ctx, fmt.Sprintf("SELECT c = 'A', c = 'a ' FROM (SELECT %s AS c FROM %s WHERE 0 UNION SELECT 'a')", ident(k.name), ident(t.name))).Scan(&nocase, &rtrim)
+		if err != nil {
+			return fmt.Errorf("collation of %s.%s: %w", t.name, k.name, err)
+		}
+		own := "BINARY"
+		switch {
+		case nocase:
+			own = "NOCASE"
+		case rtrim:
+			own = "RTRIM"
+		}
+		t.key[i].explicit = !strings.EqualFold(own, k.collation)
+	}
+	return nil
 }
 
 func (t *table) readReferences(ctx context.Context, q querier) error {
@@ -276,7 +332,7 @@ func (d *Database) Inspect(ctx context.Context) (migrations.Schema, error) {
 		for _, k := range t.key {
 			mt.Key = append(mt.Key, k.name)
 		}
-		if len(t.key) > 0 {
+		if len(t.key) > 0 && t.kind == "table" {
 			text, err := withoutReferences(t.ddl, func(parent string) bool { return !d.moves(parent) })
 			if err != nil {
 				return s, fmt.Errorf("table %s: %w", name, err)
@@ -295,6 +351,13 @@ func (d *Database) Inspect(ctx context.Context) (migrations.Schema, error) {
 }
 
 func (d *Database) judge(ctx context.Context, t *table, fence migrations.Fence, problem func(check, next, format string, args ...any)) {
+	if t.kind != "table" {
+		problem("table", "leave it in the monolith", "%s is a %s, and only plain tables move", t.name, map[bool]string{true: "view", false: "virtual table"}[t.kind == "view"])
+		return
+	}
+	if t.collation != "" {
+		problem("collation", "use BINARY, NOCASE or RTRIM", "table %s has an index with the collation %s, which only the application knows", t.name, t.collation)
+	}
 	if len(t.key) == 0 {
 		problem("key", "give it a primary key whose columns are NOT NULL", "table %s has no usable key", t.name)
 	}
@@ -304,16 +367,44 @@ func (d *Database) judge(ctx context.Context, t *table, fence migrations.Fence, 
 	if t.expressed != "" {
 		problem("index", "replace it by an index on columns", "table %s has a unique index on an expression (%s), behind which REPLACE deletes rows that no trigger sees", t.name, t.expressed)
 	}
-	if strings.HasPrefix(strings.ToUpper(strings.TrimSpace(t.ddl)), "CREATE VIRTUAL") {
-		problem("table", "leave it in the monolith", "table %s is virtual", t.name)
-		return
-	}
 	if d.b.Side == strangler.Service && !fence.Installed {
 		var one int
 		if err := d.pool.QueryRowContext(ctx, "SELECT 1 FROM "+ident(t.name)+" LIMIT 1").Scan(&one); err == nil {
 			problem("rows", "empty it, or name another table in strangler.yaml", "the service's table %s already has rows", t.name)
 		}
 	}
+}
+
+func (t *table) columnNames() string {
+	return list(t.columns, func(c migrations.Column) string { return ident(c.Name) })
+}
+
+// asPlanned describes the tables anew and stops where their columns are not those of the plan: rows go
+// from side to side by the order of their columns' names, and what a new column holds would be lost.
+func (d *Database) asPlanned(ctx context.Context, q querier) ([]*table, error) {
+	var planned []string
+	err := each(ctx, q, "SELECT columns FROM strangler_mark WHERE capability = ? ORDER BY tbl", []any{d.b.Capability}, func(scan func(...any) error) error {
+		var names string
+		err := scan(&names)
+		planned = append(planned, names)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var all []*table
+	for i, name := range d.b.Tables {
+		t, err := describe(ctx, q, name)
+		if err != nil {
+			return nil, err
+		}
+		if t == nil || i >= len(planned) || t.columnNames() != planned[i] || len(t.key) == 0 {
+			return nil, fmt.Errorf("%w: in the %s database the table %s is no longer as it was planned: columns were added, renamed or dropped; nothing was applied. The owner goes on serving. Change it back and run: strangler split start %s. Or plan anew: strangler split cancel %s, then run the playbook",
+				strangler.ErrStopped, d.b.Side, name, d.b.Capability, d.b.Capability)
+		}
+		all = append(all, t)
+	}
+	return all, nil
 }
 
 func (d *Database) moves(name string) bool {

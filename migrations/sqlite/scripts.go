@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/golang-migrate/migrate/v4/database"
@@ -18,7 +19,7 @@ import (
 var sharedTables = []struct{ name, columns string }{
 	{"strangler_fence", "capability TEXT NOT NULL PRIMARY KEY, control_id TEXT NOT NULL, epoch INTEGER NOT NULL, state TEXT NOT NULL CHECK (state IN ('open', 'closed')), term INTEGER NOT NULL, applier INTEGER NOT NULL DEFAULT 0"},
 	{"strangler_position", "capability TEXT NOT NULL PRIMARY KEY, applied INTEGER NOT NULL, forgotten INTEGER NOT NULL, durable INTEGER NOT NULL"},
-	{"strangler_mark", "capability TEXT NOT NULL, tbl INTEGER NOT NULL, done BLOB, flight BLOB, in_flight INTEGER NOT NULL, attempt INTEGER NOT NULL, finished INTEGER NOT NULL, copied INTEGER NOT NULL, PRIMARY KEY (capability, tbl)"},
+	{"strangler_mark", "capability TEXT NOT NULL, tbl INTEGER NOT NULL, done BLOB, flight BLOB, in_flight INTEGER NOT NULL, attempt INTEGER NOT NULL, finished INTEGER NOT NULL, copied INTEGER NOT NULL, columns TEXT NOT NULL, PRIMARY KEY (capability, tbl)"},
 	{"strangler_key", "capability TEXT NOT NULL, kind TEXT NOT NULL, tbl INTEGER NOT NULL, key BLOB NOT NULL, PRIMARY KEY (capability, kind, tbl, key)"},
 }
 
@@ -40,6 +41,11 @@ func (d *Database) stateIs(state migrations.FenceState) string {
 	return fmt.Sprintf("SELECT state = %s FROM strangler_fence WHERE capability = %s", literal(string(state)), literal(d.b.Capability))
 }
 
+// stateIsSurely is false where the fence row is gone; stateIs lets a cancel clear away what is left.
+func (d *Database) stateIsSurely(state migrations.FenceState) string {
+	return "SELECT coalesce((" + d.stateIs(state) + "), 0)"
+}
+
 // head is the comment that every script begins with.
 func (d *Database) head(what string) string {
 	return fmt.Sprintf("-- %s\n-- Strangler runs it by: strangler migrate up %s. With any golang-migrate, in this folder:\n-- migrate -source file://. -database 'sqlite://PATH-OF-THE-DATABASE?x-migrations-table=%s' up\n",
@@ -51,7 +57,7 @@ func (d *Database) pair(stage migrations.Stage, name, what string, up, down *scr
 }
 
 // install makes the shared tables, this capability's rows and its fence; uninstall takes them back.
-func (d *Database) install(tables []string, state migrations.FenceState) (up, down *script) {
+func (d *Database) install(tables []*table, state migrations.FenceState) (up, down *script) {
 	up, down = &script{}, &script{}
 	c := literal(d.b.Capability)
 	for _, t := range sharedTables {
@@ -65,8 +71,8 @@ func (d *Database) install(tables []string, state migrations.FenceState) (up, do
 		if state == migrations.FenceOpen {
 			whole = 1 // the monolith's have all their rows
 		}
-		up.add("INSERT INTO strangler_mark (capability, tbl, in_flight, attempt, finished, copied) VALUES (%s, %d, 0, 0, %d, 0)", c, i, whole)
-		for _, g := range d.fenceTriggers(t) {
+		up.add("INSERT INTO strangler_mark (capability, tbl, in_flight, attempt, finished, copied, columns) VALUES (%s, %d, 0, 0, %d, 0, %s)", c, i, whole, literal(t.columnNames()))
+		for _, g := range d.fenceTriggers(d.b.Tables[i]) {
 			up.add("%s", g.sql)
 			down.add("DROP TRIGGER IF EXISTS %s", ident(g.name))
 		}
@@ -107,7 +113,7 @@ func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]mig
 	if err != nil {
 		return nil, err
 	}
-	up, down := d.install(d.b.Tables, migrations.FenceOpen)
+	up, down := d.install(tables, migrations.FenceOpen)
 	d.forgetRows(down)
 	fence := d.pair(migrations.StageFirst, "fence", "The fence of "+d.b.Capability+", open: the monolith owns its tables.", up, down)
 
@@ -120,7 +126,7 @@ func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]mig
 	cut := d.pair(migrations.StageArmed, "cut_foreign_keys", "Drops the foreign keys that cross the cut; run before a cutover.", up, down)
 
 	up = &script{}
-	up.refuseUnless("the service does not own "+d.b.Capability+"; its tables here are the only copy", d.stateIs(migrations.FenceClosed))
+	up.refuseUnless("the service does not own "+d.b.Capability+"; its tables here are the only copy", d.stateIsSurely(migrations.FenceClosed))
 	for _, t := range tables {
 		up.add("DROP TABLE %s", ident(t.name))
 		up.add("DROP TABLE %s", ident(logTable(t.name)))
@@ -135,24 +141,24 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 	up, down := &script{}, &script{}
 	what := "The tables of " + d.b.Capability + " are there already, made by the service; nothing to make."
 	var tables []*table
+	alike, err := d.likenesses(ctx, from)
+	if err != nil {
+		return nil, err
+	}
 	for i, name := range d.b.Tables {
-		source := from.Tables[i]
+		made := alike[i]
 		t, err := describe(ctx, d.pool, name)
 		if err != nil {
 			return nil, err
 		}
 		if t != nil {
-			if err := fits(source, t); err != nil {
+			if err := fits(made, t); err != nil {
 				return nil, err
 			}
 			tables = append(tables, t)
 			continue
 		}
 		what = "The tables of " + d.b.Capability + ", like the monolith's but for foreign keys to tables that stay."
-		made, err := d.likeness(ctx, source, name)
-		if err != nil {
-			return nil, err
-		}
 		for _, text := range append([]string{made.ddl}, made.indexes...) {
 			up.add("%s", text)
 		}
@@ -165,7 +171,7 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 	}
 	first := d.pair(migrations.StageFirst, "tables", what, up, down)
 
-	up, down = d.install(d.b.Tables, migrations.FenceClosed)
+	up, down = d.install(tables, migrations.FenceClosed)
 	for _, name := range d.b.Tables {
 		up.refuseUnless("the service's table "+name+" already has rows", "SELECT NOT EXISTS (SELECT 1 FROM "+ident(name)+")")
 		down.add("DELETE FROM %s", ident(name))
@@ -177,7 +183,7 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 	armed := d.pair(migrations.StageArmed, "capture", "Records which rows change once the service owns them; run before a cutover.", up, down)
 
 	up = &script{}
-	up.refuseUnless("the service does not own "+d.b.Capability, d.stateIs(migrations.FenceOpen))
+	up.refuseUnless("the service does not own "+d.b.Capability, d.stateIsSurely(migrations.FenceOpen))
 	for _, t := range tables {
 		for _, g := range append(d.fenceTriggers(t.name), d.captureTriggers(t)...) {
 			up.add("DROP TRIGGER IF EXISTS %s", ident(g.name))
@@ -190,20 +196,23 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 }
 
 // fits refuses a table of the service into which the monolith's rows do not go unchanged.
-func fits(source migrations.Table, t *table) error {
+func fits(source, t *table) error {
 	var wrong []string
 	has := map[string]migrations.Column{}
 	for _, c := range t.columns {
 		has[c.Name] = c
 	}
-	for _, c := range source.Columns {
+	keyNames := func(t *table) string {
+		return list(t.key, func(k keyColumn) string { return k.name + " " + strings.ToUpper(k.collation) })
+	}
+	for _, c := range source.columns {
 		h, ok := has[c.Name]
 		switch {
 		case !ok:
 			wrong = append(wrong, "it has no column "+c.Name)
 		case !strings.EqualFold(h.Type, c.Type):
 			wrong = append(wrong, fmt.Sprintf("column %s is %s there and %s in the monolith", c.Name, h.Type, c.Type))
-		case h.NotNull && !c.NotNull && !contains(source.Key, c.Name):
+		case h.NotNull && !c.NotNull && !slices.ContainsFunc(source.key, func(k keyColumn) bool { return k.name == c.Name }):
 			wrong = append(wrong, fmt.Sprintf("column %s refuses NULL, the monolith's does not", c.Name))
 		}
 		delete(has, c.Name)
@@ -211,12 +220,11 @@ func fits(source migrations.Table, t *table) error {
 	for name := range has {
 		wrong = append(wrong, "it has a column more: "+name)
 	}
-	var key []string
-	for _, k := range t.key {
-		key = append(key, k.name)
+	if keyNames(t) != keyNames(source) {
+		wrong = append(wrong, fmt.Sprintf("its key is (%s), the monolith's (%s)", keyNames(t), keyNames(source)))
 	}
-	if strings.Join(key, ",") != strings.Join(source.Key, ",") {
-		wrong = append(wrong, fmt.Sprintf("its key is (%s), the monolith's (%s)", strings.Join(key, ", "), strings.Join(source.Key, ", ")))
+	if t.strict && !source.strict {
+		wrong = append(wrong, "it is STRICT, the monolith's is not")
 	}
 	if len(wrong) == 0 {
 		return nil
@@ -224,34 +232,41 @@ func fits(source migrations.Table, t *table) error {
 	return strangler.Refuse("fit", fmt.Sprintf("the service's table %s does not take the monolith's rows: %s", t.name, strings.Join(wrong, "; ")), "change it, or drop it and let the plan make it")
 }
 
-func contains(in []string, s string) bool {
-	for _, x := range in {
-		if x == s {
-			return true
-		}
-	}
-	return false
-}
-
-// likeness is the table that the plan makes, described by making it in a database in memory.
-func (d *Database) likeness(ctx context.Context, source migrations.Table, name string) (t *table, err error) {
+// likenesses are the tables that the plan makes, described by making them in a database in memory. Where
+// a table gets another name, so do the references to it.
+func (d *Database) likenesses(ctx context.Context, from migrations.Schema) (made []*table, err error) {
 	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
-	for _, text := range source.DDL {
+	var first, then []string // by way of a third name, since two tables may change theirs
+	for i, source := range from.Tables {
+		for _, text := range source.DDL {
+			if _, err := db.ExecContext(ctx, text); err != nil {
+				return nil, fmt.Errorf("make a table like %s: %w", source.Name, err)
+			}
+		}
+		if name := d.b.Tables[i]; source.Name != name {
+			between := ident(fmt.Sprintf("strangler_renamed_%d", i))
+			first = append(first, "ALTER TABLE "+ident(source.Name)+" RENAME TO "+between)
+			then = append(then, "ALTER TABLE "+between+" RENAME TO "+ident(name))
+		}
+	}
+	for _, text := range append(first, then...) {
 		if _, err := db.ExecContext(ctx, text); err != nil {
-			return nil, fmt.Errorf("make a table like %s: %w", source.Name, err)
+			return nil, fmt.Errorf("%s: %w", text, err)
 		}
 	}
-	if source.Name != name {
-		if _, err := db.ExecContext(ctx, fmt.Sprintf("ALTER TABLE %s RENAME TO %s", ident(source.Name), ident(name))); err != nil {
-			return nil, err
+	for _, name := range d.b.Tables {
+		t, err := describe(ctx, db, name)
+		if err != nil || t == nil {
+			return nil, errors.Join(err, fmt.Errorf("make a table like %s", name))
 		}
+		made = append(made, t)
 	}
-	return describe(ctx, db, name)
+	return made, nil
 }
 
 // cutScript edits the stored text of every table that holds a crossing foreign key: SQLite has no DROP
@@ -320,11 +335,12 @@ func (d *Database) Version(ctx context.Context) (version uint, dirty bool, err e
 	if err != nil || !there {
 		return 0, false, err
 	}
-	err = d.pool.QueryRowContext(ctx, "SELECT version, dirty FROM "+ident(d.versionTable())+" LIMIT 1").Scan(&version, &dirty)
+	var v int64 // -1 while the first script goes down
+	err = d.pool.QueryRowContext(ctx, "SELECT version, dirty FROM "+ident(d.versionTable())+" LIMIT 1").Scan(&v, &dirty)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil
 	}
-	return version, dirty, err
+	return uint(max(v, 0)), dirty, err
 }
 
 func (d *Database) exists(ctx context.Context, table string) (bool, error) {
@@ -333,27 +349,30 @@ func (d *Database) exists(ctx context.Context, table string) (bool, error) {
 	return n > 0, err
 }
 
-// Sweep drops the version table, and the shared tables once no capability has rows in them.
+// Sweep drops the version table, and the shared tables once no capability has rows in any of them.
 func (d *Database) Sweep(ctx context.Context) error {
 	return d.write(ctx, func(t *tx) error {
-		if _, err := t.w.conn.ExecContext(ctx, "DROP TABLE IF EXISTS "+ident(d.versionTable())); err != nil {
-			return err
-		}
+		drop := []string{d.versionTable()}
+		var left int
 		for _, s := range sharedTables {
 			var n int
-			if err := t.w.conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE name = ?", s.name).Scan(&n); err != nil || n == 0 {
-				if err != nil {
-					return err
-				}
+			if err := t.w.conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE name = ?", s.name).Scan(&n); err != nil {
+				return err
+			}
+			if n == 0 {
 				continue
 			}
+			drop = append(drop, s.name)
 			if err := t.w.conn.QueryRowContext(ctx, "SELECT count(*) FROM "+s.name).Scan(&n); err != nil {
 				return err
 			}
-			if n > 0 {
-				continue
-			}
-			if _, err := t.w.conn.ExecContext(ctx, "DROP TABLE "+s.name); err != nil {
+			left += n
+		}
+		if left > 0 {
+			drop = drop[:1]
+		}
+		for _, name := range drop {
+			if _, err := t.w.conn.ExecContext(ctx, "DROP TABLE IF EXISTS "+ident(name)); err != nil {
 				return err
 			}
 		}

@@ -35,9 +35,10 @@ type Database struct {
 	seen    int64 // data_version before the last Read
 	intact  int64 // schema_version at which the fence was last seen whole; used by the one writer only
 
-	metaMu sync.Mutex
-	meta   []*table
-	stale  bool // scripts may have changed what meta describes
+	metaMu    sync.Mutex
+	meta      []*table
+	stale     bool  // scripts may have changed what meta describes
+	described int64 // schema_version that meta was last checked against
 }
 
 var _ migrations.Database = (*Database)(nil)
@@ -143,6 +144,8 @@ func (d *Database) begin(ctx context.Context) (*tx, error) {
 	select {
 	case w := <-d.writer:
 		if _, err := w.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+			// Interrupted at the wrong instant, it has begun and says that it has not.
+			_, _ = w.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 			d.writer <- w
 			if isBusy(err) {
 				who := holder(d.path)

@@ -49,21 +49,25 @@ func (d *Database) captureTriggers(t *table) []trigger {
 		return list(t.key, func(k keyColumn) string { return row + "." + ident(k.name) })
 	}
 	nulls := list(t.key, func(keyColumn) string { return "NULL" })
-	make := func(event, suffix, body string) trigger {
+	record := func(event, suffix, body string) trigger {
 		name := logTable(t.name) + "_" + suffix
 		return trigger{name, fmt.Sprintf("CREATE TRIGGER %s %s ON %s WHEN %s BEGIN INSERT INTO %s (nonce, %s, %s) %s; END",
 			ident(name), event, ident(t.name), d.foreign(), ident(logTable(t.name)), olds, news, body)}
 	}
 	out := []trigger{
-		make("AFTER INSERT", "insert", fmt.Sprintf("VALUES (random(), %s, %s)", nulls, of("NEW"))),
-		make("AFTER UPDATE", "update", fmt.Sprintf("VALUES (random(), %s, %s)", of("OLD"), of("NEW"))),
-		make("AFTER DELETE", "delete", fmt.Sprintf("VALUES (random(), %s, %s)", of("OLD"), nulls)),
+		record("AFTER INSERT", "insert", fmt.Sprintf("VALUES (random(), %s, %s)", nulls, of("NEW"))),
+		record("AFTER UPDATE", "update", fmt.Sprintf("VALUES (random(), %s, %s)", of("OLD"), of("NEW"))),
+		record("AFTER DELETE", "delete", fmt.Sprintf("VALUES (random(), %s, %s)", of("OLD"), nulls)),
 	}
 	if where := t.collisions(); where != "" {
-		body := fmt.Sprintf("SELECT random(), %s, %s FROM %s AS c WHERE %s", of("c"), nulls, ident(t.name), where)
+		from := fmt.Sprintf("SELECT random(), %s, %s FROM %s AS c WHERE ", of("c"), nulls, ident(t.name))
+		itself := make([]string, len(t.key)) // the row that changes is recorded behind the change
+		for i, k := range t.key {
+			itself[i] = k.of("c") + " IS OLD." + ident(k.name)
+		}
 		out = append(out,
-			make("BEFORE INSERT", "replace_insert", body),
-			make("BEFORE UPDATE", "replace_update", body))
+			record("BEFORE INSERT", "insert_replace", from+where),
+			record("BEFORE UPDATE", "update_replace", from+"NOT ("+strings.Join(itself, " AND ")+") AND ("+where+")"))
 	}
 	return out
 }
@@ -77,13 +81,31 @@ func (t *table) collisions() string {
 		for _, c := range u.columns {
 			value := "NEW." + ident(c.name)
 			if dflt, ok := t.defaults[c.name]; ok && t.notNull[c.name] {
-				value = fmt.Sprintf("coalesce(%s, %s)", value, dflt)
+				value = fmt.Sprintf("coalesce(%s, %s)", value, defaultValue(dflt))
 			}
 			all = append(all, fmt.Sprintf("c.%s = %s COLLATE %s", ident(c.name), value, c.collation))
 		}
 		any = append(any, "("+strings.Join(all, " AND ")+")")
 	}
+	if t.rowid != "" { // nobody's key, but REPLACE over a rowid that is given deletes a row all the same
+		any = append(any, fmt.Sprintf("(c.%s = NEW.%s)", t.rowid, t.rowid))
+	}
 	return strings.Join(any, " OR ")
+}
+
+// defaultValue is a column's default as an expression. A bare or double-quoted word there is a text, but
+// would be a column's name in a trigger.
+func defaultValue(dflt string) string {
+	ts, err := tokens(dflt)
+	if err != nil || len(ts) != 1 || !ts[0].word || dflt[ts[0].start] == '\'' || dflt[0] >= '0' && dflt[0] <= '9' {
+		return dflt
+	}
+	for _, keyword := range []string{"NULL", "TRUE", "FALSE", "CURRENT_TIME", "CURRENT_DATE", "CURRENT_TIMESTAMP"} {
+		if ts[0].is(keyword) {
+			return dflt
+		}
+	}
+	return literal(ts[0].text)
 }
 
 // logDDL makes the change log of a table: no constraint but its id, and the key's collations, so that

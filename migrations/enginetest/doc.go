@@ -1,0 +1,15 @@
+// Package enginetest is the one conformance suite that every engine of package migrations passes. Each
+// test is named after the rule of docs/CUTOVER.md that it shows, and works through the public door
+// only: migrations.Database, and the scripts that golang-migrate runs.
+//
+//  1. lab.go: what an engine's tests provide
+//  2. pair.go: both sides of one capability, with applications at both
+//  3. fence.go: closed, open, missing, overtaken
+//  4. terms.go: who may apply, and the applier's pass
+//  5. capture.go: what is recorded, read and forgotten
+//  6. apply.go: what arrives, and how
+//  7. progress.go: positions, marks, kept keys, sequences
+//  8. ranges.go: every key in exactly one range
+//  9. plan.go: what is refused before anything is changed
+//  10. scripts.go: up, down, complete, dirty
+package enginetest

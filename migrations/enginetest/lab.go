@@ -1,0 +1,87 @@
+package enginetest
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+	"testing"
+
+	"github.com/strangler-fig/strangler/migrations"
+)
+
+// Lab is an engine as the suite needs it.
+type Lab interface {
+	// Open is the engine's migrations.Open.
+	Open(ctx context.Context, b migrations.Binding) (migrations.Database, error)
+	// Fresh makes an empty database that ends with the test, and returns its DSN.
+	Fresh(t *testing.T) string
+	// Connect opens an application's session: one connection, with foreign keys enforced. It ends with
+	// the test.
+	Connect(t *testing.T, dsn string) *sql.DB
+	// Speech is the engine's SQL where it differs from the others'.
+	Speech() Speech
+}
+
+// Speech is what the suite cannot say in SQL that every engine understands.
+type Speech struct {
+	Quote   func(name string) string
+	AutoKey string // column type of a generated key, as in "id " + AutoKey
+	// Schema is every object of the database with its definition, one a line, in a stable order.
+	Schema func(t *testing.T, db *sql.DB) []string
+	// Image is every row of a table with the exact value and type of each column, in a stable order.
+	Image   func(t *testing.T, db *sql.DB, table string) []string
+	Edges   []Sample  // tables whose values are hard to carry over unchanged
+	Keys    []Sample  // tables whose keys are hard to order and to compare
+	Refused []Refusal // tables that cannot move, for reasons of this engine alone
+	Tampers []Tamper  // what breaks a fence or a capture behind Strangler's back
+}
+
+// Sample is a table with rows. Its statements use %s for the table's quoted name.
+type Sample struct {
+	Name   string
+	Create []string
+	Insert []string
+	Touch  string // an UPDATE that changes every row but no key; for Keys
+}
+
+// Refusal is a schema that the plan refuses.
+type Refusal struct {
+	Name   string
+	Check  string
+	Create []string
+	Table  string
+}
+
+// Tamper is one statement that takes away what Strangler relies on at a table.
+type Tamper struct {
+	Name      string
+	Statement func(table string) string
+	Fence     bool // it breaks the fence, so Mend puts it back; otherwise the capture
+}
+
+// Run runs the suite, or the named groups of it. The tests are independent of each other and run in
+// parallel.
+func Run(t *testing.T, lab Lab, groups ...string) {
+	for _, group := range []struct {
+		name  string
+		rules []rule
+	}{
+		{"fence", fenceRules}, {"terms", termRules}, {"capture", captureRules}, {"apply", applyRules},
+		{"progress", progressRules}, {"ranges", rangeRules}, {"plan", planRules}, {"scripts", scriptRules},
+	} {
+		if len(groups) > 0 && !slices.Contains(groups, group.name) {
+			continue
+		}
+		for _, r := range group.rules {
+			t.Run(group.name+"/"+r.name, func(t *testing.T) {
+				t.Parallel()
+				r.test(t, lab)
+			})
+		}
+	}
+}
+
+type rule struct {
+	name string
+	test func(t *testing.T, lab Lab)
+}
