@@ -11,7 +11,7 @@ DEPTH ?= 2
 BENCH ?= .
 
 # What the race detector runs: all but the packages whose tests have no goroutines of ours.
-RACE = $(or $(shell go list ./... 2>/dev/null | grep -vE '/internal/(lint|testsum)$$'),./...)
+RACE = $(or $(shell go list ./... 2>/dev/null | grep -vE '/internal/(lint|testsum|protocol)$$'),./...)
 
 # Packages with tests that `make torture` runs. Such a test is named TestTorture… and stands in a file
 # with the line "//go:build torture".

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // play4test is this test's own program in the role of a child.
@@ -22,7 +23,7 @@ func play4test(role string) int {
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println(`{"msg":"listening","address":"1.2.3.4:5"}`)
-		select {}
+		<-time.After(time.Hour) // a bare select would be reported as a deadlock
 	case "failing":
 		for i := range 2 * tailLines {
 			fmt.Fprintln(os.Stderr, "line", i)
@@ -37,7 +38,7 @@ func play4test(role string) int {
 		}
 		<-p.log.listening
 		fmt.Println("ready", p.handle.Pid)
-		select {}
+		<-time.After(time.Hour) // a bare select would be reported as a deadlock
 	}
 	return 1
 }

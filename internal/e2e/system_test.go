@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -175,7 +176,8 @@ func (s *system) start(p *program, env ...string) {
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	p.ended = make(chan struct{})
 	started := make(chan error, 1)
-	go func() { // owned by the process: it ends when the process does, and stop waits for it
+	go func() { // owned by the process: it ends when the process does, and kill waits for it
+		runtime.LockOSThread() // the system kills the child when the thread that started it ends
 		defer close(p.ended)
 		started <- p.cmd.Start()
 		if p.cmd.Process != nil {
