@@ -2,5 +2,5 @@
 // checker of internal/invariant.
 //
 // What runs against the three programs is left out of the race detector, which does not see into other
-// processes; the moves in this process (Chinook, faults) are for it.
+// processes, and so is the breaking of every statement in turn; the Chinook moves are for it.
 package e2e

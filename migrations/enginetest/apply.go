@@ -109,7 +109,7 @@ func applyRollback(t *testing.T, lab Lab) {
 	ctx := t.Context()
 	p := Armed(t, lab, Couriers, Moved...)
 	before := images(p, p.Served)
-	a, err := p.Service.Begin(ctx, p.Term)
+	a, err := p.Begin(p.Service, p.Term)
 	p.must(err)
 	p.must(a.Empty(ctx, 0))
 	p.must(a.Delete(ctx, 1, migrations.Key{int64(1), int64(1)}))

@@ -185,15 +185,17 @@ func fenceForeignControl(t *testing.T, lab Lab) {
 	own := p.Service
 	p.planning("store-2")
 	p.Wants(p.Legacy.SetFence(t.Context(), 99, migrations.FenceClosed), strangler.ErrSuperseded)
+	p.Wants(p.Legacy.SetFence(t.Context(), before.Epoch, before.State), strangler.ErrSuperseded) // not even what stands there
 	p.Wants(p.Legacy.RaiseTerm(t.Context(), 99), strangler.ErrSuperseded)
-	_, err = p.Service.Begin(t.Context(), p.Term)
+	p.Wants(p.Legacy.RaiseTerm(t.Context(), before.Term), strangler.ErrSuperseded)
+	_, err = p.Begin(p.Service, p.Term)
 	p.Wants(err, strangler.ErrSuperseded)
 	after, err := p.Legacy.Fence(t.Context())
 	p.must(err)
 	if after != before {
 		t.Errorf("a foreign store made %+v of %+v", after, before)
 	}
-	a, err := own.Begin(t.Context(), p.Term)
+	a, err := p.Begin(own, p.Term)
 	p.must(err)
 	p.must(a.Rollback())
 }

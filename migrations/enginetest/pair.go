@@ -171,12 +171,22 @@ func fenced(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "strangler: "+capability)
 }
 
+// Begin opens a transaction of the applier that ends with the test at the latest.
+func (p *Pair) Begin(d migrations.Database, term int64) (migrations.Apply, error) {
+	a, err := d.Begin(p.t.Context(), term)
+	if err == nil {
+		p.t.Cleanup(func() { _ = a.Rollback() })
+	}
+	return a, err
+}
+
 // Apply runs f in one transaction of the applier at the follower.
 func (p *Pair) Apply(f func(a migrations.Apply) error) error {
 	a, err := p.to().Begin(p.t.Context(), p.Term)
 	if err != nil {
 		return err
 	}
+	defer a.Rollback()
 	if err := f(a); err != nil {
 		return errors.Join(err, a.Rollback())
 	}

@@ -39,7 +39,7 @@ func termOlderIsRefused(t *testing.T, lab Lab) {
 
 func termRaisingWaits(t *testing.T, lab Lab) {
 	p := Armed(t, lab, Couriers, Moved...)
-	a, err := p.Service.Begin(t.Context(), p.Term)
+	a, err := p.Begin(p.Service, p.Term)
 	p.must(err)
 	p.must(a.Delete(t.Context(), 1, migrations.Key{int64(2), int64(1)}))
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -58,7 +58,7 @@ func termRaisingWaits(t *testing.T, lab Lab) {
 	if got := len(lab.Speech().Image(t, p.Served, "actions")); got != want {
 		t.Errorf("commit: %v, and %d rows behind the raised term, want %d", committed, got, want)
 	}
-	_, err = p.Service.Begin(t.Context(), p.Term)
+	_, err = p.Begin(p.Service, p.Term)
 	p.Wants(err, strangler.ErrSuperseded)
 }
 
@@ -74,10 +74,10 @@ func termRaisedTwice(t *testing.T, lab Lab) {
 
 func termOpenFenceRefuses(t *testing.T, lab Lab) {
 	p := Armed(t, lab, Couriers, Moved...)
-	_, err := p.Legacy.Begin(t.Context(), p.Term)
+	_, err := p.Begin(p.Legacy, p.Term)
 	p.Wants(err, strangler.ErrSuperseded)
 	p.must(p.Service.SetFence(t.Context(), 1, migrations.FenceOpen))
-	_, err = p.Service.Begin(t.Context(), p.Term)
+	_, err = p.Begin(p.Service, p.Term)
 	p.Wants(err, strangler.ErrSuperseded)
 }
 
@@ -85,7 +85,7 @@ func passIsPrivate(t *testing.T, lab Lab) {
 	p := Armed(t, lab, Couriers, Moved...)
 	other := lab.Connect(t, p.ServiceDSN)
 	for _, end := range []func(migrations.Apply) error{migrations.Apply.Commit, migrations.Apply.Rollback} {
-		a, err := p.Service.Begin(t.Context(), p.Term)
+		a, err := p.Begin(p.Service, p.Term)
 		p.must(err)
 		p.must(a.Delete(t.Context(), 1, migrations.Key{int64(99), int64(1)}))
 		beside := make(chan error, 1)
