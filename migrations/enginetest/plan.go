@@ -14,6 +14,7 @@ import (
 var planRules = []rule{
 	{"what cannot move is refused, by the check that says why", planRefuses},
 	{"a service's table that does not fit is refused", planMisfit},
+	{"a service's table with another key is refused", planMisfitKey},
 	{"a service's table that fits is used", planFits},
 	{"a service's table with rows is refused", planRows},
 	{"another control store's database is refused", planForeignControl},
@@ -78,6 +79,16 @@ func planMisfit(t *testing.T, lab Lab) {
 		t.Run(name, func(t *testing.T) {
 			p := NewPair(t, lab, []string{fitting}, "x")
 			p.Exec(p.Served, there)
+			refusedBy(p, "fit")
+		})
+	}
+}
+
+func planMisfitKey(t *testing.T, lab Lab) {
+	for name, key := range map[string]string{"another order": "b, a", "a column less": "a"} {
+		t.Run(name, func(t *testing.T) {
+			p := NewPair(t, lab, []string{"CREATE TABLE x (a INTEGER NOT NULL, b INTEGER NOT NULL, PRIMARY KEY (a, b))"}, "x")
+			p.Exec(p.Served, "CREATE TABLE x (a INTEGER NOT NULL, b INTEGER NOT NULL, PRIMARY KEY ("+key+"))")
 			refusedBy(p, "fit")
 		})
 	}

@@ -81,6 +81,11 @@ func TestForeignKeysAreCutAndRestoredToTheLetter(t *testing.T) {
 			if cut := stored(); !subsequence(cut, before) {
 				t.Errorf("more than taking away was done:\n%s\n%s", before, cut)
 			}
+			for _, comment := range []string{"-- who stays", "-- behind it", "-- this moves", "-- the last", "-- the end"} {
+				if strings.Contains(before, comment) && !strings.Contains(stored(), comment) {
+					t.Errorf("the comment %q went with the key: %s", comment, stored())
+				}
+			}
 			fresh := lab{"wal"}.Connect(t, p.LegacyDSN)
 			if diff := cmp.Diff(want, shape(t, fresh, false)); diff != "" {
 				t.Errorf("a new connection:\n%s", diff)

@@ -101,3 +101,18 @@ func TestOpenRefusesWhatIsNotThere(t *testing.T) {
 		t.Errorf("another engine's DSN: %v", err)
 	}
 }
+
+// TestATableThatDoesNotFitForSQLitesOwnReasons has the right columns and the right key by name.
+func TestATableThatDoesNotFitForSQLitesOwnReasons(t *testing.T) {
+	for name, there := range map[string]string{
+		"a key of another collation": "CREATE TABLE x (k TEXT NOT NULL PRIMARY KEY, v INTEGER)",
+		"strict":                     "CREATE TABLE x (k TEXT COLLATE NOCASE NOT NULL PRIMARY KEY, v INTEGER) STRICT",
+	} {
+		p := enginetest.NewPair(t, lab{"wal"}, []string{"CREATE TABLE x (k TEXT COLLATE NOCASE NOT NULL PRIMARY KEY, v INTEGER)"}, "x")
+		exec(t, p.Served, there)
+		var r *strangler.Refusal
+		if _, err := p.Plan.Make(t.Context()); !errors.As(err, &r) || r.Check != "fit" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
