@@ -301,80 +301,6 @@ func (t *table) readReferences(ctx context.Context, q querier) error {
 	})
 }
 
-// Inspect describes the bound tables and what around them forbids a split.
-func (d *Database) Inspect(ctx context.Context) (migrations.Schema, error) {
-	var s migrations.Schema
-	problem := func(check, next, format string, args ...any) {
-		s.Problems = append(s.Problems, migrations.Problem{Check: check, What: fmt.Sprintf(format, args...), Next: next})
-	}
-	fence, err := d.Fence(ctx)
-	if err != nil {
-		return s, err
-	}
-	if fence.Installed && fence.ControlID != d.b.ControlID {
-		problem("control", "use the control store that it belongs to, or: strangler split adopt "+d.b.Capability,
-			"the %s database belongs to another control store (%s, ours is %s)", d.b.Side, fence.ControlID, d.b.ControlID)
-	}
-	for _, name := range d.b.Tables {
-		t, err := describe(ctx, d.pool, name)
-		switch {
-		case err != nil:
-			return s, err
-		case t == nil && d.b.Side == strangler.Service:
-			s.Tables = append(s.Tables, migrations.Table{Name: name})
-			continue
-		case t == nil:
-			problem("table", "correct its name in strangler.yaml", "the %s database has no table %s", d.b.Side, name)
-			continue
-		}
-		d.judge(ctx, t, fence, problem)
-		mt := migrations.Table{Name: t.name, Columns: t.columns}
-		for _, k := range t.key {
-			mt.Key = append(mt.Key, k.name)
-		}
-		if len(t.key) > 0 && t.kind == "table" {
-			text, err := withoutReferences(t.ddl, func(parent string) bool { return !d.moves(parent) })
-			if err != nil {
-				return s, fmt.Errorf("table %s: %w", name, err)
-			}
-			mt.DDL = append([]string{text}, t.indexes...)
-		}
-		s.Tables = append(s.Tables, mt)
-	}
-	if s.Crossing, err = d.crossing(ctx); err != nil {
-		return s, err
-	}
-	for _, f := range s.Crossing {
-		s.Notes = append(s.Notes, fmt.Sprintf("the foreign key %s(%s) → %s crosses the cut and is dropped before the cutover; a rollback restores it", f.Table, strings.Join(f.Columns, ", "), f.Parent))
-	}
-	return s, d.notes(ctx, &s)
-}
-
-func (d *Database) judge(ctx context.Context, t *table, fence migrations.Fence, problem func(check, next, format string, args ...any)) {
-	if t.kind != "table" {
-		problem("table", "leave it in the monolith", "%s is a %s, and only plain tables move", t.name, map[bool]string{true: "view", false: "virtual table"}[t.kind == "view"])
-		return
-	}
-	if t.collation != "" {
-		problem("collation", "use BINARY, NOCASE or RTRIM", "table %s has an index with the collation %s, which only the application knows", t.name, t.collation)
-	}
-	if len(t.key) == 0 {
-		problem("key", "give it a primary key whose columns are NOT NULL", "table %s has no usable key", t.name)
-	}
-	if len(t.triggers) > 0 {
-		problem("trigger", "move what they do into the application, or drop them", "table %s has triggers of its own (%s); SQLite cannot keep them from acting twice on applied rows", t.name, strings.Join(t.triggers, ", "))
-	}
-	if t.expressed != "" {
-		problem("index", "replace it by an index on columns", "table %s has a unique index on an expression (%s), behind which REPLACE deletes rows that no trigger sees", t.name, t.expressed)
-	}
-	if d.b.Side == strangler.Service && !fence.Installed {
-		var one int
-		if err := d.pool.QueryRowContext(ctx, "SELECT 1 FROM "+ident(t.name)+" LIMIT 1").Scan(&one); err == nil {
-			problem("rows", "empty it, or name another table in strangler.yaml", "the service's table %s already has rows", t.name)
-		}
-	}
-}
-
 func (t *table) columnNames() string {
 	return list(t.columns, func(c migrations.Column) string { return ident(c.Name) })
 }
@@ -407,75 +333,6 @@ func (d *Database) asPlanned(ctx context.Context, q querier) ([]*table, error) {
 	return all, nil
 }
 
-func (d *Database) moves(name string) bool {
-	return slices.ContainsFunc(d.b.Tables, func(t string) bool { return strings.EqualFold(t, name) })
-}
-
-// crossing lists foreign keys between tables that move and tables that stay, in both directions.
-func (d *Database) crossing(ctx context.Context) ([]migrations.ForeignKey, error) {
-	all, err := d.crossingTables(ctx)
-	var out []migrations.ForeignKey
-	for _, t := range all {
-		for _, r := range t.refs {
-			if d.moves(t.name) != d.moves(r.parent) {
-				out = append(out, migrations.ForeignKey{Table: t.name, Parent: r.parent, Columns: r.from, Targets: r.to})
-			}
-		}
-	}
-	return out, err
-}
-
-// crossingTables are the tables that hold a foreign key which crosses.
-func (d *Database) crossingTables(ctx context.Context) ([]*table, error) {
-	var names []string
-	err := each(ctx, d.pool, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY name`, nil, func(s func(...any) error) error {
-		var n string
-		err := s(&n)
-		names = append(names, n)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	var out []*table
-	for _, n := range names {
-		t := &table{name: n}
-		if err := t.readReferences(ctx, d.pool); err != nil {
-			return nil, err
-		}
-		if !slices.ContainsFunc(t.refs, func(r foreignKey) bool { return d.moves(n) != d.moves(r.parent) }) {
-			continue
-		}
-		if t, err = describe(ctx, d.pool, n); err != nil {
-			return nil, err
-		}
-		out = append(out, t)
-	}
-	return out, nil
-}
-
-func (d *Database) notes(ctx context.Context, s *migrations.Schema) error {
-	var mode string
-	if err := d.pool.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
-		return err
-	}
-	if mode != "wal" {
-		s.Notes = append(s.Notes, fmt.Sprintf("the %s database is in journal mode %s: while a chunk is read, writers wait; PRAGMA journal_mode=WAL avoids it", d.b.Side, mode))
-	}
-	return each(ctx, d.pool, `SELECT name, sql FROM sqlite_schema WHERE type = 'view' ORDER BY name`, nil, func(scan func(...any) error) error {
-		var name, text string
-		if err := scan(&name, &text); err != nil {
-			return err
-		}
-		for _, t := range d.b.Tables {
-			if hasWord(text, t) {
-				s.Notes = append(s.Notes, fmt.Sprintf("the view %s reads %s: it keeps working until `complete` drops the table", name, t))
-			}
-		}
-		return nil
-	})
-}
-
 // each calls f with the scanner of every row.
 func each(ctx context.Context, q querier, query string, args []any, f func(scan func(...any) error) error) (err error) {
 	rows, err := q.QueryContext(ctx, query, args...)
@@ -489,26 +346,4 @@ func each(ctx context.Context, q querier, query string, args []any, f func(scan 
 		}
 	}
 	return rows.Err()
-}
-
-// Orphans reports what PRAGMA foreign_key_check finds, on a new connection, since an old one may hold
-// the schema as it was.
-func (d *Database) Orphans(ctx context.Context) (out []string, err error) {
-	db, err := sql.Open("sqlite", dsn(d.path))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	err = each(ctx, db, `SELECT "table", coalesce(rowid, 0), parent FROM pragma_foreign_key_check LIMIT 20`, nil, func(scan func(...any) error) error {
-		var table, parent string
-		var rowid int64
-		if err := scan(&table, &rowid, &parent); err != nil {
-			return err
-		}
-		if d.moves(table) || d.moves(parent) {
-			out = append(out, fmt.Sprintf("%s row %d has no %s", table, rowid, parent))
-		}
-		return nil
-	})
-	return out, err
 }
