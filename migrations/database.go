@@ -173,7 +173,8 @@ type Applier interface {
 	Marks(ctx context.Context) ([]Mark, error)
 	// Dirty lists up to n keys of a table that were applied and not verified since.
 	Dirty(ctx context.Context, table int, n int) ([]Key, error)
-	// Sequences are the next values that generated keys would take, by table; 0 where there is none.
+	// Sequences are the highest keys that were handed out so far, by table; 0 where none are generated. The
+	// cutover sets the other side ahead of them, with headroom.
 	Sequences(ctx context.Context) ([]int64, error)
 }
 
