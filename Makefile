@@ -28,7 +28,7 @@ ifeq ($(or $(STRANGLER_CHINOOK),$(CI)),)
 LEFT_OUT := -skip ^TestChinook
 endif
 
-.PHONY: help build demo test race torture bench lint fmt compiler chinook
+.PHONY: help build demo test race torture bench lint fmt compiler postgres chinook
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -42,7 +42,7 @@ build: ## Build the three programs into bin/
 demo: build ## Move a capability out of a running monolith, back, and out again (DEMO_FLAGS="…")
 	bin/strangler demo $(DEMO_FLAGS)
 
-test: compiler chinook ## Run all checks and tests, the race detector last
+test: compiler postgres chinook ## Run all checks and tests, the race detector last
 	@$(TESTSUM) \
 		'vet: go vet ./...' \
 		'format: gofmt -l -e .' \
@@ -50,10 +50,10 @@ test: compiler chinook ## Run all checks and tests, the race detector last
 		'tests: go test -count=1 -timeout 8m $(LEFT_OUT) ./...' \
 		'race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 8m $(LEFT_OUT) $(RACE)'
 
-race: compiler chinook ## Run the tests under the race detector
+race: compiler postgres chinook ## Run the tests under the race detector
 	@$(TESTSUM) 'race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 8m $(LEFT_OUT) $(RACE)'
 
-torture: chinook ## Run the kill, fault, model and soak tests deeper (ROUNDS=n, DEPTH=0..3 of the model)
+torture: postgres chinook ## Run the kill, fault, model and soak tests deeper (ROUNDS=n, DEPTH=0..3 of the model)
 	@STRANGLER_ROUNDS=$(ROUNDS) STRANGLER_PROTOCOL_DEPTH=$(DEPTH) $(TESTSUM) \
 		'model: go test -count=1 -timeout 40m -run ^TestProtocol$$ ./internal/protocol' \
 		$(if $(TORTURE),'torture: go test -tags torture -count=1 -timeout 24h -run ^TestTorture $(TORTURE)')
@@ -67,17 +67,39 @@ lint: ## Vet, format check, import rules, documents
 fmt: ## Format the Go files
 	gofmt -w .
 
-# The race detector needs a C compiler. It is installed where that may be done; otherwise one line says what is missing.
+# What the tests need is installed where that may be done; otherwise one line says what is missing.
+APT = as_root() { if [ "$$(id -u)" = 0 ]; then "$$@"; else sudo -n "$$@"; fi </dev/null >/dev/null 2>&1; }; \
+	install() { as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold "$$@"; }; \
+	bring() { install "$$@" || { as_root apt-get update && install "$$@"; } || true; }; \
+	may_install() { command -v apt-get >/dev/null && as_root true; }
+
+# The race detector needs a C compiler.
 compiler:
 	@works() { printf '#include <stdlib.h>\nint main(void) { return 0; }\n' | "$$(go env CC)" -x c -o /dev/null - 2>/dev/null; }; \
-	as_root() { if [ "$$(id -u)" = 0 ]; then "$$@"; else sudo -n "$$@"; fi </dev/null >/dev/null 2>&1; }; \
-	install() { as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends gcc libc6-dev; }; \
+	$(APT); \
 	if works; then exit 0; fi; \
-	if command -v apt-get >/dev/null && as_root true; then \
+	if may_install; then \
 		echo 'installing gcc and libc6-dev for the race detector'; \
-		install || { as_root apt-get update && install; } || true; \
+		bring gcc libc6-dev; \
 	fi; \
 	if ! works; then echo 'the race detector needs a C compiler: install gcc and libc6-dev, then run make again' >&2; exit 1; fi
+
+# The tests on PostgreSQL need its programs, and run servers of their own. Told so beforehand, the package makes no
+# system cluster, and so starts none; where a setting made by somebody else would have it start one, nothing is done.
+CLUSTERS := /etc/postgresql-common/createcluster.conf
+postgres:
+	@works() { for bin in /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /usr/libexec/postgresql* /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin \
+			"$$(pg_config --bindir 2>/dev/null)" "$$(dirname "$$(realpath "$$(command -v postgres)" 2>/dev/null)" 2>/dev/null)"; do \
+		if [ -x "$$bin/initdb" ] && [ -x "$$bin/postgres" ]; then return 0; fi; done; return 1; }; \
+	$(APT); \
+	without_cluster() { as_root sh -c 'test -e $(CLUSTERS) || { mkdir -p $(dir $(CLUSTERS)) && echo "create_main_cluster = false" >$(CLUSTERS); }' && \
+		grep -qs '^create_main_cluster *= *false' $(CLUSTERS); }; \
+	if works; then exit 0; fi; \
+	if may_install && without_cluster; then \
+		echo 'installing postgresql for the tests, without a system cluster'; \
+		bring postgresql; \
+	fi; \
+	if ! works; then echo 'the tests on PostgreSQL need its programs: install postgresql ("create_main_cluster = false" in $(CLUSTERS) keeps it from starting a server), then run make again' >&2; exit 1; fi
 
 chinook:
 	@if [ -n "$(LEFT_OUT)" ]; then \
