@@ -41,6 +41,9 @@ func (s *Splits) Evidence(ctx context.Context, capability string) (lines []strin
 		pending, _ := d.Pending(ctx)
 		lines = append(lines, fmt.Sprintf("%s database: control store %s, fence %s at epoch %d, term %d, applied here up to %s, given away up to %s, %d changes not yet given away",
 			side, f.ControlID, f.State, f.Epoch, f.Term, applied, end, pending))
+		if f.Moved != "" {
+			lines = append(lines, fmt.Sprintf("%s database: %s", side, f.Moved))
+		}
 	}
 	return lines, highest, nil
 }

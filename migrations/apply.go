@@ -3,6 +3,9 @@ package migrations
 import (
 	"context"
 	"errors"
+	"fmt"
+
+	"github.com/strangler-fig/strangler"
 )
 
 // applyBatch reads what has changed at the owner and applies it at the follower, in one transaction
@@ -17,7 +20,7 @@ func (s *split) applyBatch(ctx context.Context, from, to Database) (changes int6
 	}
 	b, err := from.Read(ctx, applied)
 	if err != nil {
-		return 0, err
+		return 0, s.overtakenReading(ctx, to, applied, err)
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
 	if b.Changes() > 0 {
@@ -30,6 +33,18 @@ func (s *split) applyBatch(ctx context.Context, from, to Database) (changes int6
 	}
 	s.pass(b.Started())
 	return b.Changes(), nil
+}
+
+// overtakenReading tells positions that a restore has torn apart from a position that another worker has
+// moved between the reading of the two sides.
+func (s *split) overtakenReading(ctx context.Context, to Database, applied Position, cause error) error {
+	if !errors.Is(cause, strangler.ErrStopped) {
+		return cause
+	}
+	if now, err := to.Applied(ctx); err != nil || now == applied {
+		return cause
+	}
+	return fmt.Errorf("%w: another worker follows %s; nothing was written", strangler.ErrSuperseded, s.c.Name)
 }
 
 // transact runs f in one transaction of the applier.

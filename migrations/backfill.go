@@ -75,11 +75,10 @@ func (s *split) copyRange(ctx context.Context, from, to Database, t int) (finish
 // markFlight commits the mark before the chunk's snapshot is taken. A mark left by a dead worker keeps
 // its bounds, since changes may be queued for it, and gets a new attempt.
 func (s *split) markFlight(ctx context.Context, from, to Database, t int) (Mark, error) {
-	marks, err := to.Marks(ctx)
-	if err != nil || marks[t].Finished {
-		return marks[t], err
+	m, err := s.mark(ctx, to, t)
+	if err != nil || m.Finished {
+		return m, err
 	}
-	m := marks[t]
 	attempt := m.Attempt
 	if !m.InFlight {
 		if m.Flight, err = from.Bound(ctx, t, m.Done, s.cfg.Bounds.Chunk); err != nil {
@@ -97,8 +96,20 @@ func (s *split) truncated(ctx context.Context, to Database, t int, attempt int64
 	if err != nil || f.Term != s.term {
 		return false
 	}
+	m, err := s.mark(ctx, to, t)
+	return err == nil && m.Attempt > attempt
+}
+
+// mark reads one table's mark. It is gone where another worker has taken the split back.
+func (s *split) mark(ctx context.Context, to Database, t int) (Mark, error) {
 	marks, err := to.Marks(ctx)
-	return err == nil && marks[t].Attempt > attempt
+	if err == nil && t >= len(marks) {
+		err = fmt.Errorf("%w: the split of %s was taken back while its rows were copied; nothing more is copied", strangler.ErrSuperseded, s.c.Name)
+	}
+	if err != nil {
+		return Mark{}, err
+	}
+	return marks[t], nil
 }
 
 // drain applies what was queued for the range while it was in flight, from a snapshot newer than every

@@ -19,8 +19,11 @@ const (
 	littleLeft     = 20
 )
 
-// errSlow: an attempt passed one of its bounds. The next may be quicker.
-var errSlow = errors.New("took too long")
+// ErrSlow: an attempt passed one of its bounds. The next may be quicker.
+var ErrSlow = errors.New("took too long")
+
+// holdPatience is how long a cutover waits, before any write is held, for transactions that stand in the way.
+const holdPatience = 5 * time.Second
 
 // cutover hands the writes to a side. Each attempt is a whole cutover: past a bound it aborts, opens,
 // releases, and prepares anew.
@@ -42,7 +45,7 @@ func (s *split) cutover(ctx context.Context, to strangler.Side, who, why string)
 	var row strangler.Cutover
 	for range s.cfg.Bounds.Attempts {
 		row, err = s.attempt(ctx, to, who, why)
-		if !errors.Is(err, errSlow) {
+		if !errors.Is(err, ErrSlow) {
 			break
 		}
 		s.cfg.Log.Warn("cutover aborted; trying again", strangler.LogCapability, s.c.Name, strangler.LogEpoch, row.Epoch, strangler.LogError, err)
@@ -131,6 +134,12 @@ func fresh(v strangler.Verify, age time.Duration, capability string) error {
 // attempt is one cutover, from its row to the stream the other way.
 func (s *split) attempt(ctx context.Context, to strangler.Side, who, why string) (strangler.Cutover, error) {
 	watch := newStopwatch()
+	release, err := s.holdFences(ctx)
+	if err != nil {
+		return strangler.Cutover{}, err
+	}
+	defer release()
+	watch.lap("hold")
 	row, err := s.cfg.Decisions.Prepare(ctx, s.c.Name, to, s.known, who, why)
 	if err != nil {
 		if errors.Is(err, strangler.ErrUnknown) {
@@ -147,7 +156,7 @@ func (s *split) attempt(ctx context.Context, to strangler.Side, who, why string)
 	bounded, cancel := context.WithTimeout(ctx, s.cfg.Bounds.Attempt)
 	position, cause := s.handOver(bounded, row, watch)
 	if cause != nil && bounded.Err() != nil {
-		cause = fmt.Errorf("the cutover of %s %w (more than %s): %w", s.c.Name, errSlow, s.cfg.Bounds.Attempt, cause)
+		cause = fmt.Errorf("the cutover of %s %w (more than %s): %w", s.c.Name, ErrSlow, s.cfg.Bounds.Attempt, cause)
 	}
 	cancel()
 	final, cancel := context.WithTimeout(ctx, time.Minute)
@@ -173,6 +182,32 @@ func (s *split) attempt(ctx context.Context, to strangler.Side, who, why string)
 		return row, fmt.Errorf("cutover of %s aborted, the %s side owns as before and nothing was lost: %w", s.c.Name, row.From, cause)
 	}
 	return row, nil
+}
+
+// holdFences readies the fences of both sides.
+func (s *split) holdFences(ctx context.Context) (release func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, holdPatience)
+	defer cancel()
+	var releases []func()
+	release = func() {
+		for _, r := range releases {
+			r()
+		}
+	}
+	for _, side := range []strangler.Side{s.owner, s.owner.Other()} {
+		d, err := s.db(ctx, side)
+		if err != nil {
+			release()
+			return nil, err
+		}
+		r, err := d.Hold(ctx)
+		if err != nil {
+			release()
+			return nil, err
+		}
+		releases = append(releases, r)
+	}
+	return release, nil
 }
 
 // finish repeats establish until it is done: once decided, there is only this way.
@@ -209,7 +244,7 @@ func (s *split) handOver(ctx context.Context, row strangler.Cutover, watch *stop
 	}
 	watch.lap("approach")
 	if err := s.cfg.Gates.Closed(ctx, s.c.Name, row.Epoch); err != nil {
-		return "", fmt.Errorf("the gate %w: %w", errSlow, err)
+		return "", fmt.Errorf("the gate %w: %w", ErrSlow, err)
 	}
 	watch.lap("gate")
 	if err := from.SetFence(ctx, row.Epoch, FenceClosed); err != nil {

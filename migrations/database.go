@@ -27,6 +27,7 @@ type Database interface {
 	Planner
 	Scripter
 	Fencer
+	Holder
 	Capture
 	Reader
 	Applier
@@ -79,6 +80,7 @@ type Fence struct {
 	Epoch     int64
 	State     FenceState
 	Term      int64
+	Moved     string // what has changed about the server since the row was made: a restore, a failover; empty: nothing
 }
 
 // Fencer is the database itself refusing writes (CUTOVER.md, sections 2 and 3).
@@ -95,6 +97,15 @@ type Fencer interface {
 	Claim(ctx context.Context, epoch int64, state FenceState, term int64) error
 	// Mend puts back fence triggers that are missing, and says whether any was.
 	Mend(ctx context.Context) (bool, error)
+}
+
+// Holder readies a fence while writes still pass.
+type Holder interface {
+	// Hold takes ahead what SetFence will need, and keeps away what would make it wait. Who stands in the
+	// way for as long as ctx lasts is named in ErrRefused, and nothing is held. The next SetFence uses it
+	// up; release, twice is safe, gives it back. Where writers cannot hold up a fence for longer than one
+	// statement, there is nothing to take.
+	Hold(ctx context.Context) (release func(), err error)
 }
 
 // Position is how far a capture has been applied. It is opaque outside its engine.
@@ -200,7 +211,8 @@ type Apply interface {
 	Rollback() error
 }
 
-// Rows are the writes of an Apply to the tables that move.
+// Rows are the writes of an Apply to the tables that move. An engine may collect them: an error may come
+// from a later call, at the latest from Commit, which has then written nothing.
 type Rows interface {
 	Delete(ctx context.Context, table int, k Key) error
 	// Insert fails with ErrDuplicate on a unique conflict, never skips it.

@@ -91,12 +91,45 @@ func nextSteps(c string, rec strangler.Split, t strangler.Toggle) []string {
 	return []string{}
 }
 
-// Writers tells who wrote the tables lately. SQLite and the trigger capture do not know their writers.
-func (s *Splits) Writers(_ context.Context, capability string) ([]strangler.Writer, error) {
-	if _, err := s.split(capability); err != nil {
+// Scribe is an engine that can say who writes. Writers are those whose changes its capture has recorded,
+// the latest first. Where no capture has been installed, the error is an ErrRefused.
+type Scribe interface {
+	Writers(ctx context.Context) ([]strangler.Writer, error)
+}
+
+// Writers tells who wrote the tables lately, at either side: first the owner's writers, then those of the
+// side that follows, which have written while it owned, or past its fence. A database without users, such
+// as SQLite, does not know: ErrRefused.
+func (s *Splits) Writers(ctx context.Context, capability string) ([]strangler.Writer, error) {
+	x, err := s.split(capability)
+	if err != nil {
 		return nil, err
 	}
-	return nil, strangler.Refuse("writers", "SQLite does not tell who writes: there are no users, applications or addresses", "lsof on the database's file shows the processes that have it open")
+	t, err := s.cfg.Records.Toggle(ctx, capability)
+	if err != nil {
+		return nil, err
+	}
+	out, err := x.writers(ctx, t.Owner)
+	if err != nil {
+		return nil, err
+	}
+	more, err := x.writers(ctx, t.Owner.Other())
+	if err != nil && !errors.Is(err, strangler.ErrRefused) { // it may have no capture yet
+		return nil, err
+	}
+	return append(out, more...), nil
+}
+
+func (s *split) writers(ctx context.Context, side strangler.Side) ([]strangler.Writer, error) {
+	d, err := s.db(ctx, side)
+	if err != nil {
+		return nil, err
+	}
+	scribe, ok := d.(Scribe)
+	if !ok {
+		return nil, strangler.Refuse("writers", fmt.Sprintf("the %s database of %s does not tell who writes: it has no users, applications or addresses", side, s.c.Name), "lsof on the database's file shows the processes that have it open")
+	}
+	return scribe.Writers(ctx)
 }
 
 // FenceStatement is the one statement that closes a side's fence under an epoch, for people to read.

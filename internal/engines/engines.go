@@ -8,6 +8,7 @@ import (
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/migrations"
+	"github.com/strangler-fig/strangler/migrations/postgres"
 	"github.com/strangler-fig/strangler/migrations/sqlite"
 )
 
@@ -17,8 +18,10 @@ func Open(ctx context.Context, b migrations.Binding) (migrations.Database, error
 	switch scheme {
 	case "sqlite":
 		return sqlite.Open(ctx, b)
+	case "postgres", "postgresql":
+		return postgres.Open(ctx, b)
 	case "":
 		return nil, fmt.Errorf("%w: the %s side of %s has tables and no database in strangler.yaml", strangler.ErrConfig, b.Side, b.Capability)
 	}
-	return nil, fmt.Errorf("%w: a split of a %s database is not yet supported; sqlite:path is", strangler.ErrConfig, scheme)
+	return nil, fmt.Errorf("%w: the %s side of %s is a %s database, which cannot be split yet; sqlite:path and postgres://… can", strangler.ErrConfig, b.Side, b.Capability, scheme)
 }

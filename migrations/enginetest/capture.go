@@ -206,6 +206,7 @@ func captureForgetTwice(t *testing.T, lab Lab) {
 	b, err := p.Legacy.Read(ctx, applied)
 	p.must(err)
 	p.must(p.Apply(func(a migrations.Apply) error { return p.replay(ctx, b, a, applied) }))
+	p.must(b.Close())
 	p.must(p.Legacy.Forget(ctx, b))
 	// The log is empty now; what comes next may take the ids that were given back.
 	p.Exec(p.App, "UPDATE couriers SET name = 'second' WHERE id = 1")
@@ -248,8 +249,8 @@ func captureCrash(t *testing.T, lab Lab) {
 // captureSerialsApart puts either side back to an older copy, as a restore does.
 func captureSerialsApart(t *testing.T, lab Lab) {
 	for name, restored := range map[string]func(p *Pair){
-		"the owner": func(p *Pair) { p.Exec(p.App, "UPDATE strangler_position SET forgotten = forgotten - 2") },
-		"follower":  func(p *Pair) { p.Exec(p.Served, "UPDATE strangler_position SET applied = applied - 1") },
+		"the owner": func(p *Pair) { p.Exec(p.Admin(strangler.Legacy), "UPDATE strangler_position SET forgotten = forgotten - 2") },
+		"follower":  func(p *Pair) { p.Exec(p.Admin(strangler.Service), "UPDATE strangler_position SET applied = applied - 1") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := Armed(t, lab, Couriers, Moved...)
@@ -273,7 +274,7 @@ func captureTamperedWith(t *testing.T, lab Lab) {
 	for _, tamper := range lab.Speech().Tampers {
 		t.Run(tamper.Name, func(t *testing.T) {
 			p := Armed(t, lab, Couriers, Moved...)
-			p.Exec(p.App, tamper.Statement("couriers"))
+			p.Exec(p.Admin(strangler.Legacy), tamper.Statement("couriers"))
 			p.Exec(p.App, "UPDATE couriers SET name = 'unrecorded?'")
 			before := images(p, p.Served)
 			_, err := p.Step()
@@ -335,7 +336,7 @@ func (s Sample) insert(lab Lab, table string) []string { return named(lab, table
 
 func named(lab Lab, table string, statements []string) (out []string) {
 	for _, q := range statements {
-		out = append(out, fmt.Sprintf(q, lab.Speech().Quote(table)))
+		out = append(out, strings.ReplaceAll(q, "%s", lab.Speech().Quote(table)))
 	}
 	return out
 }

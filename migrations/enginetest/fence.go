@@ -18,7 +18,7 @@ var fenceRules = []rule{
 	{"its error names the capability, the owner and a command", fenceErrorSpeaks},
 	{"an open fence lets writes pass", fenceOpenPasses},
 	{"legacy starts open, the service closed", fenceStartsAsOwned},
-	{"a missing fence row refuses", fenceRowMissingRefuses},
+	{"a closed fence without its row refuses", fenceRowMissingRefuses},
 	{"a connection and a statement from before are refused too", fenceBindsOldConnections},
 	{"a lower epoch changes nothing", fenceGuardedByEpoch},
 	{"the same call twice is done", fenceTwiceIsDone},
@@ -110,7 +110,8 @@ func fenceStartsAsOwned(t *testing.T, lab Lab) {
 
 func fenceRowMissingRefuses(t *testing.T, lab Lab) {
 	p := Armed(t, lab, Couriers, Moved...)
-	p.Exec(p.App, "DELETE FROM strangler_fence")
+	p.must(p.Legacy.SetFence(t.Context(), 1, migrations.FenceClosed))
+	p.Exec(p.Admin(strangler.Legacy), "DELETE FROM strangler_fence")
 	for _, q := range writes {
 		p.Refused(p.App, q)
 	}
@@ -237,7 +238,7 @@ func fenceStatementHolds(t *testing.T, lab Lab) {
 	p := Planned(t, lab, migrations.StageCapture, Couriers, Moved...)
 	for _, state := range []migrations.FenceState{migrations.FenceClosed, migrations.FenceOpen} {
 		p.Epoch++
-		p.Exec(p.App, p.Legacy.FenceStatement(p.Epoch, state))
+		p.Exec(p.Admin(strangler.Legacy), p.Legacy.FenceStatement(p.Epoch, state))
 		p.must(p.Legacy.SetFence(t.Context(), p.Epoch, state))
 		_, err := p.App.ExecContext(t.Context(), writes[1])
 		if fenced(err) != (state == migrations.FenceClosed) {
@@ -253,7 +254,7 @@ func fenceTamperedWith(t *testing.T, lab Lab) {
 			if mended, err := p.Legacy.Mend(t.Context()); err != nil || mended {
 				t.Fatalf("before: mended %v, %v", mended, err)
 			}
-			p.Exec(p.App, tamper.Statement("couriers"))
+			p.Exec(p.Admin(strangler.Legacy), tamper.Statement("couriers"))
 			_, err := p.Step()
 			p.Wants(err, strangler.ErrStopped)
 			mended, err := p.Legacy.Mend(t.Context())
@@ -266,7 +267,7 @@ func fenceTamperedWith(t *testing.T, lab Lab) {
 			} else {
 				p.Wants(err, strangler.ErrStopped)
 			}
-			p.Exec(p.App, tamper.Statement("couriers"))
+			p.Exec(p.Admin(strangler.Legacy), tamper.Statement("couriers"))
 			p.must(p.Legacy.SetFence(t.Context(), 1, migrations.FenceClosed))
 			for _, q := range writes {
 				p.Refused(p.App, q)

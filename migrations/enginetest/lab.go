@@ -18,6 +18,9 @@ type Lab interface {
 	// Connect opens an application's session: one connection, with foreign keys enforced. It ends with
 	// the test.
 	Connect(t *testing.T, dsn string) *sql.DB
+	// Admin opens the session of somebody who may do anything, Strangler's own tables included: where
+	// there are no roles, an application's. It ends with the test.
+	Admin(t *testing.T, dsn string) *sql.DB
 	// Speech is the engine's SQL where it differs from the others'.
 	Speech() Speech
 }

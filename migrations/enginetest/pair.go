@@ -49,8 +49,9 @@ type Pair struct {
 	Term, Epoch           int64
 	Owner                 strangler.Side
 
-	t   *testing.T
-	lab Lab
+	t     *testing.T
+	lab   Lab
+	admin map[strangler.Side]*sql.DB
 }
 
 // NewPair makes both databases, legacy's with the statements of ddl, and binds the tables. Nothing is
@@ -151,7 +152,19 @@ func (p *Pair) Side(s strangler.Side) migrations.Database {
 func (p *Pair) from() migrations.Database { return p.Side(p.Owner) }
 func (p *Pair) to() migrations.Database   { return p.Side(p.Owner.Other()) }
 
-// Exec runs an application's statement.
+// Admin is the session of somebody who may do anything at a side.
+func (p *Pair) Admin(s strangler.Side) *sql.DB {
+	p.t.Helper()
+	if p.admin[s] == nil {
+		if p.admin == nil {
+			p.admin = map[strangler.Side]*sql.DB{}
+		}
+		p.admin[s] = p.lab.Admin(p.t, map[strangler.Side]string{strangler.Legacy: p.LegacyDSN, strangler.Service: p.ServiceDSN}[s])
+	}
+	return p.admin[s]
+}
+
+// Exec runs a statement that has to pass.
 func (p *Pair) Exec(db *sql.DB, query string) {
 	p.t.Helper()
 	if _, err := db.ExecContext(p.t.Context(), query); err != nil {

@@ -23,6 +23,9 @@ func walk(t *testing.T, p *Pair, n int) (ranges []migrations.Range, at map[strin
 	at = map[string]int{}
 	var after migrations.Key
 	for i := 0; ; i++ {
+		if i > 1000 {
+			t.Fatalf("the ranges go round: the last one ended at %v", after)
+		}
 		upto, err := p.Legacy.Bound(ctx, 0, after, n)
 		p.must(err)
 		r := migrations.Range{After: after, Upto: upto}

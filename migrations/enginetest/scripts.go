@@ -188,7 +188,7 @@ func scriptsFailClean(t *testing.T, lab Lab) {
 
 func scriptsDirty(t *testing.T, lab Lab) {
 	p := Planned(t, lab, migrations.StageCapture, Couriers, Moved...)
-	p.Exec(p.App, "UPDATE strangler_"+capability+"_scripts SET dirty = 1")
+	p.Exec(p.Admin(strangler.Legacy), "UPDATE strangler_"+capability+"_scripts SET dirty = NOT dirty")
 	before := schemas(p)
 	for _, to := range []migrations.Stage{migrations.StageNone, migrations.StageArmed, migrations.StageCapture} {
 		p.Wants(p.Plan.To(t.Context(), to), strangler.ErrRefused)
@@ -239,7 +239,7 @@ func scriptsRefuseDown(t *testing.T, lab Lab) {
 			t.Errorf("version %d, dirty %v, %v", v, dirty, err)
 		}
 	}
-	p.Exec(p.App, "DELETE FROM strangler_fence")
+	p.Exec(p.Admin(strangler.Legacy), "DELETE FROM strangler_fence")
 	if err := p.Plan.To(t.Context(), migrations.StageComplete); err == nil {
 		t.Error("complete dropped the tables of a database that has lost its fence row")
 	}

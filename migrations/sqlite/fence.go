@@ -34,6 +34,9 @@ func (d *Database) FenceStatement(epoch int64, state migrations.FenceState) stri
 		epoch, literal(string(state)), literal(d.b.Capability), literal(d.b.ControlID), epoch)
 }
 
+// Hold has nothing to take: the write lock is had for one short transaction at a time.
+func (d *Database) Hold(context.Context) (release func(), err error) { return func() {}, nil }
+
 // SetFence changes the flag that the fence's triggers read. The write lock drains writers: whoever
 // writes next sees the new flag.
 func (d *Database) SetFence(ctx context.Context, epoch int64, state migrations.FenceState) error {

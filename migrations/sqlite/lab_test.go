@@ -53,6 +53,8 @@ func (lab) Connect(t *testing.T, dsn string) *sql.DB {
 	return db
 }
 
+func (l lab) Admin(t *testing.T, dsn string) *sql.DB { return l.Connect(t, dsn) }
+
 func (lab) Speech() enginetest.Speech {
 	return enginetest.Speech{
 		Quote:   quote,

@@ -1,0 +1,307 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/migrations"
+)
+
+// pollInterval is how often a quiet database is asked whether somebody has committed.
+const pollInterval = 10 * time.Millisecond
+
+// idleRead is how long Wait lasts at most, so that readers of the follower get a fresh instant.
+const idleRead = 500 * time.Millisecond
+
+// batch is one repeatable-read transaction over the logs and the rows.
+type batch struct {
+	d         *Database
+	tx        *tx
+	tables    []*table
+	ids       [][]int64 // by table
+	nonces    [][]int64
+	truncated []bool
+	count     int64
+	next      int64
+	started   time.Time
+}
+
+func position(n int64) migrations.Position { return migrations.Position(strconv.FormatInt(n, 10)) }
+
+func serial(p migrations.Position) (int64, error) {
+	if p == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(string(p), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %q is not a position of this engine", strangler.ErrStopped, p)
+	}
+	return n, nil
+}
+
+// Read takes every log entry that one snapshot sees, and then makes a durable commit: the log of the server
+// is flushed up to it, and so are all the commits that the snapshot sees, those without synchronous_commit too.
+func (d *Database) Read(ctx context.Context, applied migrations.Position) (_ migrations.Batch, err error) {
+	at, err := serial(applied)
+	if err != nil {
+		return nil, err
+	}
+	b, err := d.snapshot(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	if b.count > 0 {
+		err := d.write(ctx, func(t *tx) error {
+			_, err := t.Exec(ctx, "UPDATE "+d.ours("strangler_position")+" SET durable = durable + 1 WHERE capability = $1::text", d.b.Capability)
+			return err
+		})
+		if err != nil && !errors.Is(err, strangler.ErrUnknown) {
+			return nil, errors.Join(err, b.Close())
+		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("the owner's commit before the batch: %w", err), b.Close())
+		}
+	}
+	return b, nil
+}
+
+// snapshot locks the tables before its first look at them: a rewriting ALTER TABLE, or a TRUNCATE, that an
+// older snapshot met would show it an empty table.
+func (d *Database) snapshot(ctx context.Context, at int64) (_ *batch, err error) {
+	tables, err := d.tables(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b := &batch{d: d, tables: tables, ids: make([][]int64, len(tables)), nonces: make([][]int64, len(tables)), truncated: make([]bool, len(tables)), next: at, started: time.Now()}
+	t, err := d.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return nil, err
+	}
+	b.tx = &tx{d: d, Tx: t}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.Close())
+		}
+	}()
+	if _, err := b.tx.Exec(ctx, fmt.Sprintf("LOCK TABLE %s IN ACCESS SHARE MODE", list(tables, func(t *table) string { return t.full() + ", " + d.ours(d.logTable(t.bound)) }))); err != nil {
+		if c := code(err); c == "42P01" { // undefined_table
+			return nil, fmt.Errorf("%w: a table of %s, or its change log, is gone from the %s database: %w", strangler.ErrStopped, d.b.Capability, d.b.Side, err)
+		}
+		return nil, err
+	}
+	var forgotten int64
+	var state migrations.FenceState
+	err = b.tx.QueryRow(ctx, "SELECT p.forgotten, f.state FROM "+d.ours("strangler_position")+" AS p JOIN "+d.ours("strangler_fence")+" AS f USING (capability) WHERE capability = $1::text", d.b.Capability).Scan(&forgotten, &state)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, fmt.Errorf("%w: the %s database of %s has lost its fence row. Look at: strangler split adopt %s", strangler.ErrStopped, d.b.Side, d.b.Capability, d.b.Capability)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the position at the %s database: %w", d.b.Side, err)
+	}
+	if at != forgotten && at != forgotten+1 {
+		return nil, fmt.Errorf("%w: the %s database has given away batch %d and the other side holds batch %d, so one of them was put back from an older copy; nothing was applied. Look at: strangler split adopt %s",
+			strangler.ErrStopped, d.b.Side, forgotten, at, d.b.Capability)
+	}
+	s, tables, err := d.asPlanned(ctx, b.tx, tables)
+	if err != nil {
+		return nil, err
+	}
+	b.tables = tables
+	if err := d.intact(s, tables, state); err != nil {
+		return nil, err
+	}
+	if err := b.readLogs(ctx); err != nil {
+		return nil, err
+	}
+	if b.count > 0 {
+		b.next = at + 1
+	}
+	return b, nil
+}
+
+func (b *batch) readLogs(ctx context.Context) error {
+	for i, t := range b.tables {
+		rows, err := b.tx.Query(ctx, "SELECT id, nonce, truncated FROM "+b.d.ours(b.d.logTable(t.bound)))
+		if err != nil {
+			return err
+		}
+		var id, nonce int64
+		var truncated bool
+		_, err = pgx.ForEachRow(rows, []any{&id, &nonce, &truncated}, func() error {
+			b.ids[i], b.nonces[i] = append(b.ids[i], id), append(b.nonces[i], nonce)
+			b.truncated[i] = b.truncated[i] || truncated
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		b.count += int64(len(b.ids[i]))
+	}
+	return nil
+}
+
+// intact refuses a snapshot in which a trigger of the capture or the fence is gone, on a table or a partition.
+func (d *Database) intact(s survey, tables []*table, state migrations.FenceState) error {
+	var gone []string
+	capture := false
+	for _, p := range s.relations {
+		fences, captures := d.broken(p, firing(state), d.captureTriggers(tables[p.table]))
+		gone = append(append(gone, fences...), captures...)
+		capture = capture || len(captures) > 0
+	}
+	switch {
+	case len(gone) == 0:
+		return nil
+	case capture:
+		return fmt.Errorf("%w: in the %s database these triggers were dropped, disabled or changed, so changes may have gone unrecorded: %s. The owner goes on serving. To begin again: strangler split cancel %s, then run the playbook",
+			strangler.ErrStopped, d.b.Side, strings.Join(gone, ", "), d.b.Capability)
+	}
+	return fmt.Errorf("%w: in the %s database the fence was changed, or a partition has come without one: %s. Nothing was lost. It is put back by: strangler split start %s, then strangler split verify %s",
+		strangler.ErrStopped, d.b.Side, strings.Join(gone, ", "), d.b.Capability, d.b.Capability)
+}
+
+func (b *batch) Changes() int64            { return b.count }
+func (b *batch) Next() migrations.Position { return position(b.next) }
+func (b *batch) Truncated(table int) bool  { return b.truncated[table] }
+func (b *batch) Started() time.Time        { return b.started }
+func (b *batch) Close() error              { return b.tx.rollback() }
+
+// changed selects the distinct keys of a table's log, as k0, k1….
+func (b *batch) changed(t *table) string {
+	half := func(side func(column) string) string {
+		var cols []string
+		for i, c := range t.key() {
+			cols = append(cols, fmt.Sprintf("%s AS k%d", side(c), i))
+		}
+		return fmt.Sprintf("SELECT %s FROM %s WHERE %s IS NOT NULL", strings.Join(cols, ", "), b.d.ours(b.d.logTable(t.bound)), side(t.key()[0]))
+	}
+	return half(oldKey) + " UNION " + half(newKey)
+}
+
+// Keys lets the owner's own order say in which range a key is.
+func (b *batch) Keys(ctx context.Context, i int, ranges []migrations.Range, yield func(migrations.Key, int) error) error {
+	if len(b.ids[i]) == 0 {
+		return nil
+	}
+	t := b.tables[i]
+	names := make([]string, len(t.keyAt))
+	for j := range names {
+		names[j] = fmt.Sprintf("k%d", j)
+	}
+	key := strings.Join(names, ", ")
+	var p parameters
+	rows, err := query(ctx, b.tx, fmt.Sprintf("SELECT %s, %s FROM (%s) AS k", key, t.locate(ranges, key, &p), b.changed(t)), p)
+	if err != nil {
+		return err
+	}
+	return scan(rows, t.key(), 1, func(vs []migrations.Value, more []int64) error { return yield(vs, int(more[0])) })
+}
+
+// Rows joins the log with the table as the snapshot sees both.
+func (b *batch) Rows(ctx context.Context, i int, ranges []migrations.Range, yield func(migrations.Row, int) error) error {
+	if len(b.ids[i]) == 0 {
+		return nil
+	}
+	t := b.tables[i]
+	var p parameters
+	rows, err := query(ctx, b.tx, fmt.Sprintf("SELECT %s, %s FROM %s AS t WHERE (%s) IN (%s)",
+		t.selectList("t"), t.locate(ranges, t.keyList("t"), &p), t.full(), t.keyList("t"), b.changed(t)), p)
+	if err != nil {
+		return err
+	}
+	return scan(rows, t.columns, 1, func(vs []migrations.Value, more []int64) error { return yield(vs, int(more[0])) })
+}
+
+// Forget deletes the batch's entries by id and nonce, counts who wrote them, and records the batch's serial,
+// in one transaction.
+func (d *Database) Forget(ctx context.Context, mb migrations.Batch) error {
+	b := mb.(*batch)
+	if err := b.Close(); err != nil {
+		return err
+	}
+	return d.write(ctx, func(x *tx) error {
+		for i, t := range b.tables {
+			if len(b.ids[i]) == 0 {
+				continue
+			}
+			_, err := x.Exec(ctx, fmt.Sprintf(`WITH gone AS (DELETE FROM %s AS l USING unnest($1::bigint[], $2::bigint[]) AS e (id, nonce) WHERE l.id = e.id AND l.nonce = e.nonce RETURNING l.writer)
+				INSERT INTO %s AS w (capability, "user", application, address, writes, last)
+				SELECT $3::text, split_part(writer, E'\t', 1), split_part(writer, E'\t', 2), split_part(writer, E'\t', 3), count(*), now() FROM gone GROUP BY writer
+				ON CONFLICT (capability, "user", application, address) DO UPDATE SET writes = w.writes + excluded.writes, last = excluded.last`,
+				d.ours(d.logTable(t.bound)), d.ours("strangler_writer")), b.ids[i], b.nonces[i], d.b.Capability)
+			if err != nil {
+				return err
+			}
+		}
+		_, err := x.Exec(ctx, "UPDATE "+d.ours("strangler_position")+" SET forgotten = greatest(forgotten, $1::bigint) WHERE capability = $2::text", b.next, d.b.Capability)
+		return err
+	})
+}
+
+// Wait asks for entries until there are some.
+func (d *Database) Wait(ctx context.Context) error {
+	tables, err := d.tables(ctx)
+	if err != nil {
+		return err
+	}
+	var logs []string
+	for _, t := range tables {
+		logs = append(logs, "EXISTS (SELECT FROM "+d.ours(d.logTable(t.bound))+")")
+	}
+	ask := "SELECT " + strings.Join(logs, " OR ")
+	idle := time.NewTimer(idleRead)
+	defer idle.Stop()
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		// A statement that is cancelled takes its connection with it, so this one is let end.
+		asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), connectTimeout)
+		var some bool
+		err := d.pool.QueryRow(asking, ask).Scan(&some)
+		cancel()
+		if err != nil || some {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-idle.C:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// End is the serial of the last batch given away. Behind a closed fence an empty log means that
+// nothing follows it.
+func (d *Database) End(ctx context.Context) (migrations.Position, error) {
+	var n int64
+	err := d.pool.QueryRow(ctx, "SELECT forgotten FROM "+d.ours("strangler_position")+" WHERE capability = $1::text", d.b.Capability).Scan(&n)
+	return position(n), err
+}
+
+// Pending counts the entries of all logs; 0 where no capture is installed.
+func (d *Database) Pending(ctx context.Context) (total int64, err error) {
+	for _, name := range d.b.Tables {
+		there, err := d.exists(ctx, d.logTable(name))
+		if err != nil {
+			return 0, err
+		}
+		if !there {
+			continue
+		}
+		var n int64
+		if err := d.pool.QueryRow(ctx, "SELECT count(*) FROM "+d.ours(d.logTable(name))).Scan(&n); err != nil {
+			return 0, err
+		}
+		total += n
+	}
+	return total, nil
+}

@@ -1,0 +1,422 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/golang-migrate/migrate/v4/database"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/strangler-fig/strangler/migrations"
+)
+
+// sharedTables are one set for all capabilities of a database. Sweep drops them once they are empty.
+var sharedTables = []struct{ name, columns string }{
+	{"strangler_fence", "capability text PRIMARY KEY, control_id text NOT NULL, epoch bigint NOT NULL, state text NOT NULL CHECK (state IN ('open', 'closed')), term bigint NOT NULL, server text NOT NULL"},
+	{"strangler_position", "capability text PRIMARY KEY, applied bigint NOT NULL, forgotten bigint NOT NULL, durable bigint NOT NULL"},
+	{"strangler_mark", "capability text, tbl integer, done bytea, flight bytea, in_flight boolean NOT NULL, attempt bigint NOT NULL, finished boolean NOT NULL, copied bigint NOT NULL, columns text NOT NULL, PRIMARY KEY (capability, tbl)"},
+	{"strangler_key", "capability text, kind text, tbl integer, key bytea, PRIMARY KEY (capability, kind, tbl, key)"},
+	{"strangler_writer", `capability text, "user" text, application text, address text, writes bigint NOT NULL, last timestamptz NOT NULL, PRIMARY KEY (capability, "user", application, address)`},
+}
+
+// server names the cluster, its timeline and the database: another answer means a restore, or a failover.
+const server = "(SELECT concat_ws('/', (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8), (SELECT oid FROM pg_database WHERE datname = current_database())))"
+
+// A script first waits for vacuums and other DDL, for firstWait, with a lock that lets the application read and
+// write. Then lockTimeout bounds how long each statement that needs a strong lock lets it queue.
+const (
+	firstWait   = "5s"
+	lockTimeout = "300ms"
+)
+
+func (d *Database) versionTable() string { return short("strangler_" + d.b.Capability + "_scripts") }
+
+// script collects statements, one a line.
+type script struct{ b strings.Builder }
+
+func (s *script) add(format string, args ...any) { fmt.Fprintf(&s.b, format+";\n", args...) }
+
+// refuseUnless ends the script, with nothing done, unless condition selects true (or no row at all).
+func (s *script) refuseUnless(why, condition string) {
+	s.add("DO %s", literal(fmt.Sprintf("BEGIN IF (%s) IS FALSE THEN RAISE EXCEPTION USING MESSAGE = %s; END IF; END", condition, literal("strangler: "+why))))
+}
+
+func (d *Database) stateIs(state migrations.FenceState) string {
+	return fmt.Sprintf("SELECT state = %s FROM %s WHERE capability = %s", literal(string(state)), d.ours("strangler_fence"), literal(d.b.Capability))
+}
+
+// stateIsSurely is false where the fence row is gone; stateIs lets a cancel clear away what is left.
+func (d *Database) stateIsSurely(state migrations.FenceState) string {
+	return "SELECT coalesce((" + d.stateIs(state) + "), false)"
+}
+
+// head is the comment that every script begins with.
+func (d *Database) head(what string) string {
+	return fmt.Sprintf("-- %s\n-- Strangler runs it by: strangler migrate up %s. With any golang-migrate, in this folder:\n-- migrate -source file://. -database 'pgx5://%s@HOST:PORT/DATABASE?x-migrations-table=%s' up\n",
+		what, d.b.Capability, d.role, d.versionTable())
+}
+
+// pair completes a script and its way back; locked are the tables that both change.
+func (d *Database) pair(stage migrations.Stage, name, what string, up, down *script, locked ...string) migrations.Script {
+	limit := "SET LOCAL statement_timeout = 0;\n"
+	if len(locked) > 0 {
+		limit += "SET LOCAL lock_timeout = '" + firstWait + "';\nLOCK TABLE " + strings.Join(locked, ", ") + " IN SHARE UPDATE EXCLUSIVE MODE;\n"
+	}
+	limit += "SET LOCAL lock_timeout = '" + lockTimeout + "';\n"
+	return migrations.Script{Stage: stage, Name: name, Up: d.head(what) + limit + up.b.String(), Down: d.head("Takes back: "+what) + limit + down.b.String()}
+}
+
+func fulls(tables []*table) (out []string) {
+	for _, t := range tables {
+		out = append(out, t.full())
+	}
+	return out
+}
+
+// install makes the shared tables, this capability's rows and its fence; uninstall takes them back.
+func (d *Database) install(ctx context.Context, tables []*table, state migrations.FenceState) (up, down *script, err error) {
+	up, down = &script{}, &script{}
+	c := literal(d.b.Capability)
+	for _, t := range sharedTables {
+		up.add("CREATE TABLE IF NOT EXISTS %s (%s)", d.ours(t.name), t.columns)
+	}
+	up.add("INSERT INTO %s (capability, control_id, epoch, state, term, server) VALUES (%s, %s, 0, %s, 0, %s)", d.ours("strangler_fence"), c, literal(d.b.ControlID), literal(string(state)), server)
+	up.add("INSERT INTO %s (capability, applied, forgotten, durable) VALUES (%s, 0, 0, 0)", d.ours("strangler_position"), c)
+	down.refuseUnless(fmt.Sprintf("the fence of %s is not %s here, so its rows may be the only copy; see strangler split status %s", d.b.Capability, state, d.b.Capability), d.stateIs(state))
+	for i, t := range tables {
+		whole := state == migrations.FenceOpen // the monolith's tables have all their rows, the service's are to be copied
+		up.add("INSERT INTO %s (capability, tbl, in_flight, attempt, finished, copied, columns) VALUES (%s, %d, false, 0, %t, 0, %s)", d.ours("strangler_mark"), c, i, whole, literal(t.planned()))
+	}
+	g := d.fenceTrigger()
+	up.add("%s", d.functionDDL(g))
+	err = d.onEach(ctx, tables, func(_ *table, relation string) {
+		for _, text := range d.triggerDDL(g, relation, firing(state)) {
+			up.add("%s", text)
+		}
+	})
+	down.add("DROP FUNCTION IF EXISTS %s() CASCADE", d.ours(g.function))
+	return up, down, err
+}
+
+// onEach calls f for every table and every partition that there is.
+func (d *Database) onEach(ctx context.Context, tables []*table, f func(t *table, relation string)) error {
+	for _, t := range tables {
+		f(t, t.full())
+		if t.oid == 0 { // not made yet
+			continue
+		}
+		parts, err := partitions(ctx, d.pool, t.oid)
+		if err != nil {
+			return err
+		}
+		for _, p := range parts {
+			f(t, p.full())
+		}
+	}
+	return nil
+}
+
+// forgetRows deletes this capability's rows from the shared tables.
+func (d *Database) forgetRows(s *script) {
+	for _, t := range sharedTables {
+		s.add("DELETE FROM %s WHERE capability = %s", d.ours(t.name), literal(d.b.Capability))
+	}
+}
+
+func (d *Database) captureScript(ctx context.Context, tables []*table, state migrations.FenceState) (up, down *script, err error) {
+	up, down = &script{}, &script{}
+	down.refuseUnless(fmt.Sprintf("the fence of %s is not %s here: changes are still recorded for the other side", d.b.Capability, state), d.stateIs(state))
+	for _, t := range tables {
+		up.add("%s", d.logDDL(t))
+		for _, g := range d.captureTriggers(t) {
+			up.add("%s", d.functionDDL(g))
+		}
+	}
+	err = d.onEach(ctx, tables, func(t *table, relation string) {
+		for _, g := range d.captureTriggers(t) {
+			ddl := d.triggerDDL(g, relation, 'A')
+			if g.kind&forRow != 0 && relation != t.full() {
+				ddl = ddl[1:] // the partitioned table's own has made it
+			}
+			for _, text := range ddl {
+				up.add("%s", text)
+			}
+		}
+	})
+	for _, t := range tables {
+		d.dropCapture(down, t)
+	}
+	return up, down, err
+}
+
+func (d *Database) dropCapture(s *script, t *table) {
+	for _, g := range d.captureTriggers(t) {
+		s.add("DROP FUNCTION IF EXISTS %s() CASCADE", d.ours(g.function))
+	}
+	s.add("DROP TABLE %s", d.ours(d.logTable(t.bound)))
+}
+
+func never(what string) *script {
+	s := &script{}
+	s.refuseUnless(what, "SELECT false")
+	return s
+}
+
+// OwnerScripts are legacy's: fence, capture, the cut of crossing keys, the end.
+func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]migrations.Script, error) {
+	tables, err := d.tables(ctx)
+	if err != nil {
+		return nil, err
+	}
+	up, down, err := d.install(ctx, tables, migrations.FenceOpen)
+	if err != nil {
+		return nil, err
+	}
+	d.forgetRows(down)
+	fence := d.pair(migrations.StageFirst, "fence", "The fence of "+d.b.Capability+", open: the monolith owns its tables.", up, down, fulls(tables)...)
+
+	if up, down, err = d.captureScript(ctx, tables, migrations.FenceOpen); err != nil {
+		return nil, err
+	}
+	capture := d.pair(migrations.StageCapture, "capture", "Records which rows of "+d.b.Capability+" change.", up, down, fulls(tables)...)
+
+	up, down, crossed, err := d.cutScript(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cut := d.pair(migrations.StageArmed, "cut_foreign_keys", "Drops the foreign keys that cross the cut; run before a cutover.", up, down, crossed...)
+
+	up = &script{}
+	up.refuseUnless("the service does not own "+d.b.Capability+"; its tables here are the only copy", d.stateIsSurely(migrations.FenceClosed))
+	up.add("DROP TABLE %s", list(tables, func(t *table) string { return t.full() }))
+	for _, t := range tables {
+		d.dropCapture(up, t)
+	}
+	up.add("DROP FUNCTION %s()", d.ours(d.fenceTrigger().function))
+	d.forgetRows(up)
+	complete := d.pair(migrations.StageComplete, "complete", "The point of no return: drops the tables of "+d.b.Capability+" and their fence together.", up, never("complete cannot be taken back: the tables are gone from here"))
+	return []migrations.Script{fence, capture, cut, complete}, nil
+}
+
+// cutScript drops the crossing foreign keys. Down, they come back NOT VALID, so that new rows are checked
+// from there on; the old rows are checked in a transaction of their own, which lets writers pass, and
+// orphans leave the key NOT VALID with a warning.
+func (d *Database) cutScript(ctx context.Context) (up, down *script, tables []string, err error) {
+	up, down = &script{}, &script{}
+	all, err := d.crossing(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if len(all) == 0 {
+		up.add("SELECT 1")
+		down.add("SELECT 1")
+		return up, down, nil, nil
+	}
+	down.refuseUnless("the monolith does not own "+d.b.Capability+": its foreign keys would refuse what the service writes", d.stateIs(migrations.FenceOpen))
+	var check []string
+	for _, k := range all {
+		table, name := k.table.full(), ident(k.name)
+		tables = append(tables, table, k.parent.full())
+		up.add("ALTER TABLE %s DROP CONSTRAINT %s", table, name)
+		def := strings.TrimSuffix(k.def, " NOT VALID") + " NOT VALID"
+		down.add("DO %s", literal(fmt.Sprintf("BEGIN IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = %s::regclass AND conname = %s) THEN ALTER TABLE %s ADD CONSTRAINT %s %s; END IF; END",
+			literal(table), literal(k.name), table, name, def)))
+		if k.validated {
+			check = append(check, fmt.Sprintf("DO %s", literal(fmt.Sprintf("BEGIN ALTER TABLE %s VALIDATE CONSTRAINT %s; EXCEPTION WHEN foreign_key_violation THEN RAISE WARNING USING MESSAGE = %s; END",
+				table, name, literal("strangler: rows violate "+k.name+", which stays NOT VALID")))))
+		}
+	}
+	if len(check) > 0 {
+		down.add("COMMIT")
+		for _, text := range check {
+			down.add("%s", text)
+		}
+	}
+	slices.Sort(tables)
+	return up, down, slices.Compact(tables), nil
+}
+
+// FollowerScripts are the service's: tables, fence, its own capture, the end.
+func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) ([]migrations.Script, error) {
+	up, down := &script{}, &script{}
+	what := "The tables of " + d.b.Capability + " are there already, made by the service; nothing to make."
+	tables := make([]*table, len(d.b.Tables))
+	var first, then []string // names are given by way of a third, since two tables may change theirs
+	heir, err := d.heir(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range d.b.Tables {
+		source := from.Tables[i]
+		t, err := describe(ctx, d.pool, name)
+		if err != nil {
+			return nil, err
+		}
+		if t != nil {
+			if err := fits(source, t); err != nil {
+				return nil, err
+			}
+			tables[i] = t
+			continue
+		}
+		what = "The tables of " + d.b.Capability + ", like the monolith's but for foreign keys to tables that stay."
+		if tables[i], err = d.likeness(ctx, name, source); err != nil {
+			return nil, err
+		}
+		for _, text := range source.DDL {
+			up.add("%s", text)
+		}
+		made := tables[i].full()
+		if _, bare := split(source.Name); bare != tables[i].name {
+			between := fmt.Sprintf("strangler_renamed_%d", i)
+			first = append(first, "ALTER TABLE "+ident(bare)+" RENAME TO "+between)
+			then = append(then, "ALTER TABLE "+between+" RENAME TO "+ident(tables[i].name))
+		}
+		if heir != "" {
+			then = append(then, "ALTER TABLE "+made+" OWNER TO "+ident(heir))
+		}
+		down.add("DROP TABLE %s CASCADE", made)
+	}
+	for _, text := range append(first, then...) {
+		up.add("%s", text)
+	}
+	if up.b.Len() == 0 {
+		up.add("SELECT 1")
+		down.add("SELECT 1")
+	}
+	tablesPair := d.pair(migrations.StageFirst, "tables", what, up, down)
+
+	if up, down, err = d.install(ctx, tables, migrations.FenceClosed); err != nil {
+		return nil, err
+	}
+	for _, t := range tables {
+		up.refuseUnless("the service's table "+t.bound+" already has rows", "SELECT NOT EXISTS (SELECT 1 FROM "+t.full()+")")
+	}
+	down.add("TRUNCATE %s", list(tables, func(t *table) string { return t.full() }))
+	d.forgetRows(down)
+	fence := d.pair(migrations.StageCapture, "fence", "The fence of "+d.b.Capability+", closed: only copied rows come in.", up, down, fulls(tables)...)
+
+	if up, down, err = d.captureScript(ctx, tables, migrations.FenceClosed); err != nil {
+		return nil, err
+	}
+	armed := d.pair(migrations.StageArmed, "capture", "Records which rows change once the service owns them; run before a cutover.", up, down, fulls(tables)...)
+
+	up = &script{}
+	up.refuseUnless("the service does not own "+d.b.Capability, d.stateIsSurely(migrations.FenceOpen))
+	for _, t := range tables {
+		d.dropCapture(up, t)
+	}
+	up.add("DROP FUNCTION %s() CASCADE", d.ours(d.fenceTrigger().function))
+	d.forgetRows(up)
+	complete := d.pair(migrations.StageComplete, "complete", "The service's tables are its own from here on: fence and capture go.", up, never("complete cannot be taken back: the monolith's tables are gone"))
+	return []migrations.Script{tablesPair, fence, armed, complete}, nil
+}
+
+// likeness is a table that the first script will make, as far as later scripts have to know it.
+func (d *Database) likeness(ctx context.Context, bound string, source migrations.Table) (*table, error) {
+	schema, name := split(bound)
+	if schema == "" {
+		if err := d.pool.QueryRow(ctx, "SELECT current_schema()::text").Scan(&schema); err != nil {
+			return nil, err
+		}
+	}
+	t := &table{bound: bound, schema: schema, name: name, kind: "r"}
+	for _, c := range source.Columns {
+		if !c.Generated {
+			t.columns = append(t.columns, column{Column: c, typed: c.Type})
+		}
+	}
+	for _, k := range source.Key {
+		for at, c := range t.columns {
+			if c.Name == k {
+				t.keyAt = append(t.keyAt, at)
+			}
+		}
+	}
+	return t, nil
+}
+
+// heir is the role that owns this database, where Strangler may act for it: the tables it makes are the
+// service's. Empty: they stay Strangler's own, which the database's owner then has to grant rights on.
+func (d *Database) heir(ctx context.Context) (role string, err error) {
+	err = d.pool.QueryRow(ctx, `SELECT r.rolname::text FROM pg_database AS b JOIN pg_roles AS r ON r.oid = b.datdba
+		WHERE b.datname = current_database() AND r.rolname <> session_user AND NOT r.rolsuper AND pg_has_role(session_user, r.oid, 'MEMBER')`).Scan(&role)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = nil
+	}
+	return role, err
+}
+
+// Version reads the version table without making it.
+func (d *Database) Version(ctx context.Context) (version uint, dirty bool, err error) {
+	d.metaMu.Lock()
+	d.stale = true // scripts make and change tables
+	d.metaMu.Unlock()
+	there, err := d.exists(ctx, d.versionTable())
+	if err != nil || !there {
+		return 0, false, err
+	}
+	var v int64 // -1 while the first script goes down
+	err = d.pool.QueryRow(ctx, "SELECT version, dirty FROM "+d.ours(d.versionTable())+" LIMIT 1").Scan(&v, &dirty)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = nil
+	}
+	return uint(max(v, 0)), dirty, err
+}
+
+func (d *Database) exists(ctx context.Context, table string) (there bool, err error) {
+	err = d.pool.QueryRow(ctx, "SELECT to_regclass($1::text) IS NOT NULL", d.ours(table)).Scan(&there)
+	return there, err
+}
+
+// Sweep drops the version table, and the shared tables once no capability has rows in any of them.
+func (d *Database) Sweep(ctx context.Context) error {
+	return d.write(ctx, func(t *tx) error {
+		drop := []string{d.versionTable()}
+		left := false
+		for _, s := range sharedTables {
+			there := false
+			if err := t.QueryRow(ctx, "SELECT to_regclass($1::text) IS NOT NULL", d.ours(s.name)).Scan(&there); err != nil {
+				return err
+			}
+			if !there {
+				continue
+			}
+			drop = append(drop, s.name)
+			used := false
+			if _, err := t.Exec(ctx, "LOCK TABLE "+d.ours(s.name)+" IN ACCESS EXCLUSIVE MODE"); err != nil {
+				return err
+			}
+			if err := t.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+d.ours(s.name)+")").Scan(&used); err != nil {
+				return err
+			}
+			left = left || used
+		}
+		if left {
+			drop = drop[:1]
+		}
+		for _, name := range drop {
+			if _, err := t.Exec(ctx, "DROP TABLE IF EXISTS "+d.ours(name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Scripts opens golang-migrate's driver on a connection of its own: closing it closes that connection.
+func (d *Database) Scripts(ctx context.Context) (database.Driver, error) {
+	db, err := sql.Open("pgx", d.b.DSN)
+	if err != nil {
+		return nil, err
+	}
+	driver, err := newRunner(ctx, db, d)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return driver, nil
+}
