@@ -177,7 +177,10 @@ func (s *Store) Release(ctx context.Context, id int64) error {
 		if err := tx.Model(&cutoverRow{}).Where("id = ?", id).Update("released", true).Error; err != nil {
 			return err
 		}
-		return tx.Model(&toggleRow{}).Where("capability = ?", capability).Update("gated", false).Error
+		if err := tx.Model(&toggleRow{}).Where("capability = ?", capability).Update("gated", false).Error; err != nil {
+			return err
+		}
+		return s.tell(tx)
 	})
 }
 

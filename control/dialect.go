@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -10,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"gorm.io/driver/postgres"
+	"github.com/jackc/pgx/v5/pgconn"
 	gormsqlite "gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 	"modernc.org/sqlite"
@@ -24,25 +25,22 @@ const busyTimeout = 10 * time.Second
 type dialect struct {
 	gorm.Dialector
 	begin      sql.TxOptions
-	durable    string // run at the start of every write, so that its commit survives a power cut
-	lockSchema string // run before the schema is looked at, where a write does not lock everything anyway
-	now        string // asks the server for the time, in microseconds; empty: this machine's clock
-	oneWriter  bool   // writers of one process queue here instead of polling the file's lock
+	settings   string                                          // run at the start of every write: a commit survives a power cut, nobody waits for ever
+	sessions   int                                             // the most connections; 0: as many as are used
+	notify     string                                          // run by a write that changes a toggle; tells every Watch at its commit
+	listen     func(ctx context.Context, changed func()) error // hears that until ctx or its connection ends; nil: nobody tells
+	lockSchema string                                          // run before the schema is looked at, where a write does not lock everything anyway
+	now        string                                          // asks the server for the time, in microseconds; empty: this machine's clock
+	oneWriter  bool                                            // writers of one process queue here instead of polling the file's lock
 }
 
 func newDialect(dsn string) (dialect, error) {
 	if isPostgres(dsn) {
-		return dialect{
-			Dialector:  postgres.New(postgres.Config{DSN: dsn}),
-			begin:      sql.TxOptions{Isolation: sql.LevelReadCommitted},
-			durable:    "SET LOCAL synchronous_commit = on",
-			lockSchema: "SELECT pg_advisory_xact_lock(hashtext('strangler control store'))",
-			now:        "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
-		}, nil
+		return newPostgres(dsn)
 	}
 	file, err := makeFile(strings.TrimPrefix(dsn, "sqlite:"))
 	if err != nil {
-		return dialect{}, err
+		return dialect{}, fmt.Errorf("the control store's file cannot be made: %w", err)
 	}
 	query := url.Values{
 		"_busy_timeout": {fmt.Sprint(busyTimeout.Milliseconds())},
@@ -74,14 +72,32 @@ func makeFile(path string) (string, error) {
 	return file, f.Close()
 }
 
+// Codes of PostgreSQL's errors: https://www.postgresql.org/docs/15/errcodes-appendix.html
+const (
+	insufficientPrivilege = "42501"
+	lockNotAvailable      = "55P03"
+)
+
 // explain adds what to do next to an error of the database that a person can do something about.
 func explain(err error) error {
-	var e *sqlite.Error
+	var lite *sqlite.Error
 	const primary = 0xff // extended result codes carry the primary one in the low byte
 	const busy = 5       // SQLITE_BUSY
-	if errors.As(err, &e) && e.Code()&primary == busy {
+	if errors.As(err, &lite) && lite.Code()&primary == busy {
 		return fmt.Errorf("another process has held the control store's write lock for %s (find it with lsof on the file; "+
 			"if it is stopped, continue or kill it), then try again: %w", busyTimeout, err)
+	}
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return err
+	}
+	switch pg.Code {
+	case lockNotAvailable:
+		return fmt.Errorf("another session has held a row of the control store for %s (find it with SELECT pid, application_name, "+
+			"client_addr, query FROM pg_stat_activity WHERE state = 'idle in transaction'), then try again: %w", lockTimeout, err)
+	case insufficientPrivilege:
+		return fmt.Errorf("the role of the control store's DSN may not do that; let it own the store's database "+
+			"(ALTER DATABASE … OWNER TO …), or GRANT USAGE, CREATE ON the schema to it: %w", err)
 	}
 	return err
 }

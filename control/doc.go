@@ -7,11 +7,12 @@
 //
 //   - config.go: what Open takes, and the fault hook that tests break writes with.
 //   - open.go: the connection, the store's own id, Ping and Close.
-//   - dialect.go: what SQLite and PostgreSQL do differently.
+//   - dialect.go: what SQLite and PostgreSQL do differently; postgres.go: the latter's half of it.
 //   - schema.go: the tables, and how they are made.
 //   - write.go: the one transaction that every durable write goes through, and its three outcomes.
 //   - snapshot.go: the state of every toggle, from the store or from the last good copy on disk.
 //   - toggle.go: a toggle changes by compare-and-swap on its epoch, with its audit row.
+//   - watch.go: who waits for a toggle to change is told, where the database can tell.
 //   - cutover.go: prepare, decide, release. The decision is the commit point of a cutover.
 //   - adopt.go: fresh epochs, and a person naming the owner.
 //   - term.go: the counter that terms come from.
@@ -30,6 +31,10 @@
 // (SQLite: takes the one write lock), so what it has checked still holds when it commits. Every rise of
 // an epoch has one audit row, which a unique key on capability and epoch enforces as well; epoch 1, which
 // Ensure gives, has none.
+//
+// A process that is stopped in the middle of a write holds up the others for a bounded time: on
+// PostgreSQL the server rolls that write back after five seconds, and every wait for a row ends after
+// ten; on SQLite every wait for the file's lock ends after ten.
 //
 // Leases and liveness are measured on the database server's clock where there is one (PostgreSQL), and
 // on the machine's for a SQLite file, which one machine uses. They save work; they never protect a

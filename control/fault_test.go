@@ -101,25 +101,30 @@ var writes = map[point]write{
 	pointApprove: {started, func(ctx context.Context, s *Store) error { return s.Approve(ctx, 1, "expand", "bob") }},
 }
 
-// eachWrite runs a test for every durable write but the making of the store, over an arranged store.
+// eachWrite runs a test for every durable write but the making of the store, over an arranged store in
+// each place.
 func eachWrite(t *testing.T, test func(t *testing.T, p point, w write, dsn string)) {
-	for _, name := range FaultPoints() {
-		p := point(name)
-		if p == pointOpen {
-			continue
-		}
-		t.Run(name, func(t *testing.T) {
-			w, ok := writes[p]
-			if !ok {
-				t.Fatal("no test breaks this write")
+	eachPlace(t, func(t *testing.T, at place) {
+		for _, name := range FaultPoints() {
+			if p := point(name); p != pointOpen {
+				t.Run(name, func(t *testing.T) { test(t, p, writes[p], arranged(t, at, p)) })
 			}
-			dsn := newDSN(t)
-			s := openStore(t, Config{DSN: dsn})
-			ensure(t, s)
-			noError(t, w.arrange(t.Context(), s))
-			test(t, p, w, dsn)
-		})
+		}
+	})
+}
+
+// arranged is the DSN of a store in which the write has something to do.
+func arranged(t *testing.T, at place, p point) string {
+	t.Helper()
+	w, ok := writes[p]
+	if !ok {
+		t.Fatalf("no test breaks the write %s", p)
 	}
+	dsn := at.dsn(t)
+	s := openStore(t, Config{DSN: dsn})
+	ensure(t, s)
+	noError(t, w.arrange(t.Context(), s))
+	return dsn
 }
 
 // dump is everything that the store holds.
@@ -227,50 +232,54 @@ func kill(t *testing.T, at, dsn string) {
 
 // The making of the store, broken both ways.
 func TestMakingTheStoreIsBroken(t *testing.T) {
-	for _, c := range []struct {
-		at   string
-		want error
-	}{{"open.before", errInjected}, {"open.after", strangler.ErrUnknown}} {
-		t.Run(c.at, func(t *testing.T) {
-			dsn := newDSN(t)
-			count := 0
-			_, err := Open(t.Context(), Config{DSN: dsn, Fault: failAt(c.at, &count)})
-			wants(t, err, c.want)
-			made := 0
-			s := openStore(t, Config{DSN: dsn, Fault: func(p string) error {
-				if p == "open.after" {
-					made++
+	eachPlace(t, func(t *testing.T, at place) {
+		for _, c := range []struct {
+			at   string
+			want error
+		}{{"open.before", errInjected}, {"open.after", strangler.ErrUnknown}} {
+			t.Run(c.at, func(t *testing.T) {
+				dsn := at.dsn(t)
+				count := 0
+				_, err := Open(t.Context(), Config{DSN: dsn, Fault: failAt(c.at, &count)})
+				wants(t, err, c.want)
+				made := 0
+				s := openStore(t, Config{DSN: dsn, Fault: func(p string) error {
+					if p == "open.after" {
+						made++
+					}
+					return nil
+				}})
+				if done := c.want == strangler.ErrUnknown; count != 1 || (made == 0) != done {
+					t.Errorf("broken %d times; opened again it was made %d times", count, made)
 				}
-				return nil
-			}})
-			if done := c.want == strangler.ErrUnknown; count != 1 || (made == 0) != done {
-				t.Errorf("broken %d times; opened again it was made %d times", count, made)
-			}
-			ensure(t, s)
-		})
-	}
+				ensure(t, s)
+			})
+		}
+	})
 }
 
 // A decision of unknown outcome is settled by a new worker: abort what is still preparing, go by what is decided.
 func TestADecisionOfUnknownOutcomeIsReadBack(t *testing.T) {
-	ctx := t.Context()
-	for at, want := range map[string]strangler.CutoverState{"decide.before": strangler.Aborted, "decide.after": strangler.Committed} {
-		dsn := newDSN(t)
-		s := openStore(t, Config{DSN: dsn})
-		ensure(t, s)
-		cutover := must(s.Prepare(ctx, "delivery", strangler.Service, latestID(s), "ann", "it is time"))(t)
-		count := 0
-		broken := openStore(t, Config{DSN: dsn, Fault: failAt(at, &count)})
-		row, err := broken.Decide(ctx, cutover.ID, strangler.Committed, "serial 17", "")
-		if err == nil || row != (strangler.Cutover{}) {
-			t.Fatalf("%s: %+v, %v", at, row, err)
+	eachPlace(t, func(t *testing.T, at place) {
+		ctx := t.Context()
+		for point, want := range map[string]strangler.CutoverState{"decide.before": strangler.Aborted, "decide.after": strangler.Committed} {
+			dsn := at.dsn(t)
+			s := openStore(t, Config{DSN: dsn})
+			ensure(t, s)
+			cutover := must(s.Prepare(ctx, "delivery", strangler.Service, latestID(s), "ann", "it is time"))(t)
+			count := 0
+			broken := openStore(t, Config{DSN: dsn, Fault: failAt(point, &count)})
+			row, err := broken.Decide(ctx, cutover.ID, strangler.Committed, "serial 17", "")
+			if err == nil || row != (strangler.Cutover{}) {
+				t.Fatalf("%s: %+v, %v", point, row, err)
+			}
+			settled, err := s.Decide(ctx, cutover.ID, strangler.Aborted, "", "settled by a new worker")
+			if (err != nil) != (want == strangler.Committed) || settled.State != want {
+				t.Errorf("%s: settled as %+v, %v; want %s", point, settled, err, want)
+			}
+			checkAudit(t, s, "delivery")
 		}
-		settled, err := s.Decide(ctx, cutover.ID, strangler.Aborted, "", "settled by a new worker")
-		if (err != nil) != (want == strangler.Committed) || settled.State != want {
-			t.Errorf("%s: settled as %+v, %v; want %s", at, settled, err, want)
-		}
-		checkAudit(t, s, "delivery")
-	}
+	})
 }
 
 const childTerms = 5

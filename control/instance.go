@@ -54,8 +54,8 @@ func (s *Store) Register(ctx context.Context, instance strangler.Instance) error
 
 // forget removes the instances of a condition, and their acknowledgements, and says how many.
 func forget(tx *gorm.DB, condition string, args ...any) (int, error) {
-	var gone []string
-	if err := tx.Model(&instanceRow{}).Where(condition, args...).Pluck("id", &gone).Error; err != nil || len(gone) == 0 {
+	var gone []string // locked before their acknowledgements, as Acknowledge does
+	if err := forUpdate(tx).Model(&instanceRow{}).Where(condition, args...).Order("id").Pluck("id", &gone).Error; err != nil || len(gone) == 0 {
 		return 0, err
 	}
 	if err := tx.Where("instance IN ?", gone).Delete(&appliedRow{}).Error; err != nil {

@@ -10,63 +10,67 @@ import (
 )
 
 func TestInstancesComeAndGo(t *testing.T) {
-	ctx := t.Context()
-	clock := newClock()
-	s := openStore(t, Config{DSN: newDSN(t), Clock: clock.now})
-	start := clock.now()
-	noError(t, s.Register(ctx, strangler.Instance{ID: "a", Admin: "127.0.0.1:8081"}))
-	noError(t, s.Register(ctx, strangler.Instance{ID: "b", Started: start.Add(-time.Hour), Epochs: map[string]int64{"delivery": 3}}))
-	noError(t, s.Acknowledge(ctx, "a", "delivery", 5))
-	noError(t, s.Acknowledge(ctx, "a", "delivery", 4))
-	noError(t, s.Acknowledge(ctx, "b", "delivery", 4))
-	noError(t, s.Acknowledge(ctx, "b", "search", 1))
-	clock.advance(LiveFor)
-	noError(t, s.Heartbeat(ctx, "a"))
-	check := func(want ...strangler.Instance) {
-		t.Helper()
-		if diff := cmp.Diff(want, must(s.Instances(ctx))(t)); diff != "" {
-			t.Fatal(diff)
+	eachPlace(t, func(t *testing.T, at place) {
+		ctx := t.Context()
+		clock := newClock()
+		s := openStore(t, Config{DSN: at.dsn(t), Clock: clock.now})
+		start := clock.now()
+		noError(t, s.Register(ctx, strangler.Instance{ID: "a", Admin: "127.0.0.1:8081"}))
+		noError(t, s.Register(ctx, strangler.Instance{ID: "b", Started: start.Add(-time.Hour), Epochs: map[string]int64{"delivery": 3}}))
+		noError(t, s.Acknowledge(ctx, "a", "delivery", 5))
+		noError(t, s.Acknowledge(ctx, "a", "delivery", 4))
+		noError(t, s.Acknowledge(ctx, "b", "delivery", 4))
+		noError(t, s.Acknowledge(ctx, "b", "search", 1))
+		clock.advance(LiveFor)
+		noError(t, s.Heartbeat(ctx, "a"))
+		check := func(want ...strangler.Instance) {
+			t.Helper()
+			if diff := cmp.Diff(want, must(s.Instances(ctx))(t)); diff != "" {
+				t.Fatal(diff)
+			}
 		}
-	}
-	a := strangler.Instance{ID: "a", Admin: "127.0.0.1:8081", Started: start, Seen: clock.now(), Live: true, Epochs: map[string]int64{"delivery": 5}}
-	b := strangler.Instance{ID: "b", Started: start.Add(-time.Hour), Seen: start, Live: true, Epochs: map[string]int64{"delivery": 4, "search": 1}}
-	check(a, b)
-	clock.advance(time.Microsecond)
-	b.Live = false
-	check(a, b)
+		a := strangler.Instance{ID: "a", Admin: "127.0.0.1:8081", Started: start, Seen: clock.now(), Live: true, Epochs: map[string]int64{"delivery": 5}}
+		b := strangler.Instance{ID: "b", Started: start.Add(-time.Hour), Seen: start, Live: true, Epochs: map[string]int64{"delivery": 4, "search": 1}}
+		check(a, b)
+		clock.advance(time.Microsecond)
+		b.Live = false
+		check(a, b)
 
-	noError(t, s.Register(ctx, strangler.Instance{ID: "b", Started: clock.now()})) // a new process with the old id
-	check(a, strangler.Instance{ID: "b", Started: clock.now(), Seen: clock.now(), Live: true, Epochs: map[string]int64{}})
-	noError(t, s.Leave(ctx, "b"))
-	noError(t, s.Leave(ctx, "b"))
-	check(a)
-	wants(t, s.Heartbeat(ctx, "b"), strangler.ErrNotFound)
-	wants(t, s.Acknowledge(ctx, "b", "delivery", 9), strangler.ErrNotFound)
-	wants(t, s.Register(ctx, strangler.Instance{}), strangler.ErrConfig)
+		noError(t, s.Register(ctx, strangler.Instance{ID: "b", Started: clock.now()})) // a new process with the old id
+		check(a, strangler.Instance{ID: "b", Started: clock.now(), Seen: clock.now(), Live: true, Epochs: map[string]int64{}})
+		noError(t, s.Leave(ctx, "b"))
+		noError(t, s.Leave(ctx, "b"))
+		check(a)
+		wants(t, s.Heartbeat(ctx, "b"), strangler.ErrNotFound)
+		wants(t, s.Acknowledge(ctx, "b", "delivery", 9), strangler.ErrNotFound)
+		wants(t, s.Register(ctx, strangler.Instance{}), strangler.ErrConfig)
 
-	clock.advance(forgetAfter + time.Second)
-	noError(t, s.Register(ctx, strangler.Instance{ID: "c"}))
-	check(strangler.Instance{ID: "c", Started: clock.now(), Seen: clock.now(), Live: true, Epochs: map[string]int64{}})
+		clock.advance(forgetAfter + time.Second)
+		noError(t, s.Register(ctx, strangler.Instance{ID: "c"}))
+		check(strangler.Instance{ID: "c", Started: clock.now(), Seen: clock.now(), Live: true, Epochs: map[string]int64{}})
+	})
 }
 
 func TestASplitIsKept(t *testing.T) {
-	ctx := t.Context()
-	clock := newClock()
-	s := openStore(t, Config{DSN: newDSN(t), Clock: clock.now})
-	ensure(t, s)
-	none := strangler.Split{Capability: "delivery", Phase: strangler.PhaseNone}
-	if got := must(s.Split(ctx, "delivery"))(t); got != none {
-		t.Fatalf("before the first: %+v", got)
-	}
-	stopped := strangler.Split{Capability: "delivery", Phase: strangler.PhaseStopped, Error: "a trigger was dropped",
-		Verified: strangler.Verify{At: clock.now().Add(-time.Minute), Rows: 100, Mismatches: 1}}
-	copying := strangler.Split{Capability: "delivery", Phase: strangler.PhaseCopying}
-	for _, split := range []strangler.Split{copying, stopped, copying} {
-		noError(t, s.SaveSplit(ctx, split))
-		split.Updated = clock.now()
-		if diff := cmp.Diff(split, must(s.Split(ctx, "delivery"))(t)); diff != "" {
-			t.Fatal(diff)
+	eachPlace(t, func(t *testing.T, at place) {
+		ctx := t.Context()
+		clock := newClock()
+		s := openStore(t, Config{DSN: at.dsn(t), Clock: clock.now})
+		ensure(t, s)
+		none := strangler.Split{Capability: "delivery", Phase: strangler.PhaseNone}
+		if got := must(s.Split(ctx, "delivery"))(t); got != none {
+			t.Fatalf("before the first: %+v", got)
 		}
-	}
-	wants(t, s.SaveSplit(ctx, strangler.Split{Capability: "nothing"}), strangler.ErrNotFound)
+		stopped := strangler.Split{Capability: "delivery", Phase: strangler.PhaseStopped, Error: "a trigger was dropped",
+			Verified: strangler.Verify{At: clock.now().Add(-time.Minute), Rows: 100, Mismatches: 1}}
+		copying := strangler.Split{Capability: "delivery", Phase: strangler.PhaseCopying}
+		for _, split := range []strangler.Split{copying, stopped, copying} {
+			noError(t, s.SaveSplit(ctx, split))
+			split.Updated = clock.now()
+			if diff := cmp.Diff(split, must(s.Split(ctx, "delivery"))(t)); diff != "" {
+				t.Fatal(diff)
+			}
+		}
+		wants(t, s.SaveSplit(ctx, strangler.Split{Capability: "nothing"}), strangler.ErrNotFound)
+	})
 }

@@ -37,7 +37,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	d, err := newDialect(c.DSN)
 	if err != nil {
-		return nil, fmt.Errorf("the control store's file cannot be made: %w", err)
+		return nil, err
 	}
 	s := &Store{dialect: d, log: c.Log, clock: c.Clock, fault: c.Fault}
 	if s.log == nil {
@@ -59,6 +59,11 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	if s.pool, err = s.db.DB(); err != nil {
 		return nil, fmt.Errorf("the control store cannot be opened: %w", err)
+	}
+	if d.sessions > 0 {
+		s.pool.SetMaxOpenConns(d.sessions)
+		s.pool.SetMaxIdleConns(d.sessions)
+		s.pool.SetConnMaxIdleTime(idleSession)
 	}
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(err, s.pool.Close())

@@ -28,26 +28,34 @@ func TestConfigIsRefused(t *testing.T) {
 }
 
 func TestOpenMakesTheStoreOnce(t *testing.T) {
+	eachPlace(t, func(t *testing.T, at place) {
+		dsn := at.dsn(t)
+		first := openStore(t, Config{DSN: dsn})
+		if len(first.ID()) < 20 {
+			t.Fatalf("id %q is too short to be random", first.ID())
+		}
+		ensure(t, first)
+		must(first.NextTerm(t.Context()))(t)
+		second := openStore(t, Config{DSN: dsn})
+		if second.ID() != first.ID() {
+			t.Errorf("opened again the store has id %s; want %s", second.ID(), first.ID())
+		}
+		noError(t, second.Ping(t.Context()))
+		if other := newStore(t, at); other.ID() == first.ID() {
+			t.Error("two stores have one id")
+		}
+	})
+}
+
+// A SQLite store and its folder are its owner's alone, and its commits are durable.
+func TestTheFileOfAStore(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "a folder #1 100%", "control.db")
 	first := openStore(t, Config{DSN: "sqlite:" + file})
-	if len(first.ID()) < 20 {
-		t.Fatalf("id %q is too short to be random", first.ID())
-	}
 	for path, mode := range map[string]os.FileMode{filepath.Dir(file): 0o700, file: 0o600, file + "-wal": 0o600} {
 		info := must(os.Stat(path))(t)
 		if info.Mode().Perm() != mode {
 			t.Errorf("%s has mode %o; want %o", path, info.Mode().Perm(), mode)
 		}
-	}
-	ensure(t, first)
-	must(first.NextTerm(t.Context()))(t)
-	second := openStore(t, Config{DSN: "sqlite:" + file})
-	if second.ID() != first.ID() {
-		t.Errorf("opened again the store has id %s; want %s", second.ID(), first.ID())
-	}
-	noError(t, second.Ping(t.Context()))
-	if other := newStore(t); other.ID() == first.ID() {
-		t.Error("two stores have one id")
 	}
 	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "busy_timeout": "10000"} {
 		var got string
@@ -59,36 +67,42 @@ func TestOpenMakesTheStoreOnce(t *testing.T) {
 }
 
 func TestAReplacedStoreIsNoticed(t *testing.T) {
-	s := newStore(t)
-	noError(t, s.db.Model(&storeRow{}).Where("id = 1").Update("control_id", "another").Error)
-	wants(t, s.Ping(t.Context()), strangler.ErrSuperseded)
+	eachPlace(t, func(t *testing.T, at place) {
+		s := newStore(t, at)
+		noError(t, s.db.Model(&storeRow{}).Where("id = 1").Update("control_id", "another").Error)
+		wants(t, s.Ping(t.Context()), strangler.ErrSuperseded)
+	})
 }
 
 func TestANewerStoreIsRefused(t *testing.T) {
-	dsn := newDSN(t)
-	s := openStore(t, Config{DSN: dsn})
-	noError(t, s.db.Model(&storeRow{}).Where("id = 1").Update("version", schemaVersion+1).Error)
-	_, err := Open(t.Context(), Config{DSN: dsn})
-	wants(t, err, strangler.ErrRefused)
+	eachPlace(t, func(t *testing.T, at place) {
+		dsn := at.dsn(t)
+		s := openStore(t, Config{DSN: dsn})
+		noError(t, s.db.Model(&storeRow{}).Where("id = 1").Update("version", schemaVersion+1).Error)
+		_, err := Open(t.Context(), Config{DSN: dsn})
+		wants(t, err, strangler.ErrRefused)
+	})
 }
 
 func TestAnOlderStoreIsBroughtUpAndKeepsItsState(t *testing.T) {
-	dsn := newDSN(t)
-	s := openStore(t, Config{DSN: dsn})
-	ensure(t, s)
-	term := must(s.NextTerm(t.Context()))(t)
-	toggle := must(set(t.Context(), s, "delivery", strangler.ModeShadow, 0))(t)
-	noError(t, s.db.Model(&storeRow{}).Where("id = 1").Update("version", schemaVersion-1).Error)
-	again := openStore(t, Config{DSN: dsn})
-	if again.ID() != s.ID() {
-		t.Errorf("the id became %s; want %s", again.ID(), s.ID())
-	}
-	if next := must(again.NextTerm(t.Context()))(t); next != term+1 {
-		t.Errorf("the next term is %d; want %d", next, term+1)
-	}
-	if got := must(again.Toggle(t.Context(), "delivery"))(t); got != toggle {
-		t.Errorf("the toggle became %+v; want %+v", got, toggle)
-	}
+	eachPlace(t, func(t *testing.T, at place) {
+		dsn := at.dsn(t)
+		s := openStore(t, Config{DSN: dsn})
+		ensure(t, s)
+		term := must(s.NextTerm(t.Context()))(t)
+		toggle := must(set(t.Context(), s, "delivery", strangler.ModeShadow, 0))(t)
+		noError(t, s.db.Model(&storeRow{}).Where("id = 1").Update("version", schemaVersion-1).Error)
+		again := openStore(t, Config{DSN: dsn})
+		if again.ID() != s.ID() {
+			t.Errorf("the id became %s; want %s", again.ID(), s.ID())
+		}
+		if next := must(again.NextTerm(t.Context()))(t); next != term+1 {
+			t.Errorf("the next term is %d; want %d", next, term+1)
+		}
+		if got := must(again.Toggle(t.Context(), "delivery"))(t); got != toggle {
+			t.Errorf("the toggle became %+v; want %+v", got, toggle)
+		}
+	})
 }
 
 func TestAFileThatIsNoDatabase(t *testing.T) {
@@ -101,43 +115,47 @@ func TestAFileThatIsNoDatabase(t *testing.T) {
 }
 
 func TestCloseIsFinalAndTwiceSafe(t *testing.T) {
-	s := newStore(t)
-	noError(t, s.Close())
-	noError(t, s.Close())
-	if err := s.Ping(context.Background()); err == nil {
-		t.Error("a closed store answers")
-	}
-	_, err := s.NextTerm(context.Background())
-	if err == nil || errors.Is(err, strangler.ErrUnknown) {
-		t.Errorf("a write to a closed store gives %v; want an error that is certain", err)
-	}
+	eachPlace(t, func(t *testing.T, at place) {
+		s := newStore(t, at)
+		noError(t, s.Close())
+		noError(t, s.Close())
+		if err := s.Ping(context.Background()); err == nil {
+			t.Error("a closed store answers")
+		}
+		_, err := s.NextTerm(context.Background())
+		if err == nil || errors.Is(err, strangler.ErrUnknown) {
+			t.Errorf("a write to a closed store gives %v; want an error that is certain", err)
+		}
+	})
 }
 
 // Eight processes open a store that does not exist: one makes it, all see the same.
 func TestProcessesOpenAtOnce(t *testing.T) {
-	dsn := newDSN(t)
-	children := make([]*exec.Cmd, 8)
-	outputs := make([]strings.Builder, len(children))
-	for i := range children {
-		children[i] = childProcess(t, "id", dsn)
-		children[i].Stdout = &outputs[i]
-		children[i].Stderr = &outputs[i]
-		noError(t, children[i].Start())
-	}
-	for i, c := range children {
-		if err := c.Wait(); err != nil {
-			t.Errorf("process %d: %v: %s", i, err, outputs[i].String())
+	eachPlace(t, func(t *testing.T, at place) {
+		dsn := at.dsn(t)
+		children := make([]*exec.Cmd, 8)
+		outputs := make([]strings.Builder, len(children))
+		for i := range children {
+			children[i] = childProcess(t, "id", dsn)
+			children[i].Stdout = &outputs[i]
+			children[i].Stderr = &outputs[i]
+			noError(t, children[i].Start())
 		}
-	}
-	s := openStore(t, Config{DSN: dsn})
-	for i := range outputs {
-		if outputs[i].String() != s.ID() {
-			t.Errorf("process %d saw the id %q; want %q", i, outputs[i].String(), s.ID())
+		for i, c := range children {
+			if err := c.Wait(); err != nil {
+				t.Errorf("process %d: %v: %s", i, err, outputs[i].String())
+			}
 		}
-	}
-	if term := must(s.NextTerm(t.Context()))(t); term != int64(len(children))*childTerms+1 {
-		t.Errorf("the term after %d processes took %d each is %d", len(children), childTerms, term)
-	}
+		s := openStore(t, Config{DSN: dsn})
+		for i := range outputs {
+			if outputs[i].String() != s.ID() {
+				t.Errorf("process %d saw the id %q; want %q", i, outputs[i].String(), s.ID())
+			}
+		}
+		if term := must(s.NextTerm(t.Context()))(t); term != int64(len(children))*childTerms+1 {
+			t.Errorf("the term after %d processes took %d each is %d", len(children), childTerms, term)
+		}
+	})
 }
 
 func childProcess(t *testing.T, task, dsn string) *exec.Cmd {

@@ -16,113 +16,119 @@ func newRun() strangler.Run {
 }
 
 func TestTheLedgerOfARun(t *testing.T) {
-	ctx := t.Context()
-	clock := newClock()
-	s := openStore(t, Config{DSN: newDSN(t), Clock: clock.now})
-	ensure(t, s)
-	_, err := s.LatestRun(ctx, "delivery")
-	wants(t, err, strangler.ErrNotFound)
+	eachPlace(t, func(t *testing.T, at place) {
+		ctx := t.Context()
+		clock := newClock()
+		s := openStore(t, Config{DSN: at.dsn(t), Clock: clock.now})
+		ensure(t, s)
+		_, err := s.LatestRun(ctx, "delivery")
+		wants(t, err, strangler.ErrNotFound)
 
-	run := must(s.StartRun(ctx, newRun()))(t)
-	want := newRun()
-	want.ID, want.State, want.Started = run.ID, strangler.RunRunning, clock.now()
-	want.Steps[0].State, want.Steps[1].State = strangler.StepPending, strangler.StepPending
-	check := func() {
-		t.Helper()
-		if diff := cmp.Diff(want, must(s.LatestRun(ctx, "delivery"))(t)); diff != "" {
+		run := must(s.StartRun(ctx, newRun()))(t)
+		want := newRun()
+		want.ID, want.State, want.Started = run.ID, strangler.RunRunning, clock.now()
+		want.Steps[0].State, want.Steps[1].State = strangler.StepPending, strangler.StepPending
+		check := func() {
+			t.Helper()
+			if diff := cmp.Diff(want, must(s.LatestRun(ctx, "delivery"))(t)); diff != "" {
+				t.Fatal(diff)
+			}
+		}
+		if diff := cmp.Diff(want, run); diff != "" {
 			t.Fatal(diff)
 		}
-	}
-	if diff := cmp.Diff(want, run); diff != "" {
-		t.Fatal(diff)
-	}
-	check()
+		check()
 
-	noError(t, s.Approve(ctx, run.ID, "expand", "bob"))
-	step := strangler.StepRun{Name: "expand", State: strangler.StepDoing, Detail: "scripts", Started: clock.now().Add(time.Minute), Approved: "mallory"}
-	noError(t, s.SaveStep(ctx, run.ID, step))
-	step.Approved = "bob"
-	want.Steps[1] = step
-	check()
-	noError(t, s.Approve(ctx, run.ID, "expand", "carol"))
-	want.Steps[1].Approved = "carol"
-	check()
+		noError(t, s.Approve(ctx, run.ID, "expand", "bob"))
+		step := strangler.StepRun{Name: "expand", State: strangler.StepDoing, Detail: "scripts", Started: clock.now().Add(time.Minute), Approved: "mallory"}
+		noError(t, s.SaveStep(ctx, run.ID, step))
+		step.Approved = "bob"
+		want.Steps[1] = step
+		check()
+		noError(t, s.Approve(ctx, run.ID, "expand", "carol"))
+		want.Steps[1].Approved = "carol"
+		check()
 
-	saved := run
-	saved.State, saved.Until, saved.BackTo, saved.Waiting, saved.Error = strangler.RunWaiting, "", "copy", "an approval", "none"
-	saved.Steps, saved.Capability = nil, "search"
-	noError(t, s.SaveRun(ctx, saved))
-	want.State, want.Until, want.BackTo, want.Waiting, want.Error = saved.State, saved.Until, saved.BackTo, saved.Waiting, saved.Error
-	check()
-	if diff := cmp.Diff([]strangler.Run{want}, must(s.ActiveRuns(ctx))(t)); diff != "" {
-		t.Fatal(diff)
-	}
+		saved := run
+		saved.State, saved.Until, saved.BackTo, saved.Waiting, saved.Error = strangler.RunWaiting, "", "copy", "an approval", "none"
+		saved.Steps, saved.Capability = nil, "search"
+		noError(t, s.SaveRun(ctx, saved))
+		want.State, want.Until, want.BackTo, want.Waiting, want.Error = saved.State, saved.Until, saved.BackTo, saved.Waiting, saved.Error
+		check()
+		if diff := cmp.Diff([]strangler.Run{want}, must(s.ActiveRuns(ctx))(t)); diff != "" {
+			t.Fatal(diff)
+		}
 
-	wants(t, s.SaveStep(ctx, run.ID, strangler.StepRun{Name: "later"}), strangler.ErrNotFound)
-	wants(t, s.SaveStep(ctx, run.ID+1, step), strangler.ErrNotFound)
-	wants(t, s.Approve(ctx, run.ID, "later", "bob"), strangler.ErrNotFound)
-	wants(t, s.Approve(ctx, run.ID, "expand", ""), strangler.ErrRefused)
-	wants(t, s.SaveRun(ctx, strangler.Run{ID: run.ID + 1}), strangler.ErrNotFound)
-	check()
+		wants(t, s.SaveStep(ctx, run.ID, strangler.StepRun{Name: "later"}), strangler.ErrNotFound)
+		wants(t, s.SaveStep(ctx, run.ID+1, step), strangler.ErrNotFound)
+		wants(t, s.Approve(ctx, run.ID, "later", "bob"), strangler.ErrNotFound)
+		wants(t, s.Approve(ctx, run.ID, "expand", ""), strangler.ErrRefused)
+		wants(t, s.SaveRun(ctx, strangler.Run{ID: run.ID + 1}), strangler.ErrNotFound)
+		check()
+	})
 }
 
 func TestOneRunAtATime(t *testing.T) {
-	ctx := t.Context()
-	s := newStore(t)
-	for _, state := range []strangler.RunState{strangler.RunRunning, strangler.RunWaiting, strangler.RunUndoing} {
-		run := newRun()
-		run.State = state
-		run = must(s.StartRun(ctx, run))(t)
-		if run.State != state {
-			t.Fatalf("started as %s; want %s", run.State, state)
+	eachPlace(t, func(t *testing.T, at place) {
+		ctx := t.Context()
+		s := newStore(t, at)
+		for _, state := range []strangler.RunState{strangler.RunRunning, strangler.RunWaiting, strangler.RunUndoing} {
+			run := newRun()
+			run.State = state
+			run = must(s.StartRun(ctx, run))(t)
+			if run.State != state {
+				t.Fatalf("started as %s; want %s", run.State, state)
+			}
+			_, err := s.StartRun(ctx, newRun())
+			wants(t, err, strangler.ErrRefused)
+			run.State = strangler.RunFailed
+			noError(t, s.SaveRun(ctx, run))
 		}
-		_, err := s.StartRun(ctx, newRun())
-		wants(t, err, strangler.ErrRefused)
-		run.State = strangler.RunFailed
-		noError(t, s.SaveRun(ctx, run))
-	}
-	failed := must(s.LatestRun(ctx, "delivery"))(t)
-	current := must(s.StartRun(ctx, newRun()))(t)
-	failed.State = strangler.RunRunning // resuming it would make two
-	wants(t, s.SaveRun(ctx, failed), strangler.ErrRefused)
-	current.State = strangler.RunDone
-	noError(t, s.SaveRun(ctx, current))
-	noError(t, s.SaveRun(ctx, failed))
-	if runs := must(s.ActiveRuns(ctx))(t); len(runs) != 1 || runs[0].ID != failed.ID {
-		t.Errorf("active: %+v", runs)
-	}
+		failed := must(s.LatestRun(ctx, "delivery"))(t)
+		current := must(s.StartRun(ctx, newRun()))(t)
+		failed.State = strangler.RunRunning // resuming it would make two
+		wants(t, s.SaveRun(ctx, failed), strangler.ErrRefused)
+		current.State = strangler.RunDone
+		noError(t, s.SaveRun(ctx, current))
+		noError(t, s.SaveRun(ctx, failed))
+		if runs := must(s.ActiveRuns(ctx))(t); len(runs) != 1 || runs[0].ID != failed.ID {
+			t.Errorf("active: %+v", runs)
+		}
 
-	other := newRun()
-	other.Capability = "search"
-	must(s.StartRun(ctx, other))(t)
-	other.Capability = "nothing"
-	_, err := s.StartRun(ctx, other)
-	wants(t, err, strangler.ErrNotFound)
-	for _, steps := range [][]strangler.StepRun{{{Name: ""}}, {{Name: "copy"}, {Name: "copy"}}} {
-		_, err := s.StartRun(ctx, strangler.Run{Capability: "search", Steps: steps})
-		wants(t, err, strangler.ErrConfig)
-	}
+		other := newRun()
+		other.Capability = "search"
+		must(s.StartRun(ctx, other))(t)
+		other.Capability = "nothing"
+		_, err := s.StartRun(ctx, other)
+		wants(t, err, strangler.ErrNotFound)
+		for _, steps := range [][]strangler.StepRun{{{Name: ""}}, {{Name: "copy"}, {Name: "copy"}}} {
+			_, err := s.StartRun(ctx, strangler.Run{Capability: "search", Steps: steps})
+			wants(t, err, strangler.ErrConfig)
+		}
+	})
 }
 
 func TestOneStartWins(t *testing.T) {
-	dsn := newDSN(t)
-	stores := []*Store{openStore(t, Config{DSN: dsn}), openStore(t, Config{DSN: dsn})}
-	ensure(t, stores[0])
-	errs := make([]error, 16)
-	var done sync.WaitGroup
-	for i := range errs {
-		done.Go(func() { _, errs[i] = stores[i%2].StartRun(t.Context(), newRun()) })
-	}
-	done.Wait()
-	won := 0
-	for _, err := range errs {
-		if err == nil {
-			won++
-		} else {
-			wants(t, err, strangler.ErrRefused)
+	eachPlace(t, func(t *testing.T, at place) {
+		dsn := at.dsn(t)
+		stores := []*Store{openStore(t, Config{DSN: dsn}), openStore(t, Config{DSN: dsn})}
+		ensure(t, stores[0])
+		errs := make([]error, 16)
+		var done sync.WaitGroup
+		for i := range errs {
+			done.Go(func() { _, errs[i] = stores[i%2].StartRun(t.Context(), newRun()) })
 		}
-	}
-	if runs := must(stores[0].ActiveRuns(t.Context()))(t); won != 1 || len(runs) != 1 {
-		t.Errorf("%d starts won, %d runs are active", won, len(runs))
-	}
+		done.Wait()
+		won := 0
+		for _, err := range errs {
+			if err == nil {
+				won++
+			} else {
+				wants(t, err, strangler.ErrRefused)
+			}
+		}
+		if runs := must(stores[0].ActiveRuns(t.Context()))(t); won != 1 || len(runs) != 1 {
+			t.Errorf("%d starts won, %d runs are active", won, len(runs))
+		}
+	})
 }

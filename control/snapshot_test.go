@@ -11,7 +11,7 @@ import (
 )
 
 func TestASnapshotOnDisk(t *testing.T) {
-	s := newStore(t)
+	s := newStore(t, sqlitePlace)
 	path := filepath.Join(t.TempDir(), "state", "snapshot")
 	_, err := LoadSnapshot(path)
 	wants(t, err, strangler.ErrNotFound)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/internal/localdb/localdbtest"
 )
 
 // childVariable makes the test binary a process of its own that does one thing to a store and ends.
@@ -26,13 +28,42 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(localdbtest.Main(m))
 }
 
-// newDSN names a store that does not exist yet.
-func newDSN(t *testing.T) string {
+// place is a kind of database that a store may be in.
+type place struct {
+	name string
+	dsn  func(t *testing.T) string // names a store that does not exist yet
+}
+
+var (
+	sqlitePlace = place{"sqlite", func(t *testing.T) string {
+		return "sqlite:" + filepath.Join(t.TempDir(), "state", "control.db")
+	}}
+	postgresPlace = place{"postgres", func(t *testing.T) string {
+		return localdbtest.Shared(t).As(role(t), localdbtest.Database(t, role(t)))
+	}}
+)
+
+// role is an ordinary one, which owns the stores' databases and is not the superuser.
+func role(t *testing.T) string {
 	t.Helper()
-	return "sqlite:" + filepath.Join(t.TempDir(), "state", "control.db")
+	roleOnce.Do(func() { roleErr = localdbtest.Shared(t).Role(context.Background(), "control") })
+	noError(t, roleErr)
+	return "control"
+}
+
+var (
+	roleOnce sync.Once
+	roleErr  error
+)
+
+// eachPlace runs a test once for each kind of database.
+func eachPlace(t *testing.T, test func(t *testing.T, at place)) {
+	for _, at := range []place{sqlitePlace, postgresPlace} {
+		t.Run(at.name, func(t *testing.T) { test(t, at) })
+	}
 }
 
 func openStore(t *testing.T, c Config) *Store {
@@ -50,9 +81,9 @@ func openStore(t *testing.T, c Config) *Store {
 }
 
 // newStore opens a fresh store that knows delivery (with a table) and search (stateless).
-func newStore(t *testing.T) *Store {
+func newStore(t *testing.T, at place) *Store {
 	t.Helper()
-	s := openStore(t, Config{DSN: newDSN(t)})
+	s := openStore(t, Config{DSN: at.dsn(t)})
 	ensure(t, s)
 	return s
 }

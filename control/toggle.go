@@ -3,6 +3,8 @@ package control
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -20,6 +22,8 @@ func (s *Store) Ensure(ctx context.Context, capabilities []strangler.Capability)
 			return fmt.Errorf("%w: a capability without a name; nothing was changed", strangler.ErrConfig)
 		}
 	}
+	// One order for all processes: two that start at once do not lock each other out.
+	capabilities = slices.SortedFunc(slices.Values(capabilities), func(a, b strangler.Capability) int { return strings.Compare(a.Name, b.Name) })
 	var kept []string
 	err := s.write(ctx, pointEnsure, func(tx *gorm.DB) error {
 		now, err := s.now(tx)
@@ -211,7 +215,18 @@ func (s *Store) swap(tx *gorm.DB, from toggleRow, to *toggleRow, who, why, note 
 	if r.RowsAffected != 1 {
 		return changedMeanwhile(from)
 	}
-	return audit(tx, from, *to, now, who, why, note)
+	if err := audit(tx, from, *to, now, who, why, note); err != nil {
+		return err
+	}
+	return s.tell(tx)
+}
+
+// tell has everybody who watches look at the toggles, once this transaction has committed.
+func (s *Store) tell(tx *gorm.DB) error {
+	if s.dialect.notify == "" {
+		return nil
+	}
+	return tx.Exec(s.dialect.notify).Error
 }
 
 func audit(tx *gorm.DB, from, to toggleRow, now time.Time, who, why, note string) error {

@@ -90,8 +90,8 @@ func (s *Store) commit(ctx context.Context, p point, work func(tx *gorm.DB) erro
 			tx.Rollback() // its error is that of a connection that is gone, and the transaction with it
 		}
 	}()
-	if s.dialect.durable != "" {
-		if err := tx.Exec(s.dialect.durable).Error; err != nil {
+	if s.dialect.settings != "" {
+		if err := tx.Exec(s.dialect.settings).Error; err != nil {
 			return notDone(p, err)
 		}
 	}

@@ -8,7 +8,9 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/driver/postgres"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
@@ -59,8 +61,13 @@ func Open(ctx context.Context, dsn string) (*Database, error) {
 			return nil, errors.Join(fmt.Errorf("open %s for reading: %w", dsn, err), d.Close())
 		}
 	case Postgres:
-		// The DSN may hold a password, so it stays out of the error.
-		if d.writer, err = openPool(postgres.Open(dsn), postgresSessions); err != nil {
+		if err := usable(dsn); err != nil {
+			return nil, fmt.Errorf("open the PostgreSQL database of --database: %w", err)
+		}
+		// A connection that died while nobody used it is replaced before a request uses it.
+		ping := stdlib.OptionShouldPing(func(context.Context, stdlib.ShouldPingParams) bool { return true })
+		dialector := postgres.New(postgres.Config{DSN: dsn, OptionOpenDB: []stdlib.OptionOpenDB{ping}})
+		if d.writer, err = openPool(dialector, postgresSessions); err != nil {
 			return nil, fmt.Errorf("open the PostgreSQL database of --database: %w", err)
 		}
 		d.reader = d.writer
@@ -79,6 +86,19 @@ func dialectOf(dsn string) (Dialect, error) {
 		return Postgres, nil
 	}
 	return "", errors.New("the database must be sqlite:path or postgres://user@host/name")
+}
+
+// usable refuses a PostgreSQL DSN that cannot be read, with an error that quotes nothing of it: it may
+// hold a password.
+func usable(dsn string) error {
+	if _, err := url.Parse(dsn); err != nil {
+		return errors.New("the DSN is no URL; percent-encode what is special in one, as in %2F for a slash in the password")
+	}
+	_, err := pgx.ParseConfig(dsn)
+	if parse := (*pgconn.ParseConfigError)(nil); errors.As(err, &parse) {
+		return errors.Unwrap(parse)
+	}
+	return err
 }
 
 func sqliteDialector(dsn string, options ...string) gorm.Dialector {

@@ -2,8 +2,10 @@
 // move from one to the other. The tests of both play it, so neither needs the other.
 //
 //   - play.go plays couriers.json, a conversation on the courier routes, against an empty program.
-//   - tables.go compares a database with tables.txt and requests.json: the tables that move, and the
-//     idempotency keys in them after the conversation.
+//   - database.go opens the database of a program beside it, as Strangler does.
+//   - tables.go compares it with tables_sqlite.txt or tables_postgres.txt, the tables that move, and with
+//     requests.json, the idempotency keys in them after the conversation.
+//   - fence.go has it refuse writes, and takes its crossing foreign keys, as a cutover does.
 //
 // To change an answer is to change these files, and with them both programs.
 package contract

@@ -9,12 +9,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
 var (
-	//go:embed tables.txt
-	tables string
+	//go:embed tables_sqlite.txt
+	sqliteTables string
+	//go:embed tables_postgres.txt
+	postgresTables string
 	//go:embed requests.json
 	requests []byte
 )
@@ -28,31 +29,52 @@ type request struct {
 	Answer   string `json:"answer"`
 }
 
-// Tables checks that the SQLite database at path has the tables that move with couriers: the same
-// columns in the same order, of the same types, and the same indexes. Foreign keys may differ.
-func Tables(t *testing.T, path string) {
+// catalog lists a table's columns in their order, and its indexes, a line each.
+type catalog struct{ columns, indexes string }
+
+var (
+	sqliteCatalog = catalog{
+		columns: `SELECT name || ' ' || type || iif("notnull", ' NOT NULL', '') || iif(pk, ' KEY', '') FROM pragma_table_info(?) ORDER BY cid`,
+		indexes: `SELECT iif(l."unique", 'unique', 'index') || ' ' || group_concat(i.name, ', ') FROM pragma_index_list(?) l, pragma_index_info(l.name) i GROUP BY l.name ORDER BY 1`,
+	}
+	postgresCatalog = catalog{
+		columns: `SELECT a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END ||
+				CASE a.attidentity WHEN 'd' THEN ' IDENTITY' WHEN 'a' THEN ' ALWAYS' ELSE '' END ||
+				CASE WHEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisprimary AND a.attnum = ANY (i.indkey)) THEN ' KEY' ELSE '' END
+			FROM pg_attribute a WHERE a.attrelid = $1::text::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`,
+		indexes: `SELECT CASE WHEN indisunique THEN 'unique' ELSE 'index' END || ' ' ||
+				(SELECT string_agg(pg_get_indexdef(indexrelid, n, true), ', ' ORDER BY n) FROM generate_series(1, indnatts) n)
+			FROM pg_index WHERE indrelid = $1::text::regclass AND NOT indisprimary ORDER BY 1`,
+	}
+)
+
+// Tables checks that the database has the tables that move with couriers: the same columns in the same
+// order, of the same types, and the same indexes. Foreign keys may differ.
+func Tables(t *testing.T, dsn string) {
 	t.Helper()
-	db := open(t, path)
+	db, want, list := open(t, dsn), sqliteTables, sqliteCatalog
+	if !isSQLite(dsn) {
+		want, list = postgresTables, postgresCatalog
+	}
 	var got strings.Builder
-	for _, table := range []string{"couriers", "courier_actions", "courier_requests"} {
+	for _, table := range moved {
 		fmt.Fprintf(&got, "%s\n", table)
-		for _, line := range texts(t, db, `SELECT name || ' ' || type || iif("notnull", ' NOT NULL', '') || iif(pk, ' KEY', '') FROM pragma_table_info(?) ORDER BY cid`, table) {
-			fmt.Fprintf(&got, "  %s\n", line)
-		}
-		for _, line := range texts(t, db, `SELECT iif(l."unique", 'unique', 'index') || ' ' || group_concat(i.name, ', ') FROM pragma_index_list(?) l, pragma_index_info(l.name) i GROUP BY l.name ORDER BY 1`, table) {
-			fmt.Fprintf(&got, "  %s\n", line)
+		for _, query := range []string{list.columns, list.indexes} {
+			for _, line := range texts(t, db, query, table) {
+				fmt.Fprintf(&got, "  %s\n", line)
+			}
 		}
 	}
-	if diff := cmp.Diff(tables, got.String()); diff != "" {
+	if diff := cmp.Diff(want, got.String()); diff != "" {
 		t.Errorf("tables that move (-want +got):\n%s", diff)
 	}
 }
 
 // Recorded checks the keys that Couriers leaves in courier_requests.
-func Recorded(t *testing.T, path string) {
+func Recorded(t *testing.T, dsn string) {
 	t.Helper()
 	var got []request
-	rows, err := open(t, path).Query("SELECT idempotency_key, request, body_hash, status, answer FROM courier_requests ORDER BY idempotency_key")
+	rows, err := open(t, dsn).Query("SELECT idempotency_key, request, body_hash, status, answer FROM courier_requests ORDER BY idempotency_key")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,15 +94,15 @@ func Recorded(t *testing.T, path string) {
 	}
 }
 
-// Replays copies the keys into the empty database at path, as a split does, and checks that the
-// program at base, which serves it, gives their answers and does nothing else.
-func Replays(t *testing.T, path, base string) {
+// Replays copies the keys into the empty database, as a split does, and checks that the program at base,
+// which serves it, gives their answers and does nothing else.
+func Replays(t *testing.T, dsn, base string) {
 	t.Helper()
-	db := open(t, path)
+	db := open(t, dsn)
 	known := map[string]bool{}
 	for _, r := range recorded(t) {
 		known[r.Key] = true
-		if _, err := db.Exec("INSERT INTO courier_requests VALUES (?, ?, ?, ?, ?, '2025-01-01T00:00:00.000000Z')",
+		if _, err := db.Exec("INSERT INTO courier_requests VALUES ($1, $2, $3, $4, $5, '2025-01-01T00:00:00.000000Z')",
 			r.Key, r.Request, r.BodyHash, r.Status, r.Answer); err != nil {
 			t.Fatal(err)
 		}
@@ -108,20 +130,6 @@ func recorded(t *testing.T) []request {
 		t.Fatalf("requests.json: %v", err)
 	}
 	return want
-}
-
-func open(t *testing.T, path string) *sql.DB {
-	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return db
 }
 
 func texts(t *testing.T, db *sql.DB, query string, args ...any) (lines []string) {

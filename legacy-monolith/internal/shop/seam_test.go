@@ -7,11 +7,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
+	"github.com/strangler-fig/strangler/extracted/kit/contract"
 	"github.com/strangler-fig/strangler/legacy-monolith/internal/seam"
 )
 
@@ -86,257 +86,275 @@ func (d *deliveries) counts() (planned, asked, deleted int) {
 
 // startCut starts a monolith as it is once the crossing foreign keys are dropped, with one available
 // courier and one order.
-func startCut(t *testing.T, config seam.Config) *monolith {
+func startCut(t *testing.T, fresh contract.Fresh, config seam.Config) *monolith {
 	t.Helper()
-	m := start(t, config)
+	m := start(t, fresh, config)
 	m.courier(t, true)
 	m.create(t, "/orders", orderBody)
-	dropForeignKeys(t, m)
+	contract.Cut(t, m.dsn)
 	return m
 }
 
 func TestTheHeaderChoosesWhoSchedules(t *testing.T) {
-	for _, c := range []struct {
-		header  string
-		courier int64
-	}{
-		{ownerIsLegacy, 1},
-		{ownerIsService, 77},
-		{"billing=service;epoch=3, delivery=legacy;epoch=12", 1},
-		{"billing=legacy;epoch=3, delivery=service;epoch=13", 77},
-	} {
-		t.Run(c.header, func(t *testing.T) {
-			d := startDeliveries(t)
-			m := startCut(t, seam.Config{Delivery: d.url})
-			if a := m.accept(t, 1, seam.OwnerHeader, c.header); a.status != 200 {
-				t.Fatalf("got %d %s", a.status, a.body)
-			}
-			if got := m.order(t, 1); got.State != "ACCEPTED" || *got.CourierID != c.courier {
-				t.Errorf("order %+v, want courier %d", got, c.courier)
-			}
-			planned, _, _ := d.counts()
-			local := m.count(t, "SELECT count(*) FROM courier_actions")
-			if remote := c.courier == 77; remote != (planned == 1) || remote == (local == 2) {
-				t.Errorf("%d planned at the service, %d actions here", planned, local)
-			}
-		})
-	}
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		for _, c := range []struct {
+			header  string
+			courier int64
+		}{
+			{ownerIsLegacy, 1},
+			{ownerIsService, 77},
+			{"billing=service;epoch=3, delivery=legacy;epoch=12", 1},
+			{"billing=legacy;epoch=3, delivery=service;epoch=13", 77},
+		} {
+			t.Run(c.header, func(t *testing.T) {
+				d := startDeliveries(t)
+				m := startCut(t, fresh, seam.Config{Delivery: d.url})
+				if a := m.accept(t, 1, seam.OwnerHeader, c.header); a.status != 200 {
+					t.Fatalf("got %d %s", a.status, a.body)
+				}
+				if got := m.order(t, 1); got.State != "ACCEPTED" || *got.CourierID != c.courier {
+					t.Errorf("order %+v, want courier %d", got, c.courier)
+				}
+				planned, _, _ := d.counts()
+				local := m.count(t, "SELECT count(*) FROM courier_actions")
+				if remote := c.courier == 77; remote != (planned == 1) || remote == (local == 2) {
+					t.Errorf("%d planned at the service, %d actions here", planned, local)
+				}
+			})
+		}
+	})
 }
 
 func TestAnOwnerThatIsNotClearIsRefused(t *testing.T) {
-	d := startDeliveries(t)
-	m := startCut(t, seam.Config{Delivery: d.url})
-	for _, header := range []string{
-		"", "delivery", "delivery=", "delivery=legacy", "delivery=legacy;epoch=", "delivery=legacy;epoch=x", "delivery=legacy;epoch=-1",
-		"delivery=both;epoch=1", "=legacy;epoch=1", "delivery=legacy;epoch=1;delivery=service;epoch=2", "delivery=LEGACY;epoch=1",
-		"delivery=legacy;epoch=1, delivery=service;epoch=2", "delivery=legacy;epoch=1,", "billing=legacy;epoch=1",
-	} {
-		a := m.accept(t, 1, seam.OwnerHeader, header)
-		if code, _ := a.problem(t); a.status != 503 || code != "owner_unknown" || a.header.Get("Retry-After") != "1" {
-			t.Errorf("%q: %d %s", header, a.status, a.body)
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		d := startDeliveries(t)
+		m := startCut(t, fresh, seam.Config{Delivery: d.url})
+		for _, header := range []string{
+			"", "delivery", "delivery=", "delivery=legacy", "delivery=legacy;epoch=", "delivery=legacy;epoch=x", "delivery=legacy;epoch=-1",
+			"delivery=both;epoch=1", "=legacy;epoch=1", "delivery=legacy;epoch=1;delivery=service;epoch=2", "delivery=LEGACY;epoch=1",
+			"delivery=legacy;epoch=1, delivery=service;epoch=2", "delivery=legacy;epoch=1,", "billing=legacy;epoch=1",
+		} {
+			a := m.accept(t, 1, seam.OwnerHeader, header)
+			if code, _ := a.problem(t); a.status != 503 || code != "owner_unknown" || a.header.Get("Retry-After") != "1" {
+				t.Errorf("%q: %d %s", header, a.status, a.body)
+			}
 		}
-	}
-	if a := m.accept(t, 1, seam.OwnerHeader, ownerIsLegacy, seam.OwnerHeader, ownerIsService); a.status != 503 {
-		t.Errorf("two headers: %d %s", a.status, a.body)
-	}
-	if got := m.order(t, 1).State; got != "APPROVED" {
-		t.Errorf("state %s after refusals", got)
-	}
-	if _, asked, _ := d.counts(); asked != 0 {
-		t.Errorf("the service was asked %d times", asked)
-	}
+		if a := m.accept(t, 1, seam.OwnerHeader, ownerIsLegacy, seam.OwnerHeader, ownerIsService); a.status != 503 {
+			t.Errorf("two headers: %d %s", a.status, a.body)
+		}
+		if got := m.order(t, 1).State; got != "APPROVED" {
+			t.Errorf("state %s after refusals", got)
+		}
+		if _, asked, _ := d.counts(); asked != 0 {
+			t.Errorf("the service was asked %d times", asked)
+		}
+	})
 }
 
 func TestServiceOwnsButNobodySaidWhereItIs(t *testing.T) {
-	m := startCut(t, seam.Config{})
-	if a := m.accept(t, 1, seam.OwnerHeader, ownerIsService); a.status != 503 {
-		t.Errorf("got %d %s, want 503", a.status, a.body)
-	}
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		m := startCut(t, fresh, seam.Config{})
+		if a := m.accept(t, 1, seam.OwnerHeader, ownerIsService); a.status != 503 {
+			t.Errorf("got %d %s, want 503", a.status, a.body)
+		}
+	})
 }
 
 func TestWithoutAHeaderTheToggleDecides(t *testing.T) {
-	for _, c := range []struct {
-		name, toggle string
-		status       int // of the admin API
-		courier      int64
-	}{
-		{"legacy", `{"capability":"delivery","owner":"legacy","epoch":12,"gated":false,"toggle":"canary"}`, 200, 1},
-		{"service", `{"capability":"delivery","owner":"service","epoch":13,"gated":false}`, 200, 77},
-		{"gated", `{"capability":"delivery","owner":"legacy","epoch":12,"gated":true}`, 200, 0},
-		{"another capability", `{"capability":"billing","owner":"legacy","epoch":12,"gated":false}`, 200, 0},
-		{"gated is not told", `{"capability":"delivery","owner":"legacy","epoch":12}`, 200, 0},
-		{"epoch is not told", `{"capability":"delivery","owner":"legacy","gated":false}`, 200, 0},
-		{"unknown owner", `{"capability":"delivery","owner":"","epoch":12,"gated":false}`, 200, 0},
-		{"no JSON", `<html>`, 200, 0},
-		{"wrong token", `{}`, 401, 0},
-		{"redirect", `{"capability":"delivery","owner":"legacy","epoch":12,"gated":false}`, 302, 0},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path != "/v1/toggles/delivery" || r.Header.Get("Authorization") != "Bearer secret" {
-					t.Errorf("asked for %s as %q", r.URL.Path, r.Header.Get("Authorization"))
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		for _, c := range []struct {
+			name, toggle string
+			status       int // of the admin API
+			courier      int64
+		}{
+			{"legacy", `{"capability":"delivery","owner":"legacy","epoch":12,"gated":false,"toggle":"canary"}`, 200, 1},
+			{"service", `{"capability":"delivery","owner":"service","epoch":13,"gated":false}`, 200, 77},
+			{"gated", `{"capability":"delivery","owner":"legacy","epoch":12,"gated":true}`, 200, 0},
+			{"another capability", `{"capability":"billing","owner":"legacy","epoch":12,"gated":false}`, 200, 0},
+			{"gated is not told", `{"capability":"delivery","owner":"legacy","epoch":12}`, 200, 0},
+			{"epoch is not told", `{"capability":"delivery","owner":"legacy","gated":false}`, 200, 0},
+			{"unknown owner", `{"capability":"delivery","owner":"","epoch":12,"gated":false}`, 200, 0},
+			{"no JSON", `<html>`, 200, 0},
+			{"wrong token", `{}`, 401, 0},
+			{"redirect", `{"capability":"delivery","owner":"legacy","epoch":12,"gated":false}`, 302, 0},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path != "/v1/toggles/delivery" || r.Header.Get("Authorization") != "Bearer secret" {
+						t.Errorf("asked for %s as %q", r.URL.Path, r.Header.Get("Authorization"))
+					}
+					w.Header().Set("Location", "/v1/toggles/delivery")
+					w.WriteHeader(c.status)
+					io.WriteString(w, c.toggle)
+				}))
+				t.Cleanup(admin.Close)
+				m := startCut(t, fresh, seam.Config{Delivery: startDeliveries(t).url, Toggles: admin.URL + "/", Token: "secret"})
+				a := m.accept(t, 1)
+				if c.courier == 0 {
+					if code, _ := a.problem(t); a.status != 503 || code != "owner_unknown" || a.header.Get("Retry-After") != "1" {
+						t.Errorf("got %d %s, want 503", a.status, a.body)
+					}
+					return
 				}
-				w.Header().Set("Location", "/v1/toggles/delivery")
-				w.WriteHeader(c.status)
-				io.WriteString(w, c.toggle)
-			}))
-			t.Cleanup(admin.Close)
-			m := startCut(t, seam.Config{Delivery: startDeliveries(t).url, Toggles: admin.URL + "/", Token: "secret"})
-			a := m.accept(t, 1)
-			if c.courier == 0 {
-				if code, _ := a.problem(t); a.status != 503 || code != "owner_unknown" || a.header.Get("Retry-After") != "1" {
-					t.Errorf("got %d %s, want 503", a.status, a.body)
+				if a.status != 200 || *m.order(t, 1).CourierID != c.courier {
+					t.Errorf("got %d %s, want courier %d", a.status, a.body, c.courier)
 				}
-				return
-			}
-			if a.status != 200 || *m.order(t, 1).CourierID != c.courier {
-				t.Errorf("got %d %s, want courier %d", a.status, a.body, c.courier)
-			}
-		})
-	}
+			})
+		}
+	})
 }
 
 func TestToggleThatCannotBeReachedIsNoDefault(t *testing.T) {
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
-	m := startCut(t, seam.Config{Toggles: gone.URL})
-	if a := m.accept(t, 1); a.status != 503 || a.header.Get("Retry-After") != "1" {
-		t.Errorf("got %d %s, want 503", a.status, a.body)
-	}
-	if a := m.accept(t, 1, seam.OwnerHeader, ownerIsLegacy); a.status != 200 {
-		t.Errorf("with the header the toggle is not needed: got %d %s", a.status, a.body)
-	}
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		gone := httptest.NewServer(http.NotFoundHandler())
+		gone.Close()
+		m := startCut(t, fresh, seam.Config{Toggles: gone.URL})
+		if a := m.accept(t, 1); a.status != 503 || a.header.Get("Retry-After") != "1" {
+			t.Errorf("got %d %s, want 503", a.status, a.body)
+		}
+		if a := m.accept(t, 1, seam.OwnerHeader, ownerIsLegacy); a.status != 200 {
+			t.Errorf("with the header the toggle is not needed: got %d %s", a.status, a.body)
+		}
+	})
 }
 
 func TestAnswersOfTheServiceThatAreNoSuccess(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		before func(w http.ResponseWriter) bool
-		status int
-		code   string
-	}{
-		{"no courier", reply(409, `{"error":{"code":"no_courier","message":"no courier is available"}}`), 409, "no_courier"},
-		{"fenced", reply(503, `{"error":{"code":"refused","message":"not now"}}`), 503, "refused"},
-		{"broken", reply(500, `oops`), 503, "delivery_unknown"},
-		{"another order", reply(200, `{"order_id":2,"courier_id":77,"actions":[{},{}]}`), 503, "delivery_unknown"},
-		{"one action", reply(200, `{"order_id":1,"courier_id":77,"actions":[{}]}`), 503, "delivery_unknown"},
-		{"no answer", func(http.ResponseWriter) bool { panic(http.ErrAbortHandler) }, 503, "delivery_unknown"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			d := startDeliveries(t)
-			d.before = c.before
-			m := startCut(t, seam.Config{Delivery: d.url})
-			a := m.accept(t, 1, seam.OwnerHeader, ownerIsService)
-			if code, _ := a.problem(t); a.status != c.status || code != c.code {
-				t.Errorf("got %d %s, want %d %s", a.status, a.body, c.status, c.code)
-			}
-			if got := m.order(t, 1); got.State != "APPROVED" || m.count(t, "SELECT count(*) FROM courier_actions") != 0 {
-				t.Errorf("order: %+v", got)
-			}
-		})
-	}
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		for _, c := range []struct {
+			name   string
+			before func(w http.ResponseWriter) bool
+			status int
+			code   string
+		}{
+			{"no courier", reply(409, `{"error":{"code":"no_courier","message":"no courier is available"}}`), 409, "no_courier"},
+			{"fenced", reply(503, `{"error":{"code":"refused","message":"not now"}}`), 503, "refused"},
+			{"broken", reply(500, `oops`), 503, "delivery_unknown"},
+			{"another order", reply(200, `{"order_id":2,"courier_id":77,"actions":[{},{}]}`), 503, "delivery_unknown"},
+			{"one action", reply(200, `{"order_id":1,"courier_id":77,"actions":[{}]}`), 503, "delivery_unknown"},
+			{"no answer", func(http.ResponseWriter) bool { panic(http.ErrAbortHandler) }, 503, "delivery_unknown"},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				d := startDeliveries(t)
+				d.before = c.before
+				m := startCut(t, fresh, seam.Config{Delivery: d.url})
+				a := m.accept(t, 1, seam.OwnerHeader, ownerIsService)
+				if code, _ := a.problem(t); a.status != c.status || code != c.code {
+					t.Errorf("got %d %s, want %d %s", a.status, a.body, c.status, c.code)
+				}
+				if got := m.order(t, 1); got.State != "APPROVED" || m.count(t, "SELECT count(*) FROM courier_actions") != 0 {
+					t.Errorf("order: %+v", got)
+				}
+			})
+		}
+	})
 }
 
 func TestAnAcceptanceWhoseAnswerWasLostMayBeRepeated(t *testing.T) {
-	d := startDeliveries(t)
-	var lost atomic.Bool
-	d.after = func(http.ResponseWriter) bool {
-		if lost.CompareAndSwap(false, true) {
-			panic(http.ErrAbortHandler)
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		d := startDeliveries(t)
+		var lost atomic.Bool
+		d.after = func(http.ResponseWriter) bool {
+			if lost.CompareAndSwap(false, true) {
+				panic(http.ErrAbortHandler)
+			}
+			return false
 		}
-		return false
-	}
-	m := startCut(t, seam.Config{Delivery: d.url})
-	if a := m.accept(t, 1, seam.OwnerHeader, ownerIsService, "Idempotency-Key", "k"); a.status != 503 {
-		t.Fatalf("got %d %s, want 503", a.status, a.body)
-	}
-	if a := m.accept(t, 1, seam.OwnerHeader, ownerIsService, "Idempotency-Key", "k"); a.status != 200 {
-		t.Fatalf("got %d %s, want 200", a.status, a.body)
-	}
-	// A replay asks nobody: not the service, and not who the owner is.
-	if a := m.accept(t, 1, seam.OwnerHeader, "malformed", "Idempotency-Key", "k"); a.status != 200 {
-		t.Errorf("replay: %d %s", a.status, a.body)
-	}
-	if planned, asked, deleted := d.counts(); planned != 1 || asked != 2 || deleted != 0 {
-		t.Errorf("planned %d, asked %d, deleted %d", planned, asked, deleted)
-	}
+		m := startCut(t, fresh, seam.Config{Delivery: d.url})
+		if a := m.accept(t, 1, seam.OwnerHeader, ownerIsService, "Idempotency-Key", "k"); a.status != 503 {
+			t.Fatalf("got %d %s, want 503", a.status, a.body)
+		}
+		if a := m.accept(t, 1, seam.OwnerHeader, ownerIsService, "Idempotency-Key", "k"); a.status != 200 {
+			t.Fatalf("got %d %s, want 200", a.status, a.body)
+		}
+		// A replay asks nobody: not the service, and not who the owner is.
+		if a := m.accept(t, 1, seam.OwnerHeader, "malformed", "Idempotency-Key", "k"); a.status != 200 {
+			t.Errorf("replay: %d %s", a.status, a.body)
+		}
+		if planned, asked, deleted := d.counts(); planned != 1 || asked != 2 || deleted != 0 {
+			t.Errorf("planned %d, asked %d, deleted %d", planned, asked, deleted)
+		}
+	})
 }
 
 func TestACancellationMeanwhileUndoesTheSchedule(t *testing.T) {
-	d := startDeliveries(t)
-	m := startCut(t, seam.Config{Delivery: d.url})
-	d.after = func(http.ResponseWriter) bool {
-		if a := m.send(t, "POST", "/orders/1/cancel", ""); a.status != 200 {
-			t.Errorf("cancel: %d %s", a.status, a.body)
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		d := startDeliveries(t)
+		m := startCut(t, fresh, seam.Config{Delivery: d.url})
+		d.after = func(http.ResponseWriter) bool {
+			if a := m.send(t, "POST", "/orders/1/cancel", ""); a.status != 200 {
+				t.Errorf("cancel: %d %s", a.status, a.body)
+			}
+			return false
 		}
-		return false
-	}
-	a := m.accept(t, 1, seam.OwnerHeader, ownerIsService)
-	if code, _ := a.problem(t); a.status != 409 || code != "illegal_state" {
-		t.Errorf("got %d %s, want 409", a.status, a.body)
-	}
-	if planned, _, deleted := d.counts(); planned != 0 || deleted != 1 {
-		t.Errorf("planned %d, deleted %d: the cancelled order is still scheduled", planned, deleted)
-	}
+		a := m.accept(t, 1, seam.OwnerHeader, ownerIsService)
+		if code, _ := a.problem(t); a.status != 409 || code != "illegal_state" {
+			t.Errorf("got %d %s, want 409", a.status, a.body)
+		}
+		if planned, _, deleted := d.counts(); planned != 0 || deleted != 1 {
+			t.Errorf("planned %d, deleted %d: the cancelled order is still scheduled", planned, deleted)
+		}
+	})
 }
 
 func TestAnotherAcceptanceMeanwhileKeepsTheSchedule(t *testing.T) {
-	d := startDeliveries(t)
-	m := startCut(t, seam.Config{Delivery: d.url})
-	var second atomic.Bool
-	d.after = func(http.ResponseWriter) bool {
-		if second.CompareAndSwap(false, true) {
-			if a := m.accept(t, 1, seam.OwnerHeader, ownerIsService); a.status != 200 {
-				t.Errorf("the other acceptance: %d %s", a.status, a.body)
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		d := startDeliveries(t)
+		m := startCut(t, fresh, seam.Config{Delivery: d.url})
+		var second atomic.Bool
+		d.after = func(http.ResponseWriter) bool {
+			if second.CompareAndSwap(false, true) {
+				if a := m.accept(t, 1, seam.OwnerHeader, ownerIsService); a.status != 200 {
+					t.Errorf("the other acceptance: %d %s", a.status, a.body)
+				}
 			}
+			return false
 		}
-		return false
-	}
-	if a := m.accept(t, 1, seam.OwnerHeader, ownerIsService); a.status != 409 {
-		t.Errorf("got %d %s, want 409", a.status, a.body)
-	}
-	if planned, _, deleted := d.counts(); planned != 1 || deleted != 0 {
-		t.Errorf("planned %d, deleted %d: the accepted order lost its schedule", planned, deleted)
-	}
+		if a := m.accept(t, 1, seam.OwnerHeader, ownerIsService); a.status != 409 {
+			t.Errorf("got %d %s, want 409", a.status, a.body)
+		}
+		if planned, _, deleted := d.counts(); planned != 1 || deleted != 0 {
+			t.Errorf("planned %d, deleted %d: the accepted order lost its schedule", planned, deleted)
+		}
+	})
 }
 
 // TestAnOrderThatIsScheduledKeepsItsCourier is a rollback after a schedule whose acceptance failed:
 // the reverse stream has brought the actions here.
 func TestAnOrderThatIsScheduledKeepsItsCourier(t *testing.T) {
-	m := startCut(t, seam.Config{})
-	other := m.courier(t, false)
-	m.exec(t, fmt.Sprintf("INSERT INTO courier_actions (courier_id, order_id, time, type) VALUES (%[1]d, 1, '2999-01-01T12:00:00.000000Z', 'PICKUP'), (%[1]d, 1, '2999-01-01T12:30:00.000000Z', 'DROPOFF')", other))
-	if a := m.accept(t, 1, seam.OwnerHeader, ownerIsLegacy); a.status != 200 {
-		t.Fatalf("got %d %s", a.status, a.body)
-	}
-	if got := m.order(t, 1); *got.CourierID != other || len(got.CourierActions) != 2 || m.count(t, "SELECT count(*) FROM courier_actions") != 2 {
-		t.Errorf("order: %+v, want courier %d and its two actions", got, other)
-	}
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		m := startCut(t, fresh, seam.Config{})
+		other := m.courier(t, false)
+		m.exec(t, fmt.Sprintf("INSERT INTO courier_actions (courier_id, order_id, time, type) VALUES (%[1]d, 1, '2999-01-01T12:00:00.000000Z', 'PICKUP'), (%[1]d, 1, '2999-01-01T12:30:00.000000Z', 'DROPOFF')", other))
+		if a := m.accept(t, 1, seam.OwnerHeader, ownerIsLegacy); a.status != 200 {
+			t.Fatalf("got %d %s", a.status, a.body)
+		}
+		if got := m.order(t, 1); *got.CourierID != other || len(got.CourierActions) != 2 || m.count(t, "SELECT count(*) FROM courier_actions") != 2 {
+			t.Errorf("order: %+v, want courier %d and its two actions", got, other)
+		}
+	})
 }
 
 func TestFenceRefuses(t *testing.T) {
-	d := startDeliveries(t)
-	m := startCut(t, seam.Config{Delivery: d.url})
-	for _, table := range []string{"couriers", "courier_actions", "courier_requests"} {
-		for _, event := range []string{"INSERT", "UPDATE", "DELETE"} {
-			m.exec(t, fmt.Sprintf("CREATE TRIGGER fence_%[1]s_%[2]s BEFORE %[2]s ON %[1]s BEGIN SELECT RAISE(ABORT, 'strangler: delivery is owned by service'); END", table, event))
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		d := startDeliveries(t)
+		m := startCut(t, fresh, seam.Config{Delivery: d.url})
+		contract.Fence(t, m.dsn, "service")
+		for _, a := range []answer{
+			m.accept(t, 1, seam.OwnerHeader, ownerIsLegacy, "Idempotency-Key", "k"), // the header is stale
+			m.send(t, "POST", "/couriers", `{"first_name":"Ada","last_name":"Ito","address":{"street":"1","city":"N","zip":"1"}}`),
+			m.send(t, "POST", "/couriers/1/availability", `{"available":false}`),
+		} {
+			if code, _ := a.problem(t); a.status != 503 || code != "refused" || a.header.Get("Retry-After") != "1" {
+				t.Errorf("got %d %s, want 503 refused", a.status, a.body)
+			}
 		}
-	}
-	for _, a := range []answer{
-		m.accept(t, 1, seam.OwnerHeader, ownerIsLegacy, "Idempotency-Key", "k"), // the header is stale
-		m.send(t, "POST", "/couriers", `{"first_name":"Ada","last_name":"Ito","address":{"street":"1","city":"N","zip":"1"}}`),
-		m.send(t, "POST", "/couriers/1/availability", `{"available":false}`),
-	} {
-		if code, _ := a.problem(t); a.status != 503 || code != "refused" || a.header.Get("Retry-After") != "1" {
-			t.Errorf("got %d %s, want 503 refused", a.status, a.body)
+		if got := m.order(t, 1); got.State != "APPROVED" {
+			t.Errorf("a refused acceptance changed the order: %+v", got)
 		}
-	}
-	if got := m.order(t, 1); got.State != "APPROVED" {
-		t.Errorf("a refused acceptance changed the order: %+v", got)
-	}
-	if a := m.accept(t, 1, seam.OwnerHeader, ownerIsService, "Idempotency-Key", "k"); a.status != 200 {
-		t.Errorf("the fence must not stop the service's side: %d %s", a.status, a.body)
-	}
+		if a := m.accept(t, 1, seam.OwnerHeader, ownerIsService, "Idempotency-Key", "k"); a.status != 200 {
+			t.Errorf("the fence must not stop the service's side: %d %s", a.status, a.body)
+		}
+	})
 }
 
 func reply(status int, body string) func(http.ResponseWriter) bool {
@@ -344,23 +362,5 @@ func reply(status int, body string) func(http.ResponseWriter) bool {
 		w.WriteHeader(status)
 		io.WriteString(w, body)
 		return true
-	}
-}
-
-// dropForeignKeys takes the foreign keys between orders and the tables that move away, as another
-// process does it while the monolith runs.
-func dropForeignKeys(t *testing.T, m *monolith) {
-	t.Helper()
-	other := openRaw(t, m.path)
-	for _, statement := range strings.Split(`
-		PRAGMA writable_schema = ON;
-		UPDATE sqlite_schema SET sql = replace(sql, 'INTEGER REFERENCES couriers (id)', 'INTEGER') WHERE name = 'orders';
-		UPDATE sqlite_schema SET sql = replace(sql, 'INTEGER NOT NULL REFERENCES orders (id)', 'INTEGER NOT NULL') WHERE name = 'courier_actions';
-		CREATE TABLE strangler_reread (id INTEGER);
-		DROP TABLE strangler_reread;
-		PRAGMA writable_schema = RESET`, ";") {
-		if _, err := other.ExecContext(t.Context(), statement); err != nil {
-			t.Fatalf("%s: %v", statement, err)
-		}
 	}
 }

@@ -2,15 +2,12 @@ package shop_test
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -19,6 +16,7 @@ import (
 
 	"github.com/strangler-fig/strangler/extracted/kit"
 	"github.com/strangler-fig/strangler/extracted/kit/contract"
+	"github.com/strangler-fig/strangler/internal/localdb/localdbtest"
 	"github.com/strangler-fig/strangler/legacy-monolith/internal/schema"
 	"github.com/strangler-fig/strangler/legacy-monolith/internal/seam"
 	"github.com/strangler-fig/strangler/legacy-monolith/internal/shop"
@@ -29,28 +27,33 @@ const (
 	orderBody  = `{"consumer_id":1,"restaurant_id":1,"line_items":[{"menu_item_id":1,"quantity":2}],"delivery_address":{"street":"5 Mill Street","city":"Northam","zip":"5"}}`
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(localdbtest.Main(m)) }
+
+// eachDatabase runs a test on an empty database of each kind.
+func eachDatabase(t *testing.T, test func(t *testing.T, fresh contract.Fresh)) {
+	contract.EachDatabase(t, localdbtest.Fresh, test)
+}
 
 // monolith is the shop on a database of its own, with one consumer and one restaurant.
 type monolith struct {
-	url  string
-	path string // of the SQLite file
-	db   *kit.Database
+	url string
+	dsn string
+	db  *kit.Database
 }
 
 // start starts a monolith; config has what the seam needs beyond the database.
-func start(t *testing.T, config seam.Config) *monolith {
+func start(t *testing.T, fresh contract.Fresh, config seam.Config) *monolith {
 	t.Helper()
-	m := startEmpty(t, config)
+	m := startEmpty(t, fresh, config)
 	m.create(t, "/consumers", `{"first_name":"Mei","last_name":"Ito"}`)
 	m.create(t, "/restaurants", `{"name":"Old Oven","address":{"street":"1 Mill Street","city":"Northam","zip":"1"},"order_minimum_cents":1000,"menu_items":[{"name":"Pie","price_cents":700},{"name":"Soup","price_cents":400}]}`)
 	return m
 }
 
-func startEmpty(t *testing.T, config seam.Config) *monolith {
+func startEmpty(t *testing.T, fresh contract.Fresh, config seam.Config) *monolith {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "shop.db")
-	db, err := kit.Open(context.Background(), "sqlite:"+path)
+	dsn := fresh(t)
+	db, err := kit.Open(context.Background(), dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +80,7 @@ func startEmpty(t *testing.T, config seam.Config) *monolith {
 		cut.Close()
 		http.DefaultClient.CloseIdleConnections()
 	})
-	return &monolith{url: server.URL, path: path, db: db}
+	return &monolith{url: server.URL, dsn: dsn, db: db}
 }
 
 // answer is what came back from a request.
@@ -179,25 +182,6 @@ func (m *monolith) order(t *testing.T, id int64) (o order) {
 	return o
 }
 
-// openRaw opens one connection to the database as another process would.
-func openRaw(t *testing.T, path string) *sql.Conn {
-	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := db.Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(conn.Close(), db.Close()); err != nil {
-			t.Error(err)
-		}
-	})
-	return conn
-}
-
 func (m *monolith) exec(t *testing.T, statement string) {
 	t.Helper()
 	if err := m.db.Write(t.Context(), func(tx *gorm.DB) error { return tx.Exec(statement).Error }); err != nil {
@@ -215,24 +199,28 @@ func (m *monolith) count(t *testing.T, query string) (n int64) {
 }
 
 func TestCourierContract(t *testing.T) {
-	m := startEmpty(t, seam.Config{})
-	contract.Tables(t, m.path)
-	contract.Couriers(t, m.url)
-	contract.Recorded(t, m.path)
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		m := startEmpty(t, fresh, seam.Config{})
+		contract.Tables(t, m.dsn)
+		contract.Couriers(t, m.url)
+		contract.Recorded(t, m.dsn)
+	})
 }
 
 func TestHealth(t *testing.T) {
-	m := startEmpty(t, seam.Config{})
-	if a := m.send(t, "GET", "/healthz", ""); a.status != 200 || a.body != `{"status":"ok"}` {
-		t.Errorf("healthz: %d %s", a.status, a.body)
-	}
-	if a := m.send(t, "GET", "/readyz", ""); a.status != 200 || a.body != `{"status":"ready"}` {
-		t.Errorf("readyz: %d %s", a.status, a.body)
-	}
-	if err := m.db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if a := m.send(t, "GET", "/readyz", ""); a.status != 503 || a.header.Get("Retry-After") != "1" {
-		t.Errorf("readyz without a database: %d %s", a.status, a.body)
-	}
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		m := startEmpty(t, fresh, seam.Config{})
+		if a := m.send(t, "GET", "/healthz", ""); a.status != 200 || a.body != `{"status":"ok"}` {
+			t.Errorf("healthz: %d %s", a.status, a.body)
+		}
+		if a := m.send(t, "GET", "/readyz", ""); a.status != 200 || a.body != `{"status":"ready"}` {
+			t.Errorf("readyz: %d %s", a.status, a.body)
+		}
+		if err := m.db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if a := m.send(t, "GET", "/readyz", ""); a.status != 503 || a.header.Get("Retry-After") != "1" {
+			t.Errorf("readyz without a database: %d %s", a.status, a.body)
+		}
+	})
 }

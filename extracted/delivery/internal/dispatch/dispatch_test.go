@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -20,20 +19,27 @@ import (
 	"github.com/strangler-fig/strangler/extracted/delivery/schema"
 	"github.com/strangler-fig/strangler/extracted/kit"
 	"github.com/strangler-fig/strangler/extracted/kit/contract"
+	"github.com/strangler-fig/strangler/internal/localdb/localdbtest"
 )
 
 // service is the delivery service on an empty database.
 type service struct {
-	url  string
-	path string // of the SQLite file
-	db   *kit.Database
+	url string
+	dsn string
+	db  *kit.Database
 }
 
-func start(t *testing.T) *service {
+func TestMain(m *testing.M) { goleak.VerifyTestMain(localdbtest.Main(m)) }
+
+// eachDatabase runs a test on an empty database of each kind.
+func eachDatabase(t *testing.T, test func(t *testing.T, fresh contract.Fresh)) {
+	contract.EachDatabase(t, localdbtest.Fresh, test)
+}
+
+func start(t *testing.T, fresh contract.Fresh) *service {
 	t.Helper()
-	t.Cleanup(func() { goleak.VerifyNone(t) })
-	path := filepath.Join(t.TempDir(), "delivery.db")
-	db, err := kit.Open(context.Background(), "sqlite:"+path)
+	dsn := fresh(t)
+	db, err := kit.Open(context.Background(), dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +60,7 @@ func start(t *testing.T) *service {
 		server.Close()
 		http.DefaultClient.CloseIdleConnections()
 	})
-	return &service{url: server.URL, path: path, db: db}
+	return &service{url: server.URL, dsn: dsn, db: db}
 }
 
 func (s *service) send(t *testing.T, method, path, body string) (int, http.Header, string) {
@@ -90,120 +96,144 @@ func (s *service) courier(t *testing.T, available bool) {
 	}
 }
 
-func (s *service) exec(t *testing.T, statement string) {
+// count returns the number that a query gives.
+func (s *service) count(t *testing.T, query string) (n int64) {
 	t.Helper()
-	if err := s.db.Write(t.Context(), func(tx *gorm.DB) error { return tx.Exec(statement).Error }); err != nil {
+	if err := s.db.Read(t.Context(), func(tx *gorm.DB) error { return tx.Raw(query).Scan(&n).Error }); err != nil {
 		t.Fatal(err)
 	}
+	return n
 }
 
 func TestCourierContract(t *testing.T) {
-	s := start(t)
-	contract.Tables(t, s.path)
-	contract.Couriers(t, s.url)
-	contract.Recorded(t, s.path)
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		s := start(t, fresh)
+		contract.Tables(t, s.dsn)
+		contract.Couriers(t, s.url)
+		contract.Recorded(t, s.dsn)
+	})
 }
 
 func TestKeysUsedBeforeTheMoveReplayAfterIt(t *testing.T) {
-	s := start(t)
-	contract.Replays(t, s.path, s.url)
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		s := start(t, fresh)
+		contract.Replays(t, s.dsn, s.url)
+	})
 }
 
 func TestDelivery(t *testing.T) {
-	s := start(t)
-	const request = `{"order_id":7,"ready_by":"2030-01-01T12:00:00Z"}`
-	const noCourier = `{"error":{"code":"no_courier","message":"no courier is available; send the request again later"}}`
-	s.want(t, "POST", "/deliveries", request, 409, noCourier)
-	s.courier(t, false)
-	s.want(t, "POST", "/deliveries", request, 409, noCourier)
-	s.courier(t, true)
-	s.courier(t, true)
-	const scheduled = `{"order_id":7,"courier_id":2,"actions":[{"order_id":7,"type":"PICKUP","time":"2030-01-01T12:00:00.000000Z"},{"order_id":7,"type":"DROPOFF","time":"2030-01-01T12:30:00.000000Z"}]}`
-	s.want(t, "POST", "/deliveries", request, 200, scheduled)
-	s.want(t, "POST", "/deliveries", `{"order_id":7,"ready_by":"2031-01-01T12:00:00Z"}`, 200, scheduled)
-	s.want(t, "GET", "/deliveries/7", "", 200, scheduled)
-	s.want(t, "GET", "/couriers/2", "", 200, `{"id":2,"first_name":"Ada","last_name":"Ito","address":{"street":"1 Mill Street","city":"Northam","zip":"1"},"available":true,`+
-		`"plan":[{"order_id":7,"type":"DROPOFF","time":"2030-01-01T12:30:00.000000Z"},{"order_id":7,"type":"PICKUP","time":"2030-01-01T12:00:00.000000Z"}]}`)
-	s.want(t, "DELETE", "/deliveries/7", "", 204, "")
-	s.want(t, "DELETE", "/deliveries/7", "", 204, "")
-	s.want(t, "GET", "/deliveries/7", "", 404, `{"error":{"code":"not_found","message":"there is no delivery of order 7"}}`)
-	s.want(t, "POST", "/deliveries", request, 200, strings.Replace(scheduled, `"courier_id":2`, `"courier_id":3`, 1))
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		s := start(t, fresh)
+		const request = `{"order_id":7,"ready_by":"2030-01-01T12:00:00Z"}`
+		const noCourier = `{"error":{"code":"no_courier","message":"no courier is available; send the request again later"}}`
+		s.want(t, "POST", "/deliveries", request, 409, noCourier)
+		s.courier(t, false)
+		s.want(t, "POST", "/deliveries", request, 409, noCourier)
+		s.courier(t, true)
+		s.courier(t, true)
+		const scheduled = `{"order_id":7,"courier_id":2,"actions":[{"order_id":7,"type":"PICKUP","time":"2030-01-01T12:00:00.000000Z"},{"order_id":7,"type":"DROPOFF","time":"2030-01-01T12:30:00.000000Z"}]}`
+		s.want(t, "POST", "/deliveries", request, 200, scheduled)
+		s.want(t, "POST", "/deliveries", `{"order_id":7,"ready_by":"2031-01-01T12:00:00Z"}`, 200, scheduled)
+		s.want(t, "GET", "/deliveries/7", "", 200, scheduled)
+		s.want(t, "GET", "/couriers/2", "", 200, `{"id":2,"first_name":"Ada","last_name":"Ito","address":{"street":"1 Mill Street","city":"Northam","zip":"1"},"available":true,`+
+			`"plan":[{"order_id":7,"type":"DROPOFF","time":"2030-01-01T12:30:00.000000Z"},{"order_id":7,"type":"PICKUP","time":"2030-01-01T12:00:00.000000Z"}]}`)
+		s.want(t, "DELETE", "/deliveries/7", "", 204, "")
+		s.want(t, "DELETE", "/deliveries/7", "", 204, "")
+		s.want(t, "GET", "/deliveries/7", "", 404, `{"error":{"code":"not_found","message":"there is no delivery of order 7"}}`)
+		s.want(t, "POST", "/deliveries", request, 200, strings.Replace(scheduled, `"courier_id":2`, `"courier_id":3`, 1))
+	})
 }
 
 func TestDeliveryNamesTheFieldThatIsWrong(t *testing.T) {
-	s := start(t)
-	for body, field := range map[string]string{
-		``: "order_id",
-		`{"order_id":-1,"ready_by":"2030-01-01T12:00:00Z"}`:  "order_id",
-		`{"order_id":1.5,"ready_by":"2030-01-01T12:00:00Z"}`: "order_id",
-		`{"order_id":1}`:                                              "ready_by",
-		`{"order_id":1,"ready_by":"tomorrow"}`:                        "ready_by",
-		`{"order_id":1,"ready_by":5}`:                                 "ready_by",
-		`{"order_id":1,"ready_by":"2030-01-01T12:00:00Z","to":"him"}`: "to",
-	} {
-		var answer struct {
-			Error struct{ Field string }
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		s := start(t, fresh)
+		for body, field := range map[string]string{
+			``: "order_id",
+			`{"order_id":-1,"ready_by":"2030-01-01T12:00:00Z"}`:  "order_id",
+			`{"order_id":1.5,"ready_by":"2030-01-01T12:00:00Z"}`: "order_id",
+			`{"order_id":1}`:                                              "ready_by",
+			`{"order_id":1,"ready_by":"tomorrow"}`:                        "ready_by",
+			`{"order_id":1,"ready_by":5}`:                                 "ready_by",
+			`{"order_id":1,"ready_by":"2030-01-01T12:00:00Z","to":"him"}`: "to",
+		} {
+			var answer struct {
+				Error struct{ Field string }
+			}
+			status, _, text := s.send(t, "POST", "/deliveries", body)
+			if err := json.Unmarshal([]byte(text), &answer); err != nil || status != 400 || answer.Error.Field != field {
+				t.Errorf("%s: got %d %s, want 400 for %s", body, status, text, field)
+			}
 		}
-		status, _, text := s.send(t, "POST", "/deliveries", body)
-		if err := json.Unmarshal([]byte(text), &answer); err != nil || status != 400 || answer.Error.Field != field {
-			t.Errorf("%s: got %d %s, want 400 for %s", body, status, text, field)
-		}
-	}
+	})
 }
 
 func TestManyRequestsForOneOrderScheduleItOnce(t *testing.T) {
-	s := start(t)
-	for range 4 {
-		s.courier(t, true)
-	}
-	var wg sync.WaitGroup
-	for i := range 60 {
-		wg.Go(func() {
-			status, _, answer := s.send(t, "POST", "/deliveries", fmt.Sprintf(`{"order_id":%d,"ready_by":"2030-01-01T12:00:00Z"}`, 1+i%20))
-			if status != 200 {
-				t.Errorf("got %d %s", status, answer)
-			}
-		})
-	}
-	wg.Wait()
-	type plan struct{ Orders, Actions, Couriers int64 }
-	var got plan
-	err := s.db.Read(t.Context(), func(tx *gorm.DB) error {
-		return tx.Raw("SELECT count(DISTINCT order_id) AS orders, count(*) AS actions, (SELECT count(*) FROM (SELECT courier_id FROM courier_actions GROUP BY courier_id HAVING count(*) = 10)) AS couriers FROM courier_actions").Scan(&got).Error
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		s := start(t, fresh)
+		for range 4 {
+			s.courier(t, true)
+		}
+		var wg sync.WaitGroup
+		for i := range 60 {
+			wg.Go(func() {
+				status, _, answer := s.send(t, "POST", "/deliveries", fmt.Sprintf(`{"order_id":%d,"ready_by":"2030-01-01T12:00:00Z"}`, 1+i%20))
+				if status != 200 {
+					t.Errorf("got %d %s", status, answer)
+				}
+			})
+		}
+		wg.Wait()
+		if orders, actions := s.count(t, "SELECT count(DISTINCT order_id) FROM courier_actions"), s.count(t, "SELECT count(*) FROM courier_actions"); orders != 20 || actions != 40 {
+			t.Errorf("%d orders with %d actions; want 20 with 40", orders, actions)
+		}
 	})
-	if want := (plan{Orders: 20, Actions: 40, Couriers: 4}); err != nil || got != want {
-		t.Errorf("got %+v, %v; want %+v: each order once, and the same number for each courier", got, err, want)
-	}
+}
+
+func TestCouriersTakeTurns(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		s := start(t, fresh)
+		for range 3 {
+			s.courier(t, true)
+		}
+		for order := 1; order <= 9; order++ {
+			if status, _, answer := s.send(t, "POST", "/deliveries", fmt.Sprintf(`{"order_id":%d,"ready_by":"2030-01-01T12:00:00Z"}`, order)); status != 200 {
+				t.Fatalf("got %d %s", status, answer)
+			}
+		}
+		if n := s.count(t, "SELECT count(*) FROM (SELECT courier_id FROM courier_actions GROUP BY courier_id HAVING count(*) = 6) AS busy"); n != 3 {
+			t.Errorf("%d couriers have 3 orders, want 3", n)
+		}
+	})
 }
 
 func TestFenceRefuses(t *testing.T) {
-	s := start(t)
-	s.courier(t, true)
-	for _, table := range []string{"couriers", "courier_actions", "courier_requests"} {
-		for _, event := range []string{"INSERT", "UPDATE", "DELETE"} {
-			s.exec(t, fmt.Sprintf("CREATE TRIGGER fence_%[1]s_%[2]s BEFORE %[2]s ON %[1]s BEGIN SELECT RAISE(ABORT, 'strangler: delivery is owned by legacy'); END", table, event))
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		s := start(t, fresh)
+		s.courier(t, true)
+		contract.Fence(t, s.dsn, "legacy")
+		for _, request := range [][2]string{
+			{"/couriers", `{"first_name":"Ada","last_name":"Ito","address":{"street":"1 Mill Street","city":"Northam","zip":"1"}}`},
+			{"/couriers/1/availability", `{"available":false}`},
+			{"/deliveries", `{"order_id":7,"ready_by":"2030-01-01T12:00:00Z"}`},
+		} {
+			status, header, answer := s.send(t, "POST", request[0], request[1])
+			if status != 503 || header.Get("Retry-After") != "1" || !strings.Contains(answer, `"code":"refused"`) {
+				t.Errorf("%s: got %d, Retry-After %q, %s", request[0], status, header.Get("Retry-After"), answer)
+			}
 		}
-	}
-	for _, request := range [][2]string{
-		{"/couriers", `{"first_name":"Ada","last_name":"Ito","address":{"street":"1 Mill Street","city":"Northam","zip":"1"}}`},
-		{"/couriers/1/availability", `{"available":false}`},
-		{"/deliveries", `{"order_id":7,"ready_by":"2030-01-01T12:00:00Z"}`},
-	} {
-		status, header, answer := s.send(t, "POST", request[0], request[1])
-		if status != 503 || header.Get("Retry-After") != "1" || !strings.Contains(answer, `"code":"refused"`) {
-			t.Errorf("%s: got %d, Retry-After %q, %s", request[0], status, header.Get("Retry-After"), answer)
-		}
-	}
-	s.want(t, "GET", "/couriers/1", "", 200, `{"id":1,"first_name":"Ada","last_name":"Ito","address":{"street":"1 Mill Street","city":"Northam","zip":"1"},"available":true,"plan":[]}`)
+		s.want(t, "GET", "/couriers/1", "", 200, `{"id":1,"first_name":"Ada","last_name":"Ito","address":{"street":"1 Mill Street","city":"Northam","zip":"1"},"available":true,"plan":[]}`)
+	})
 }
 
 func TestHealth(t *testing.T) {
-	s := start(t)
-	s.want(t, "GET", "/healthz", "", 200, `{"status":"ok"}`)
-	s.want(t, "GET", "/readyz", "", 200, `{"status":"ready"}`)
-	if err := s.db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s.want(t, "GET", "/healthz", "", 200, `{"status":"ok"}`)
-	s.want(t, "GET", "/readyz", "", 503, `{"error":{"code":"not_ready","message":"the database does not answer"}}`)
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		s := start(t, fresh)
+		s.want(t, "GET", "/healthz", "", 200, `{"status":"ok"}`)
+		s.want(t, "GET", "/readyz", "", 200, `{"status":"ready"}`)
+		if err := s.db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s.want(t, "GET", "/healthz", "", 200, `{"status":"ok"}`)
+		s.want(t, "GET", "/readyz", "", 503, `{"error":{"code":"not_ready","message":"the database does not answer"}}`)
+	})
 }

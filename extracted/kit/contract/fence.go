@@ -1,0 +1,46 @@
+package contract
+
+import (
+	"fmt"
+	"testing"
+)
+
+// Fence has the database refuse every write to the tables that move, in the words in which Strangler's
+// fences do it. owner is the side that owns.
+func Fence(t *testing.T, dsn, owner string) {
+	t.Helper()
+	db := open(t, dsn)
+	text := "strangler: delivery is owned by " + owner
+	if !isSQLite(dsn) {
+		run(t, db, fmt.Sprintf("CREATE FUNCTION fence() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '%s'; END $$", text))
+	}
+	for _, table := range moved {
+		if !isSQLite(dsn) {
+			run(t, db, fmt.Sprintf("CREATE TRIGGER fence BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION fence()", table),
+				fmt.Sprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER fence", table))
+			continue
+		}
+		for _, event := range []string{"INSERT", "UPDATE", "DELETE"} {
+			run(t, db, fmt.Sprintf("CREATE TRIGGER fence_%[1]s_%[2]s BEFORE %[2]s ON %[1]s BEGIN SELECT RAISE(ABORT, '%[3]s'); END", table, event, text))
+		}
+	}
+}
+
+// Cut takes the foreign keys between orders and the tables that move out of a monolith's database, beside
+// the monolith that runs on it.
+func Cut(t *testing.T, dsn string) {
+	t.Helper()
+	db := open(t, dsn)
+	if !isSQLite(dsn) {
+		run(t, db, "ALTER TABLE orders DROP CONSTRAINT orders_assigned_courier_id_fkey",
+			"ALTER TABLE courier_actions DROP CONSTRAINT courier_actions_order_id_fkey")
+		return
+	}
+	db.SetMaxOpenConns(1) // writable_schema is the connection's
+	run(t, db, "PRAGMA writable_schema = ON",
+		"UPDATE sqlite_schema SET sql = replace(sql, 'INTEGER REFERENCES couriers (id)', 'INTEGER') WHERE name = 'orders'",
+		"UPDATE sqlite_schema SET sql = replace(sql, 'INTEGER NOT NULL REFERENCES orders (id)', 'INTEGER NOT NULL') WHERE name = 'courier_actions'",
+		"CREATE TABLE strangler_reread (id INTEGER)",
+		"DROP TABLE strangler_reread",
+		"PRAGMA writable_schema = RESET")
+}
