@@ -140,6 +140,10 @@ func (s *split) attempt(ctx context.Context, to strangler.Side, who, why string)
 	}
 	defer release()
 	watch.lap("hold")
+	if err := s.approach(ctx); err != nil {
+		return strangler.Cutover{}, fmt.Errorf("catch up before any write is held: %w", err)
+	}
+	watch.lap("approach")
 	row, err := s.cfg.Decisions.Prepare(ctx, s.c.Name, to, s.known, who, why)
 	if err != nil {
 		if errors.Is(err, strangler.ErrUnknown) {
@@ -234,15 +238,11 @@ func (s *split) handOver(ctx context.Context, row strangler.Cutover, watch *stop
 	if err != nil {
 		return "", err
 	}
-	// What can be done while writes still pass is done first.
 	term, err := s.cfg.Records.NextTerm(ctx)
 	if err != nil {
 		return "", err
 	}
-	if err := s.approach(ctx, from, to); err != nil {
-		return "", fmt.Errorf("catch up before the gate: %w", err)
-	}
-	watch.lap("approach")
+	watch.lap("term")
 	if err := s.cfg.Gates.Closed(ctx, s.c.Name, row.Epoch); err != nil {
 		return "", fmt.Errorf("the gate %w: %w", ErrSlow, err)
 	}
@@ -306,7 +306,11 @@ func (w *stopwatch) lap(name string) {
 }
 
 // approach applies and verifies what has come, until little is left for the time behind the gate.
-func (s *split) approach(ctx context.Context, from, to Database) error {
+func (s *split) approach(ctx context.Context) error {
+	from, to, err := s.both(ctx, s.owner)
+	if err != nil {
+		return err
+	}
 	for range approachRounds {
 		n, err := s.applyBatch(ctx, from, to)
 		if err != nil {
@@ -323,10 +327,9 @@ func (s *split) approach(ctx context.Context, from, to Database) error {
 }
 
 // freeze shuts out every other worker's stream into the follower, by a term that was drawn after the
-// row was prepared. The row is read again behind the
-// raised term: a worker that slept through a takeover would otherwise write, under a term of its own
-// making, into a side that has owned meanwhile and is fenced once more. What carries no serial of its
-// own (sequences, repairs) is read only after this.
+// row was prepared. The row is read again behind the raised term: a worker that slept through a takeover
+// would otherwise write, under a term of its own making, into a side that has owned meanwhile and is fenced
+// once more. What carries no serial of its own (sequences, repairs) is read only after this.
 func (s *split) freeze(ctx context.Context, to Database, row strangler.Cutover, term int64) error {
 	if err := to.RaiseTerm(ctx, term); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/golang-migrate/migrate/v4"
+	"github.com/golang-migrate/migrate/v4/database"
 	"github.com/golang-migrate/migrate/v4/source/iofs"
 
 	"github.com/strangler-fig/strangler"
@@ -40,21 +41,24 @@ func (p *Planning) run(ctx context.Context, side strangler.Side, to Stage) (err 
 	if Stage(at) == to {
 		return nil
 	}
-	m, err := p.migrator(ctx, d, side)
+	m, err := p.migrator(ctx, d, side, &at)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		source, database := m.Close()
-		err = errors.Join(err, source, database)
+		errSource, errDatabase := m.Close()
+		err = errors.Join(err, errSource, errDatabase)
 	}()
+	step := 1
+	if Stage(at) > to {
+		step = -1
+	}
 	for ; Stage(at) != to; at, _, err = d.Version(ctx) {
 		if err != nil {
 			return err
 		}
-		step := 1
-		if Stage(at) > to {
-			step = -1
+		if (Stage(at) < to) != (step > 0) { // never back because another worker has gone further
+			return fmt.Errorf("%w: another worker runs the scripts of %s", strangler.ErrSuperseded, p.c.Name)
 		}
 		if err := around(p.fault, "script", func() error { return m.Steps(step) }); err != nil {
 			return errors.Join(p.explain(side, err), p.clean(ctx, d, m, at))
@@ -79,7 +83,8 @@ func (p *Planning) clean(ctx context.Context, d Database, m *migrate.Migrate, be
 	return m.Force(int(before))
 }
 
-func (p *Planning) migrator(ctx context.Context, d Database, side strangler.Side) (*migrate.Migrate, error) {
+// migrator is golang-migrate over a side's scripts. With at, it runs one only from that version.
+func (p *Planning) migrator(ctx context.Context, d Database, side strangler.Side, at *uint) (*migrate.Migrate, error) {
 	folder := filepath.Join(p.dir, p.c.Name, string(side))
 	if _, err := os.Stat(folder); err != nil {
 		return nil, strangler.Refuse("scripts", fmt.Sprintf("%s has no scripts for the %s database", p.c.Name, side), "strangler migrate plan "+p.c.Name)
@@ -92,7 +97,24 @@ func (p *Planning) migrator(ctx context.Context, d Database, side strangler.Side
 	if err != nil {
 		return nil, errors.Join(err, source.Close())
 	}
+	if at != nil {
+		driver = &expecting{driver, at}
+	}
 	return migrate.NewWithInstance("iofs", source, string(side), driver)
+}
+
+// expecting is a driver that runs nothing where another worker has run something since at was read.
+type expecting struct {
+	database.Driver
+	at *uint
+}
+
+func (e *expecting) Version() (int, bool, error) {
+	v, dirty, err := e.Driver.Version()
+	if err == nil && uint(max(v, 0)) != *e.at {
+		err = fmt.Errorf("%w: the scripts are at version %d and were at %d when this worker looked", strangler.ErrSuperseded, max(v, 0), *e.at)
+	}
+	return v, dirty, err
 }
 
 // To takes both sides to a stage. Upwards the owner's side comes first, since the capture has to be
@@ -143,13 +165,13 @@ func (p *Planning) Force(ctx context.Context, side strangler.Side, version int) 
 	if err != nil {
 		return err
 	}
-	m, err := p.migrator(ctx, d, side)
+	m, err := p.migrator(ctx, d, side, nil)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		source, database := m.Close()
-		err = errors.Join(err, source, database)
+		errSource, errDatabase := m.Close()
+		err = errors.Join(err, errSource, errDatabase)
 	}()
 	if version == 0 {
 		version = -1 // golang-migrate's word for "none has run"

@@ -70,7 +70,7 @@ func (s *split) establish(ctx context.Context) error {
 		return err
 	}
 	if err := s.evidence(ctx, t); err != nil {
-		return err
+		return s.outdated(ctx, t, err)
 	}
 	owner, err := s.db(ctx, t.Owner)
 	if err != nil {
@@ -169,6 +169,14 @@ func (s *split) evidence(ctx context.Context, t strangler.Toggle) error {
 		}
 	}
 	return nil
+}
+
+// outdated turns evidence against a toggle that has changed since it was read into errOvertaken.
+func (s *split) outdated(ctx context.Context, t strangler.Toggle, cause error) error {
+	if now, err := s.cfg.Records.Toggle(ctx, s.c.Name); err != nil || now.Epoch == t.Epoch {
+		return cause
+	}
+	return errOvertaken
 }
 
 // closeFollower puts the fence back where it is open or its triggers are gone, under a fresh epoch.

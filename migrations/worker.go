@@ -134,7 +134,12 @@ func (s *split) work(ctx context.Context) error {
 			return err
 		case errors.Is(err, strangler.ErrStopped), errors.Is(err, strangler.ErrRefused):
 			s.cfg.Log.Error("the split has stopped; the owner goes on serving", strangler.LogCapability, s.c.Name, strangler.LogError, err)
-			err = s.update(ctx, func(r *strangler.Split) { r.Phase, r.Error = strangler.PhaseStopped, err.Error() })
+			why := err.Error()
+			err = s.update(ctx, func(r *strangler.Split) {
+				if following(r.Phase) { // nobody has taken it back meanwhile
+					r.Phase, r.Error = strangler.PhaseStopped, why
+				}
+			})
 		}
 		if err != nil {
 			s.cfg.Log.Warn("the split tries again", strangler.LogCapability, s.c.Name, strangler.LogError, err)

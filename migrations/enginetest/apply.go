@@ -49,30 +49,32 @@ func applyAnyOrder(t *testing.T, lab Lab) {
 
 // applyHardValues carries each sample over by the copy, and by the stream, there and back.
 func applyHardValues(t *testing.T, lab Lab) {
-	for _, s := range lab.Speech().Edges {
-		t.Run(s.Name, func(t *testing.T) {
-			copied := Armed(t, lab, append(s.create(lab, "hard"), s.insert(lab, "hard")...), "hard")
-			copied.Alike()
-
-			p := Armed(t, lab, s.create(lab, "hard"), "hard")
-			for _, q := range s.insert(lab, "hard") {
-				p.Exec(p.App, q)
-			}
-			p.Sync()
-			p.Alike()
-			if diff := cmp.Diff(lab.Speech().Image(t, copied.Served, "hard"), lab.Speech().Image(t, p.Served, "hard")); diff != "" {
-				t.Errorf("copied and streamed rows differ:\n%s", diff)
-			}
-			p.CutOver()
-			p.Exec(p.Served, "DELETE FROM "+lab.Speech().Quote("hard"))
-			p.Sync()
-			for _, q := range s.insert(lab, "hard") {
-				p.Exec(p.Served, q)
-			}
-			p.Sync()
-			p.Alike()
-		})
-	}
+	samples := lab.Speech().Edges
+	ddl, names := filled(lab, samples)
+	copied := Armed(t, lab, ddl, names...)
+	ddl, _ = tables(lab, samples)
+	p := Armed(t, lab, ddl, names...)
+	p.each(samples, func(p *Pair, table int, s Sample) {
+		copied := *copied
+		copied.t = p.t
+		copied.alike(table)
+		p.execAll(p.App, s.insert(lab))
+		p.Sync()
+		p.alike(table)
+		image := lab.Speech().Image
+		if diff := cmp.Diff(image(p.t, copied.Served, s.Name), image(p.t, p.Served, s.Name)); diff != "" {
+			p.t.Errorf("copied and streamed rows differ:\n%s", diff)
+		}
+	})
+	p.CutOver()
+	p.each(samples, func(p *Pair, table int, s Sample) {
+		p.Exec(p.Served, "DELETE FROM "+lab.Speech().Quote(s.Name))
+		p.Sync()
+		p.alike(table)
+		p.execAll(p.Served, s.insert(lab))
+		p.Sync()
+		p.alike(table)
+	})
 }
 
 func applyDuplicate(t *testing.T, lab Lab) {

@@ -25,7 +25,7 @@ var fenceRules = []rule{
 	{"a foreign control store changes nothing", fenceForeignControl},
 	{"closing waits for a writer in flight", fenceWaitsForWriters},
 	{"the statement shown is the statement run", fenceStatementHolds},
-	{"a broken fence stops the stream and is put back", fenceTamperedWith},
+	{"a broken fence or capture stops the stream, and the fence is put back", fenceTamperedWith},
 	{"a claim writes whatever stands there", fenceClaimed},
 	{"a side without a fence is not mended into a closed one", fenceNotInstalled},
 }
@@ -255,8 +255,13 @@ func fenceTamperedWith(t *testing.T, lab Lab) {
 				t.Fatalf("before: mended %v, %v", mended, err)
 			}
 			p.Exec(p.Admin(strangler.Legacy), tamper.Statement("couriers"))
+			p.Exec(p.App, "UPDATE couriers SET name = 'the owner goes on serving'")
+			before := images(p, p.Served)
 			_, err := p.Step()
 			p.Wants(err, strangler.ErrStopped)
+			if diff := cmp.Diff(before, images(p, p.Served)); diff != "" {
+				t.Errorf("something was applied:\n%s", diff)
+			}
 			mended, err := p.Legacy.Mend(t.Context())
 			p.must(err)
 			if mended != tamper.Fence {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/strangler-fig/strangler/migrations"
@@ -39,12 +40,41 @@ type Speech struct {
 	Tampers []Tamper  // what breaks a fence or a capture behind Strangler's back
 }
 
-// Sample is a table with rows. Its statements use %s for the table's quoted name.
+// Sample is a table with rows. Its statements use %s for the table's quoted name, which is the sample's. All
+// samples of a kind stand in one database.
 type Sample struct {
-	Name   string
+	Name   string // short enough for a table's, and without a dot
 	Create []string
 	Insert []string
 	Touch  string // an UPDATE that changes every row but no key; for Keys
+}
+
+func (s Sample) create(lab Lab) []string { return s.named(lab, s.Create) }
+func (s Sample) insert(lab Lab) []string { return s.named(lab, s.Insert) }
+func (s Sample) touch(lab Lab) string    { return s.named(lab, []string{s.Touch})[0] }
+
+func (s Sample) named(lab Lab, statements []string) (out []string) {
+	for _, q := range statements {
+		out = append(out, strings.ReplaceAll(q, "%s", lab.Speech().Quote(s.Name)))
+	}
+	return out
+}
+
+// tables are the statements that make the samples' tables, and their names.
+func tables(lab Lab, samples []Sample) (ddl, names []string) {
+	for _, s := range samples {
+		ddl, names = append(ddl, s.create(lab)...), append(names, s.Name)
+	}
+	return ddl, names
+}
+
+// filled are the same, with their rows.
+func filled(lab Lab, samples []Sample) (ddl, names []string) {
+	ddl, names = tables(lab, samples)
+	for _, s := range samples {
+		ddl = append(ddl, s.insert(lab)...)
+	}
+	return ddl, names
 }
 
 // Refusal is a schema that the plan refuses.

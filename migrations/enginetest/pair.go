@@ -303,11 +303,35 @@ func (p *Pair) CutOver() {
 // Alike fails unless both sides have the same rows, value for value and type for type.
 func (p *Pair) Alike() {
 	p.t.Helper()
-	image := p.lab.Speech().Image
-	for _, t := range p.Capability.Tables {
-		if diff := cmp.Diff(image(p.t, p.App, t.From), image(p.t, p.Served, t.To)); diff != "" {
-			p.t.Errorf("table %s, - legacy, + service:\n%s", t.From, diff)
-		}
+	for i := range p.Capability.Tables {
+		p.alike(i)
+	}
+}
+
+func (p *Pair) alike(table int) {
+	p.t.Helper()
+	image, t := p.lab.Speech().Image, p.Capability.Tables[table]
+	if diff := cmp.Diff(image(p.t, p.App, t.From), image(p.t, p.Served, t.To)); diff != "" {
+		p.t.Errorf("table %s, - legacy, + service:\n%s", t.From, diff)
+	}
+}
+
+// each runs f as a test of its own for each sample, with the number of its table.
+func (p *Pair) each(samples []Sample, f func(p *Pair, table int, s Sample)) {
+	for i, s := range samples {
+		p.t.Run(s.Name, func(t *testing.T) {
+			own := *p
+			own.t = t
+			f(&own, i, s)
+		})
+	}
+}
+
+// execAll runs an application's statements.
+func (p *Pair) execAll(db *sql.DB, queries []string) {
+	p.t.Helper()
+	for _, q := range queries {
+		p.Exec(db, q)
 	}
 }
 

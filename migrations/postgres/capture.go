@@ -180,7 +180,7 @@ func (b *batch) changed(t *table) string {
 		for i, c := range t.key() {
 			cols = append(cols, fmt.Sprintf("%s AS k%d", side(c), i))
 		}
-		return fmt.Sprintf("SELECT %s FROM %s WHERE %s IS NOT NULL", strings.Join(cols, ", "), b.d.ours(b.d.logTable(t.bound)), side(t.key()[0]))
+		return fmt.Sprintf("SELECT %s FROM %s WHERE %s IS DISTINCT FROM NULL", strings.Join(cols, ", "), b.d.ours(b.d.logTable(t.bound)), side(t.key()[0]))
 	}
 	return half(oldKey) + " UNION " + half(newKey)
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -268,6 +269,22 @@ func (m *maker) owned(ctx context.Context) error {
 	return m.addAll(ctx, `SELECT 'ALTER SEQUENCE ' || quote_ident(s.relname) || ' OWNED BY ' || quote_ident(c.relname) || '.' || quote_ident(a.attname)
 		FROM pg_depend AS d JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_class AS c ON c.oid = d.refobjid JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid
 		WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'a' AND d.refobjid = ANY ($1::oid[]) ORDER BY 1`, m.oids)
+}
+
+var attachment = regexp.MustCompile(`^ALTER TABLE (?:"(?:[^"]|"")+"|[^ "]+) ATTACH PARTITION ("(?:[^"]|"")+"|[^ "]+) `)
+
+// attached are the partitions that the statements of ddl make, in the given schema.
+func attached(statements []string, schema string) (out []relation) {
+	for _, s := range statements {
+		if m := attachment.FindStringSubmatch(s); m != nil {
+			name := m[1]
+			if strings.HasPrefix(name, `"`) {
+				name = strings.ReplaceAll(name[1:len(name)-1], `""`, `"`)
+			}
+			out = append(out, relation{schema: schema, name: name})
+		}
+	}
+	return out
 }
 
 // foreignKeys are those between this table and itself or the tables before it in the binding.

@@ -165,9 +165,12 @@ func TestWhatIsThereIsUsed(t *testing.T) {
 	run(t, to, "DROP TYPE mood", "CREATE DOMAIN score AS integer")
 	before := dump(t, to)
 	d := open(t, to, strangler.Service, "x")
-	down, err := d.undoMissing(t.Context(), ddl)
+	made, err := d.companions(t.Context(), ddl)
 	must(t, err)
-	undo := strings.Join(append([]string{"DROP TABLE x"}, down...), ";\n")
+	undo := "DROP TABLE x"
+	for _, c := range slices.Backward(made) {
+		undo += ";\n" + c.drop()
+	}
 	for range 2 {
 		run(t, to, script, undo)
 		if diff := cmp.Diff(before, dump(t, to)); diff != "" {

@@ -1,19 +1,24 @@
-// Package postgres is the engine for PostgreSQL 12 and later: capture by triggers, fences by statement
+// Package postgres is the engine for PostgreSQL 13 and later: capture by triggers, fences by statement
 // triggers that fire always or never, and apply by delete and insert anew, all by the rules of
 // docs/CUTOVER.md.
 //
 // Read it as a row travels:
 //
-//  1. postgres.go: the handle, its pool, its transactions
+//  1. postgres.go: the handle, its pool, its transactions; silence.go: connections that go silent are given up
 //  2. value.go: canonical values, and the text that the server reads and writes
-//  3. schema.go: what stands in the database; inspect.go: what of it forbids a split; keys.go: foreign keys
-//  4. ddl.go: the statements that make a table like another
+//  3. schema.go: what stands in the database; inspect.go: what of it forbids a split; pooler.go: what stands
+//     in between; keys.go: foreign keys; notes.go: what a person should know
+//  4. ddl.go: the statements that make a table like another; types.go: those that make what its columns
+//     need; fit.go: whether a table that is there takes the rows
 //  5. triggers.go: the fence's and the capture's triggers; survey.go: whether they stand as they were made
 //  6. scripts.go: the golang-migrate pairs; runner.go: each in one transaction with its version
 //  7. reader.go: chunks and single rows
 //  8. capture.go: what changed, from one repeatable-read transaction
 //  9. applier.go: the transaction at the follower; buffer.go: what it sends in bulk
 //  10. fence.go: open, closed, terms; hold.go: the fence made ready while writes pass
+//
+// Beside it, for people: examine.go says what of a server, its settings and its sessions would get in the
+// way, rights.go what the role may and has to, managed.go what a provider withholds; writers.go who writes.
 //
 // Strangler connects as a role of its own. Its sessions set everything that changes how a value is written,
 // and whatever timeouts the role has are off in them.

@@ -28,6 +28,7 @@ type examination struct {
 	d        *Database
 	q        querier
 	role     string // current_user
+	me       string // the same, quoted where it has to be
 	tables   []*table
 	oids     []uint32 // of tables and partitions that are there
 	crossing []crossing
@@ -67,7 +68,7 @@ func (d *Database) Examine(ctx context.Context) ([]migrations.Finding, error) {
 
 // look reads what the examination is about.
 func (x *examination) look(ctx context.Context) (err error) {
-	if err := x.q.QueryRow(ctx, "SELECT current_user::text").Scan(&x.role); err != nil {
+	if err := x.q.QueryRow(ctx, "SELECT current_user::text, quote_ident(current_user)").Scan(&x.role, &x.me); err != nil {
 		return err
 	}
 	for _, bound := range x.d.b.Tables {
@@ -101,7 +102,7 @@ func (x *examination) server(ctx context.Context) error {
 		x.add(migrations.Finding{Check: "server", What: "PostgreSQL " + name, Fine: true})
 	}
 	if super {
-		x.add(migrations.Finding{Check: "role", What: fmt.Sprintf("%s is a superuser: it has every right that is listed, and all others", ident(x.role)), Next: []string{"ALTER ROLE " + ident(x.role) + " NOSUPERUSER, then GRANT what is missing"}})
+		x.add(migrations.Finding{Check: "role", What: fmt.Sprintf("%s is a superuser: it has every right that is listed, and all others", x.me), Next: []string{"ALTER ROLE " + x.me + " NOSUPERUSER, then GRANT what is missing"}})
 	}
 	return nil
 }
@@ -119,7 +120,7 @@ func (x *examination) shared(ctx context.Context) error {
 	if x.d.b.Side == strangler.Legacy || at == 0 {
 		for _, t := range x.tables {
 			if t != nil && t.owner == x.role {
-				x.add(migrations.Finding{Check: "role", What: fmt.Sprintf("%s owns the table %s, so it is the application's role", ident(x.role), t.bound), Forbids: true, Next: newRole(x.d, t.owner)})
+				x.add(migrations.Finding{Check: "role", What: fmt.Sprintf("%s owns the table %s, so it is the application's role", x.me, t.bound), Forbids: true, Next: newRole(x.d, t.owner)})
 				return nil
 			}
 		}
@@ -138,9 +139,9 @@ func (x *examination) shared(ctx context.Context) error {
 		}
 		switch {
 		case s.application == "":
-			x.add(migrations.Finding{Check: "role", What: fmt.Sprintf("somebody without an application name has a session as %s from %s; if that is an application, give Strangler a role of its own", ident(x.role), s.from)})
+			x.add(migrations.Finding{Check: "role", What: fmt.Sprintf("somebody without an application name has a session as %s from %s; if that is an application, give Strangler a role of its own", x.me, s.from)})
 		case !human:
-			x.add(migrations.Finding{Check: "role", What: fmt.Sprintf("the application %q has a session as %s from %s: the role is shared, and the fence could not tell them apart", s.application, ident(x.role), s.from), Forbids: true, Next: newRole(x.d, x.role)})
+			x.add(migrations.Finding{Check: "role", What: fmt.Sprintf("the application %q has a session as %s from %s: the role is shared, and the fence could not tell them apart", s.application, x.me, s.from), Forbids: true, Next: newRole(x.d, x.role)})
 		}
 	}
 	return nil
@@ -216,7 +217,7 @@ func (x *examination) decoding(ctx context.Context) error {
 		f.Next = append(f.Next, "ALTER SYSTEM SET wal_level = logical, then restart the server: for capture by logical decoding")
 	}
 	if !replication {
-		f.Next = append(f.Next, "ALTER ROLE "+ident(x.role)+" REPLICATION: for capture by logical decoding")
+		f.Next = append(f.Next, "ALTER ROLE "+x.me+" REPLICATION: for capture by logical decoding")
 	}
 	x.add(f)
 	return nil

@@ -29,20 +29,26 @@ func (d *Database) Fence(ctx context.Context) (migrations.Fence, error) {
 func (d *Database) readFence(ctx context.Context, q querier) (migrations.Fence, error) {
 	f := migrations.Fence{Installed: true}
 	var was, is string
-	err := q.QueryRow(ctx, "SELECT control_id, epoch, state, term, server, "+server+" FROM "+d.ours("strangler_fence")+" WHERE capability = $1::text", d.b.Capability).Scan(&f.ControlID, &f.Epoch, &f.State, &f.Term, &was, &is)
+	err := q.QueryRow(ctx, "SELECT control_id, epoch, state, term, server, "+d.server()+" FROM "+d.ours("strangler_fence")+" WHERE capability = $1::text", d.b.Capability).Scan(&f.ControlID, &f.Epoch, &f.State, &f.Term, &was, &is)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return migrations.Fence{}, nil
 	}
 	if was != is {
-		f.Moved = fmt.Sprintf("it was made on %s and stands on %s (system identifier/timeline/database)", was, is)
+		f.Moved = fmt.Sprintf("it was made on %s and stands on %s (system identifier/timeline/database/fence table)", was, is)
 	}
 	return f, err
 }
 
-// FenceStatement is the statement that SetFence runs. In one transaction it changes the row, waits for
-// writers in flight, and then looks for partitions.
+// FenceStatement is the statement that SetFence runs. In one transaction it changes the row, and, to close,
+// waits for writers in flight, and then looks for partitions. To open takes no lock on a table whose trigger is
+// off: a long transaction that kept a fence from closing must not keep the owner from being opened.
 func (d *Database) FenceStatement(epoch int64, state migrations.FenceState) string {
-	word := map[byte]string{'A': "ENABLE ALWAYS", 'D': "DISABLE"}[firing(state)]
+	name := literal(d.fenceTrigger().name)
+	word, drain, where := "ENABLE ALWAYS", "LOCK TABLE "+list(d.b.Tables, d.named)+" IN SHARE ROW EXCLUSIVE MODE;", ""
+	if state == migrations.FenceOpen {
+		word, drain = "DISABLE", ""
+		where = " WHERE EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = rel.oid AND t.tgname = " + name + " AND t.tgenabled <> 'D')"
+	}
 	return fmt.Sprintf(`DO $strangler$
 DECLARE
   moved regclass[] := ARRAY[%[1]s]::regclass[];
@@ -52,19 +58,19 @@ BEGIN
   IF NOT FOUND THEN
     RAISE EXCEPTION USING MESSAGE = 'strangler: the fence was not changed: it is at this epoch or a higher one, or another control store''s', ERRCODE = '%[7]s';
   END IF;
-  LOCK TABLE %[8]s IN SHARE ROW EXCLUSIVE MODE;
+  %[8]s
   FOR relation IN
     WITH RECURSIVE rel AS (
       SELECT unnest(moved)::oid AS oid
       UNION SELECT i.inhrelid FROM rel JOIN pg_catalog.pg_inherits AS i ON i.inhparent = rel.oid)
-    SELECT oid FROM rel ORDER BY oid
+    SELECT oid FROM rel%[11]s ORDER BY oid
   LOOP
     EXECUTE format('ALTER TABLE %%s %[9]s TRIGGER %%I', relation, %[10]s);
   END LOOP;
 END
 $strangler$`,
 		list(d.b.Tables, func(bound string) string { return literal(d.named(bound)) }), d.ours("strangler_fence"), epoch, literal(string(state)), literal(d.b.Capability), literal(d.b.ControlID), overtaken,
-		list(d.b.Tables, d.named), word, literal(d.fenceTrigger().name))
+		drain, word, name, where)
 }
 
 // overtaken is the SQLSTATE by which the fence's statement says that it found nothing to change.
@@ -181,11 +187,12 @@ func (d *Database) RaiseTerm(ctx context.Context, term int64) error {
 			}
 			return err
 		})
-		if code(err) != lockNotAvailable || ctx.Err() != nil {
+		if err != nil && (code(err) != lockNotAvailable || ctx.Err() != nil) {
 			return err
 		}
-		if _, err := d.endStuck(ctx); err != nil {
-			return err
+		// Where the lock was to be had, others may still stand in the way: of a script, or of the position.
+		if _, errEnd := d.endStuck(ctx); err == nil || errEnd != nil {
+			return errEnd
 		}
 	}
 }
@@ -212,7 +219,7 @@ func (d *Database) Claim(ctx context.Context, epoch int64, state migrations.Fenc
 		if _, err := t.Exec(ctx, "LOCK TABLE "+d.ours("strangler_fence")+" IN EXCLUSIVE MODE"); err != nil {
 			return d.slow(ctx, err)
 		}
-		done, err := t.Exec(ctx, "UPDATE "+d.ours("strangler_fence")+" SET control_id = $1::text, epoch = $2::bigint, state = $3::text, term = $4::bigint, server = "+server+" WHERE capability = $5::text",
+		done, err := t.Exec(ctx, "UPDATE "+d.ours("strangler_fence")+" SET control_id = $1::text, epoch = $2::bigint, state = $3::text, term = $4::bigint, server = "+d.server()+" WHERE capability = $5::text",
 			d.b.ControlID, epoch, string(state), term, d.b.Capability)
 		if err != nil {
 			return err

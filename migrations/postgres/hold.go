@@ -25,10 +25,14 @@ type held struct{ *tx }
 // Hold opens the fence's transaction ahead of its time. It waits, as long as ctx lasts, for transactions that
 // have been open for holdAge and for prepared ones, and then refuses, naming them.
 func (d *Database) Hold(ctx context.Context) (release func(), err error) {
+	var who []string
 	for {
-		who, err := d.inTheWay(ctx, holdAge)
-		if err == nil && len(who) == 0 {
+		now, err := d.inTheWay(ctx, holdAge)
+		if err == nil && len(now) == 0 {
 			break
+		}
+		if err == nil {
+			who = now // ctx may end in the middle of the next look
 		}
 		pause := time.NewTimer(holdPause)
 		select {

@@ -126,13 +126,13 @@ var edges = []enginetest.Sample{
 		Name: "partitions below partitions",
 		Create: []string{
 			"CREATE TABLE %s (area text NOT NULL, id integer NOT NULL, at date NOT NULL, v text, PRIMARY KEY (id, area, at)) PARTITION BY LIST (area)",
-			"CREATE TABLE hard_north PARTITION OF %s FOR VALUES IN ('north', 'n') PARTITION BY RANGE (at)", "CREATE TABLE hard_north_old PARTITION OF hard_north FOR VALUES FROM (MINVALUE) TO ('2024-01-01')",
-			"CREATE TABLE hard_north_new (v text, at date NOT NULL, id integer NOT NULL, area text NOT NULL)", "ALTER TABLE hard_north ATTACH PARTITION hard_north_new FOR VALUES FROM ('2024-01-01') TO (MAXVALUE)",
-			"CREATE TABLE hard_rest PARTITION OF %s DEFAULT PARTITION BY HASH (id)", "CREATE TABLE hard_rest_0 PARTITION OF hard_rest FOR VALUES WITH (MODULUS 2, REMAINDER 0)", "CREATE TABLE hard_rest_1 PARTITION OF hard_rest FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+			"CREATE TABLE edge_north PARTITION OF %s FOR VALUES IN ('north', 'n') PARTITION BY RANGE (at)", "CREATE TABLE edge_north_old PARTITION OF edge_north FOR VALUES FROM (MINVALUE) TO ('2024-01-01')",
+			"CREATE TABLE edge_north_new (v text, at date NOT NULL, id integer NOT NULL, area text NOT NULL)", "ALTER TABLE edge_north ATTACH PARTITION edge_north_new FOR VALUES FROM ('2024-01-01') TO (MAXVALUE)",
+			"CREATE TABLE edge_rest PARTITION OF %s DEFAULT PARTITION BY HASH (id)", "CREATE TABLE edge_rest_0 PARTITION OF edge_rest FOR VALUES WITH (MODULUS 2, REMAINDER 0)", "CREATE TABLE edge_rest_1 PARTITION OF edge_rest FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
 		},
 		Insert: []string{
 			"INSERT INTO %s (area, id, at, v) VALUES ('north', 1, '2023-12-31', 'a'), ('n', 2, '2024-01-01', 'b'), ('south', 3, '2024-01-01', 'c'), ('', 4, 'infinity', NULL)",
-			"INSERT INTO hard_north_new (area, id, at, v) VALUES ('north', 5, '2030-01-01', 'straight in')",
+			"INSERT INTO edge_north_new (area, id, at, v) VALUES ('north', 5, '2030-01-01', 'straight in')",
 			"UPDATE %s SET area = 'n', at = '2020-02-02' WHERE id IN (3, 5)", // it moves to another partition
 		},
 	},
@@ -157,7 +157,7 @@ var edges = []enginetest.Sample{
 			"CREATE TABLE seen (id integer)", "CREATE TABLE %s (id integer PRIMARY KEY, v text, n integer)",
 			"CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.v := upper(NEW.v); NEW.id := NEW.id + 100; INSERT INTO seen VALUES (NEW.id); RETURN NEW; END'",
 			"CREATE TRIGGER shout BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION shout()",
-			"CREATE FUNCTION count_up() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN UPDATE hard SET n = coalesce(n, 0) + 1 WHERE id = NEW.id; RETURN NULL; END'",
+			"CREATE FUNCTION count_up() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN UPDATE %s SET n = coalesce(n, 0) + 1 WHERE id = NEW.id; RETURN NULL; END$$",
 			"CREATE TRIGGER count_up AFTER INSERT ON %s FOR EACH ROW EXECUTE FUNCTION count_up()",
 			"CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'", // and one that keeps rows from going
 			"CREATE TRIGGER keep BEFORE DELETE ON %s FOR EACH ROW WHEN (OLD.v = 'KEPT') EXECUTE FUNCTION keep()",

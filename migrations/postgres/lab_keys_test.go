@@ -18,7 +18,7 @@ var keys = []enginetest.Sample{
 	key("text padded with blanks", "k char(5) PRIMARY KEY", "'b'", "'B'", "'a'", "''", "'a b'", "'abcde'", `E'a\t'`),
 	{
 		Name:   "text without case or accents",
-		Create: []string{"CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level1', deterministic = false)", "CREATE TABLE %s (k text COLLATE loose PRIMARY KEY, v integer DEFAULT 0)"},
+		Create: []string{"CREATE COLLATION looser (provider = icu, locale = 'und-u-ks-level1', deterministic = false)", "CREATE TABLE %s (k text COLLATE looser PRIMARY KEY, v integer DEFAULT 0)"},
 		Insert: one("k", "'b'", "'C'", "'ä'", "'D'", "''", "'_'", "'aB'", "'Z'", "'É'"),
 		Touch:  touch,
 	},
@@ -27,7 +27,7 @@ var keys = []enginetest.Sample{
 		Insert: one("k", "'b'", "'C'", "'a'", "'D'", "'_'", "'E'"), Touch: touch,
 	},
 	{
-		Name: "citext", Create: []string{"CREATE EXTENSION IF NOT EXISTS citext", "CREATE TABLE %s (k citext PRIMARY KEY, v integer DEFAULT 0)"},
+		Name: "text of the extension citext", Create: []string{"CREATE EXTENSION IF NOT EXISTS citext", "CREATE TABLE %s (k citext PRIMARY KEY, v integer DEFAULT 0)"},
 		Insert: one("k", "'b'", "'C'", "'a'", "'D'", "''", "'ä'", "'aB'"), Touch: touch,
 	},
 	key("names", "k name PRIMARY KEY", "'b'", "'B'", "''", "'a'"),

@@ -37,22 +37,22 @@ func (r *rights) replica(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	statement := "GRANT SET ON PARAMETER session_replication_role TO " + ident(r.role)
+	statement := "GRANT SET ON PARAMETER session_replication_role TO " + r.me
 	if version < 150000 {
-		statement = "ALTER ROLE " + ident(r.role) + " SUPERUSER" // before 15 the setting cannot be granted
+		statement = "ALTER ROLE " + r.me + " SUPERUSER" // before 15 the setting cannot be granted
 	}
 	if has || len(known) == 0 {
 		r.say(phase, statement, why, has)
 		return nil
 	}
-	f := migrations.Finding{Phase: phase, Check: "grant", Forbids: true, What: statement + ": missing, " + why + "; this is a managed server without a superuser"}
+	f := migrations.Finding{Phase: phase, Check: "managed", Forbids: true, What: statement + ": missing, " + why + "; this is a managed server without a superuser"}
 	if version >= 150000 {
 		f.Next = append(f.Next, "as the server's administrator: "+statement)
 	}
 	for _, p := range providers {
 		for _, role := range known {
 			if p.role == role {
-				f.Next = append(f.Next, fmt.Sprintf("where %s lets its administrators set it (try: SET session_replication_role = replica): GRANT %s TO %s", p.name, role, ident(r.role)))
+				f.Next = append(f.Next, fmt.Sprintf("where %s lets its administrators set it (try: SET session_replication_role = replica): GRANT %s TO %s", p.name, role, r.me))
 			}
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"github.com/strangler-fig/strangler/migrations"
 )
 
+const protocolViolation = "08P01"
+
 // poolerRounds is how often two connections are compared: a pooler may give both their own server session
 // by chance.
 const poolerRounds = 4
@@ -32,6 +34,9 @@ func (d *Database) pooled(ctx context.Context) (bool, error) {
 			return false, err
 		}
 		tx, err := b.Begin(ctx)
+		if code(err) == protocolViolation {
+			return true, nil // statement mode: it lets nobody begin
+		}
 		if err != nil {
 			return false, err
 		}

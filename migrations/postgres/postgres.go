@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,8 +25,6 @@ const (
 	maxConns = 8
 	// connectTimeout bounds the making of a connection where the DSN gives no connect_timeout.
 	connectTimeout = 10 * time.Second
-	// keepAlive is how long a connection may be silent before its peer is asked for, three times.
-	keepAlive = 5 * time.Second
 	// endTimeout bounds COMMIT and ROLLBACK, which run whatever became of the caller's context.
 	endTimeout = 30 * time.Second
 )
@@ -47,7 +44,8 @@ type Database struct {
 	heldMu sync.Mutex
 	held   *held
 
-	own pids
+	own   pids
+	lines *lines
 }
 
 // pids are the server processes of a handle's connections.
@@ -77,13 +75,24 @@ func (p *pids) list() []int32 {
 
 var _ migrations.Database = (*Database)(nil)
 
-// settings make every session's text the same, whatever the role or the database sets, and keep timeouts
+// settings make every session's text the same, whatever the role or the database sets, compile no query that
+// reads the catalog, and keep timeouts
 // that were meant for applications away from transactions that bound themselves.
 var settings = map[string]string{
 	"TimeZone": "UTC", "DateStyle": "ISO, MDY", "IntervalStyle": "postgres", "extra_float_digits": "1", "bytea_output": "hex",
-	"lc_monetary": "C", "xmlbinary": "base64", "standard_conforming_strings": "on", "row_security": "off", "synchronous_commit": "on",
+	"lc_monetary": "C", "xmlbinary": "base64", "xmloption": "content", "jit": "off", "array_nulls": "on", "backslash_quote": "safe_encoding", "standard_conforming_strings": "on", "row_security": "off", "synchronous_commit": "on",
 	"default_transaction_isolation": "read committed", "default_transaction_read_only": "off", "default_transaction_deferrable": "off",
 	"statement_timeout": "0", "lock_timeout": "0", "transaction_timeout": "0", "idle_in_transaction_session_timeout": "0", "idle_session_timeout": "0",
+}
+
+// settle gives a session the settings.
+func settle(ctx context.Context, c *pgx.Conn) error {
+	var names, values []string
+	for n, v := range settings {
+		names, values = append(names, n), append(values, v)
+	}
+	_, err := c.Exec(ctx, "SELECT set_config(s.name, w.value, false) FROM unnest($1::text[], $2::text[]) AS w (name, value) JOIN pg_settings AS s ON lower(s.name) = lower(w.name)", names, values)
+	return err
 }
 
 // Open connects to the database that b.DSN names (`postgres://…`).
@@ -97,29 +106,24 @@ func Open(ctx context.Context, b migrations.Binding) (migrations.Database, error
 	if cfg.ConnConfig.ConnectTimeout == 0 {
 		cfg.ConnConfig.ConnectTimeout = connectTimeout
 	}
-	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive, Count: 3}}
-	cfg.ConnConfig.DialFunc = dialer.DialContext
 	// Nothing is prepared under a name: a script that changes a table leaves no plan behind that no longer fits.
 	cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	cfg.ConnConfig.RuntimeParams["application_name"] = application(b.Capability)
-	d := &Database{b: b}
+	d := &Database{b: b, lines: newLines()}
+	cfg.ConnConfig.DialFunc, cfg.ConnConfig.Tracer = d.lines.dial, d.lines
 	cfg.BeforeClose = func(c *pgx.Conn) { d.own.set(c, false) }
 	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
 		d.own.set(c, true)
-		var names, values []string
-		for n, v := range settings {
-			names, values = append(names, n), append(values, v)
-		}
-		_, err := c.Exec(ctx, "SELECT set_config(s.name, w.value, false) FROM unnest($1::text[], $2::text[]) AS w (name, value) JOIN pg_settings AS s ON lower(s.name) = lower(w.name)", names, values)
-		return err
+		return errors.Join(settle(ctx, c), d.lines.know(ctx, c))
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	d.pool = pool
+	d.lines.watch(pool)
 	if err := pool.QueryRow(ctx, "SELECT session_user::text, quote_ident(coalesce(current_schema(), ''))").Scan(&d.role, &d.schema); err != nil {
-		pool.Close()
+		d.close()
 		var refused *pgconn.ConnectError
 		if errors.As(err, &refused) && ctx.Err() == nil {
 			return nil, strangler.Refuse("database", fmt.Sprintf("the %s database of %s cannot be reached: %v", b.Side, b.Capability, err), "start it, or correct its address in strangler.yaml")
@@ -127,7 +131,7 @@ func Open(ctx context.Context, b migrations.Binding) (migrations.Database, error
 		return nil, fmt.Errorf("open the %s database of %s: %w", b.Side, b.Capability, err)
 	}
 	if d.schema == `""` {
-		pool.Close()
+		d.close()
 		return nil, strangler.Refuse("schema", fmt.Sprintf("in the %s database of %s no schema of the search_path exists", b.Side, b.Capability), "ALTER ROLE "+ident(d.role)+" SET search_path = …")
 	}
 	return d, nil
@@ -139,8 +143,14 @@ func application(capability string) string { return short("strangler " + capabil
 // Close waits for transactions in flight.
 func (d *Database) Close() error {
 	d.release(d.takeHeld())
-	d.pool.Close()
+	d.close()
 	return nil
+}
+
+// close ends the watch last: it is what ends a wait for a connection that is silent.
+func (d *Database) close() {
+	d.pool.Close()
+	d.lines.close()
 }
 
 // ours is a relation or function of Strangler's, good under any search_path.

@@ -28,9 +28,10 @@ type rights struct {
 
 // master is a role whose membership is needed: an owner may do what no GRANT on its tables allows.
 type master struct {
-	oid         uint32
-	name, phase string
-	why         string
+	oid   uint32
+	name  string // quoted where it has to be
+	phase string
+	why   string
 }
 
 // grants says of each right that is needed whether the role has it.
@@ -41,7 +42,7 @@ func (x *examination) grants(ctx context.Context) error {
 			return err
 		}
 	}
-	x.add(migrations.Finding{Phase: toComplete, Check: "grant", What: fmt.Sprintf("to complete, %s needs no more than to copy", ident(x.role)), Fine: true})
+	x.add(migrations.Finding{Phase: toComplete, Check: "grant", What: fmt.Sprintf("to complete, %s needs no more than to copy", x.me), Fine: true})
 	return nil
 }
 
@@ -56,7 +57,7 @@ func (r *rights) say(phase, statement, why string, has bool) {
 
 // master adds a role, once.
 func (r *rights) master(phase string, oid uint32, name, why string) {
-	if name != r.role && !slices.ContainsFunc(r.masters, func(m master) bool { return m.oid == oid }) {
+	if name != r.me && !slices.ContainsFunc(r.masters, func(m master) bool { return m.oid == oid }) {
 		r.masters = append(r.masters, master{oid, name, phase, why})
 	}
 }
@@ -76,7 +77,7 @@ func (r *rights) owners(ctx context.Context) error {
 		{toCopy, "to fence and record its tables (ALTER TABLE and CREATE TRIGGER are the owner's)", r.oids},
 		{toCutOver, "to drop its tables' foreign keys to the moved ones, and to put them back", children},
 	} {
-		rows, err := r.q.Query(ctx, `SELECT DISTINCT o.oid, o.rolname::text FROM pg_class AS c JOIN pg_roles AS o ON o.oid = c.relowner WHERE c.oid = ANY ($1::oid[]) ORDER BY 2`, of.oids)
+		rows, err := r.q.Query(ctx, `SELECT DISTINCT o.oid, quote_ident(o.rolname) FROM pg_class AS c JOIN pg_roles AS o ON o.oid = c.relowner WHERE c.oid = ANY ($1::oid[]) ORDER BY 2`, of.oids)
 		_, err = collect(rows, err, func(rows pgx.Rows) (_ struct{}, err error) {
 			var oid uint32
 			var name string
@@ -99,15 +100,15 @@ func (r *rights) heir(ctx context.Context) error {
 	var oid uint32
 	var name, statement string
 	var super, may bool
-	err := r.q.QueryRow(ctx, `SELECT o.oid, o.rolname::text, o.rolsuper, has_schema_privilege(o.oid, n.oid, 'CREATE'), format('GRANT CREATE ON SCHEMA %I TO %I', n.nspname, o.rolname)
+	err := r.q.QueryRow(ctx, `SELECT o.oid, quote_ident(o.rolname), o.rolsuper, has_schema_privilege(o.oid, n.oid, 'CREATE'), format('GRANT CREATE ON SCHEMA %I TO %I', n.nspname, o.rolname)
 		FROM pg_database AS b JOIN pg_roles AS o ON o.oid = b.datdba JOIN pg_namespace AS n ON n.nspname = current_schema() WHERE b.datname = current_database()`).Scan(&oid, &name, &super, &may, &statement)
 	switch {
 	case err != nil:
 		return err
-	case name == r.role || super:
-		r.add(migrations.Finding{Phase: toCopy, Check: "owner", What: fmt.Sprintf("the tables that are made in the service's database will belong to %s, since the database belongs to %s: the service gets no rights on them", ident(r.role), ident(name)),
-			Next: []string{"ALTER DATABASE " + ident(databaseName(r)) + " OWNER TO the service's role, with GRANT of that role TO " + ident(r.role),
-				fmt.Sprintf("ALTER DEFAULT PRIVILEGES FOR ROLE %s GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO the service's role, and likewise USAGE ON SEQUENCES", ident(r.role))}})
+	case name == r.me || super:
+		r.add(migrations.Finding{Phase: toCopy, Check: "owner", What: fmt.Sprintf("the tables that are made in the service's database will belong to %s, since the database belongs to %s: the service gets no rights on them", r.me, name),
+			Next: []string{"ALTER DATABASE " + ident(databaseName(r)) + " OWNER TO the service's role, with GRANT of that role TO " + r.me,
+				fmt.Sprintf("ALTER DEFAULT PRIVILEGES FOR ROLE %s GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO the service's role, and likewise USAGE ON SEQUENCES", r.me)}})
 		return nil
 	case !may:
 		r.say(toCopy, statement, "so that the service's tables can be given to it", false)
@@ -141,16 +142,16 @@ func (r *rights) memberships(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		statement := fmt.Sprintf("GRANT %s TO %s", ident(m.name), ident(r.role))
+		statement := fmt.Sprintf("GRANT %s TO %s", m.name, r.me)
 		switch {
 		case member && !has && version >= 160000:
 			statement += " WITH INHERIT TRUE"
 		case member && !has:
-			statement = fmt.Sprintf("ALTER ROLE %s INHERIT", ident(r.role))
+			statement = fmt.Sprintf("ALTER ROLE %s INHERIT", r.me)
 		}
 		r.say(m.phase, statement, m.why, has)
 		if super && !has {
-			r.add(migrations.Finding{Phase: m.phase, Check: "owner", What: fmt.Sprintf("%s is a superuser, and a member of it may do anything: better give the tables an owner of their own", ident(m.name)), Next: []string{"ALTER TABLE … OWNER TO …"}})
+			r.add(migrations.Finding{Phase: m.phase, Check: "owner", What: fmt.Sprintf("%s is a superuser, and a member of it may do anything: better give the tables an owner of their own", m.name), Next: []string{"ALTER TABLE … OWNER TO …"}})
 		}
 	}
 	return nil
@@ -216,7 +217,8 @@ func (r *rights) create(ctx context.Context) error {
 		WHERE n.nspname = current_schema() AND NOT EXISTS (SELECT FROM unnest($1::oid[]) AS m (oid) WHERE has_schema_privilege(m.oid, n.oid, 'CREATE'))`, r.masterOIDs())
 }
 
-// parents stay, and rows that move refer to them: the foreign key is put back, and orphans are looked for.
+// parents stay, and rows that move refer to them: they are locked while the foreign key goes, it is put back,
+// and orphans are looked for. PostgreSQL lets nobody lock a table who may not write it.
 func (r *rights) parents(ctx context.Context) error {
 	var parents []uint32
 	for _, k := range r.crossing {
@@ -224,9 +226,9 @@ func (r *rights) parents(ctx context.Context) error {
 			parents = append(parents, k.parent.oid)
 		}
 	}
-	return r.each(ctx, toCutOver, "to put foreign keys to it back after a rollback, and to look for orphans", `SELECT format('GRANT REFERENCES, SELECT ON TABLE %I.%I TO %I', n.nspname, c.relname, current_user), has_table_privilege(c.oid, 'REFERENCES') AND has_table_privilege(c.oid, 'SELECT')
-		FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = ANY ($1::oid[])
-		AND NOT EXISTS (SELECT FROM unnest($2::oid[]) AS m (oid) WHERE has_table_privilege(m.oid, c.oid, 'REFERENCES') AND has_table_privilege(m.oid, c.oid, 'SELECT')) ORDER BY 1`, parents, r.masterOIDs())
+	return r.each(ctx, toCutOver, "to lock it and drop foreign keys to it, to put them back after a rollback, and to look for orphans", `SELECT format('GRANT %s ON TABLE %I.%I TO %I', string_agg(p.name, ', ' ORDER BY p.name), n.nspname, c.relname, current_user), bool_and(has_table_privilege(c.oid, p.tests))
+		FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace CROSS JOIN (VALUES ('REFERENCES', 'REFERENCES'), ('SELECT', 'SELECT'), ('UPDATE', 'UPDATE, DELETE, TRUNCATE')) AS p (name, tests)
+		WHERE c.oid = ANY ($1::oid[]) AND NOT EXISTS (SELECT FROM unnest($2::oid[]) AS m (oid) WHERE has_table_privilege(m.oid, c.oid, p.tests)) GROUP BY n.nspname, c.relname ORDER BY 1`, parents, r.masterOIDs())
 }
 
 // sequences that do not come with the tables' owner are read at one side, and set ahead at the other.
@@ -242,9 +244,10 @@ func (r *rights) sequences(ctx context.Context) error {
 			}
 		}
 	}
-	return r.each(ctx, toCutOver, "to set it ahead of the other side's", `SELECT format('GRANT USAGE, UPDATE ON SEQUENCE %I.%I TO %I', n.nspname, c.relname, current_user), has_sequence_privilege(c.oid, 'USAGE') AND has_sequence_privilege(c.oid, 'UPDATE')
-		FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.relkind = 'S' AND quote_ident(n.nspname) || '.' || quote_ident(c.relname) = ANY ($1::text[])
-		AND NOT EXISTS (SELECT FROM unnest($2::oid[]) AS m (oid) WHERE has_sequence_privilege(m.oid, c.oid, 'USAGE') AND has_sequence_privilege(m.oid, c.oid, 'UPDATE')) ORDER BY 1`, names, r.masterOIDs())
+	return r.each(ctx, toCutOver, "to read how far it is, and to set it ahead of the other side's", `SELECT format('GRANT %s ON SEQUENCE %I.%I TO %I', string_agg(p.name, ', ' ORDER BY p.name DESC), n.nspname, c.relname, current_user), bool_and(has_sequence_privilege(c.oid, p.tests))
+		FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace CROSS JOIN (VALUES ('USAGE', 'USAGE, SELECT'), ('UPDATE', 'UPDATE')) AS p (name, tests)
+		WHERE c.relkind = 'S' AND quote_ident(n.nspname) || '.' || quote_ident(c.relname) = ANY ($1::text[])
+		AND NOT EXISTS (SELECT FROM unnest($2::oid[]) AS m (oid) WHERE has_sequence_privilege(m.oid, c.oid, p.tests)) GROUP BY n.nspname, c.relname ORDER BY 1`, names, r.masterOIDs())
 }
 
 // statistics of others' sessions are not needed, but say ahead of a cutover who would hold it up.
@@ -253,7 +256,7 @@ func (r *rights) statistics(ctx context.Context) error {
 	if err := r.q.QueryRow(ctx, "SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')").Scan(&has); err != nil {
 		return err
 	}
-	statement := "GRANT pg_read_all_stats TO " + ident(r.role)
+	statement := "GRANT pg_read_all_stats TO " + r.me
 	if has {
 		r.say(toCutOver, statement, "so that transactions which hold up a cutover are seen before it", true)
 		return nil

@@ -41,6 +41,8 @@ type table struct {
 	columns      []column // that travel: neither dropped nor generated; by name, so that both sides have one order
 	keyAt        []int    // where the key's columns are among columns, in the order of the key; empty: no usable key
 
+	made []relation // partitions of a table that is not there yet, but will be made with them
+
 	persistence string // relpersistence: p permanent, u unlogged, t temporary
 	partition   bool   // it is a partition of another table
 	inherits    bool   // it has a parent or children by plain inheritance

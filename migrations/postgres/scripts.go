@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/golang-migrate/migrate/v4/database"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/strangler-fig/strangler/migrations"
 )
@@ -23,8 +23,11 @@ var sharedTables = []struct{ name, columns string }{
 	{"strangler_writer", `capability text, "user" text, application text, address text, writes bigint NOT NULL, last timestamptz NOT NULL, PRIMARY KEY (capability, "user", application, address)`},
 }
 
-// server names the cluster, its timeline and the database: another answer means a restore, or a failover.
-const server = "(SELECT concat_ws('/', (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8), (SELECT oid FROM pg_database WHERE datname = current_database())))"
+// server names the cluster, its timeline, the database and the fence's own table: another answer means a
+// restore, or a failover. A dump that is put back into the same database makes the table anew.
+func (d *Database) server() string {
+	return "(SELECT concat_ws('/', (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8), (SELECT oid FROM pg_database WHERE datname = current_database()), to_regclass(" + literal(d.ours("strangler_fence")) + ")::oid))"
+}
 
 // A script first waits for vacuums and other DDL, for firstWait, with a lock that lets the application read and
 // write. Then lockTimeout bounds how long each statement that needs a strong lock lets it queue.
@@ -62,7 +65,7 @@ func (d *Database) head(what string) string {
 
 // pair completes a script and its way back; locked are the tables that both change.
 func (d *Database) pair(stage migrations.Stage, name, what string, up, down *script, locked ...string) migrations.Script {
-	limit := "SET LOCAL statement_timeout = 0;\n"
+	limit := "SET LOCAL statement_timeout = 0;\nSET LOCAL synchronous_commit = on;\n"
 	if len(locked) > 0 {
 		limit += "SET LOCAL lock_timeout = '" + firstWait + "';\nLOCK TABLE " + strings.Join(locked, ", ") + " IN SHARE UPDATE EXCLUSIVE MODE;\n"
 	}
@@ -84,7 +87,7 @@ func (d *Database) install(ctx context.Context, tables []*table, state migration
 	for _, t := range sharedTables {
 		up.add("CREATE TABLE IF NOT EXISTS %s (%s)", d.ours(t.name), t.columns)
 	}
-	up.add("INSERT INTO %s (capability, control_id, epoch, state, term, server) VALUES (%s, %s, 0, %s, 0, %s)", d.ours("strangler_fence"), c, literal(d.b.ControlID), literal(string(state)), server)
+	up.add("INSERT INTO %s (capability, control_id, epoch, state, term, server) VALUES (%s, %s, 0, %s, 0, %s)", d.ours("strangler_fence"), c, literal(d.b.ControlID), literal(string(state)), d.server())
 	up.add("INSERT INTO %s (capability, applied, forgotten, durable) VALUES (%s, 0, 0, 0)", d.ours("strangler_position"), c)
 	down.refuseUnless(fmt.Sprintf("the fence of %s is not %s here, so its rows may be the only copy; see strangler split status %s", d.b.Capability, state, d.b.Capability), d.stateIs(state))
 	for i, t := range tables {
@@ -106,12 +109,12 @@ func (d *Database) install(ctx context.Context, tables []*table, state migration
 func (d *Database) onEach(ctx context.Context, tables []*table, f func(t *table, relation string)) error {
 	for _, t := range tables {
 		f(t, t.full())
-		if t.oid == 0 { // not made yet
-			continue
-		}
-		parts, err := partitions(ctx, d.pool, t.oid)
-		if err != nil {
-			return err
+		parts := t.made
+		if t.oid != 0 { // it is there
+			var err error
+			if parts, err = partitions(ctx, d.pool, t.oid); err != nil {
+				return err
+			}
 		}
 		for _, p := range parts {
 			f(t, p.full())
@@ -246,6 +249,7 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 	what := "The tables of " + d.b.Capability + " are there already, made by the service; nothing to make."
 	tables := make([]*table, len(d.b.Tables))
 	var first, then []string // names are given by way of a third, since two tables may change theirs
+	var beside []companion
 	heir, err := d.heir(ctx)
 	if err != nil {
 		return nil, err
@@ -278,8 +282,26 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 		}
 		if heir != "" {
 			then = append(then, "ALTER TABLE "+made+" OWNER TO "+ident(heir))
+			for _, part := range tables[i].made {
+				then = append(then, "ALTER TABLE "+part.full()+" OWNER TO "+ident(heir))
+			}
 		}
 		down.add("DROP TABLE %s CASCADE", made)
+		more, err := d.companions(ctx, source.DDL)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range more {
+			if !slices.Contains(beside, c) {
+				beside = append(beside, c)
+			}
+		}
+	}
+	for i, c := range beside {
+		if give := c.give(heir); heir != "" && give != "" {
+			then = append(then, give)
+		}
+		down.add("%s", beside[len(beside)-1-i].drop())
 	}
 	for _, text := range append(first, then...) {
 		up.add("%s", text)
@@ -324,7 +346,7 @@ func (d *Database) likeness(ctx context.Context, bound string, source migrations
 			return nil, err
 		}
 	}
-	t := &table{bound: bound, schema: schema, name: name, kind: "r"}
+	t := &table{bound: bound, schema: schema, name: name, kind: "r", made: attached(source.DDL, schema)}
 	for _, c := range source.Columns {
 		if !c.Generated {
 			t.columns = append(t.columns, column{Column: c, typed: c.Type})
@@ -410,10 +432,9 @@ func (d *Database) Sweep(ctx context.Context) error {
 
 // Scripts opens golang-migrate's driver on a connection of its own: closing it closes that connection.
 func (d *Database) Scripts(ctx context.Context) (database.Driver, error) {
-	db, err := sql.Open("pgx", d.b.DSN)
-	if err != nil {
-		return nil, err
-	}
+	db := stdlib.OpenDB(*d.pool.Config().ConnConfig, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+		return errors.Join(settle(ctx, c), d.lines.know(ctx, c))
+	}))
 	driver, err := newRunner(ctx, db, d)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())

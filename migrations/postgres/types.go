@@ -195,33 +195,47 @@ var (
 	madeExtension = regexp.MustCompile(`^CREATE (EXTENSION|SEQUENCE) IF NOT EXISTS ("(?:[^"]|"")+"|\w+)`)
 )
 
-// undoMissing are the statements that drop what the given statements of ddl would make in this database and
-// dropping the tables would leave: types, collations, extensions and shared sequences that are not there
-// now. They go last, behind the tables; what something else has come to use by then stays.
-func (d *Database) undoMissing(ctx context.Context, statements []string) (down []string, err error) {
+// companion is an object that a table's statements make beside it where it is missing.
+type companion struct{ kind, name string } // name is quoted where it has to be
+
+// companions are the types, collations, extensions and shared sequences that the statements of ddl would make
+// in this database, in their order: those that are not there now.
+func (d *Database) companions(ctx context.Context, statements []string) (out []companion, err error) {
 	for _, s := range statements {
-		kind, name := "", ""
+		var c companion
 		if x := madeObject.FindStringSubmatch(s); x != nil {
-			kind, name = x[1], x[2]
+			c = companion{x[1], x[2]}
 		} else if x := madeExtension.FindStringSubmatch(s); x != nil {
-			kind, name = strings.ToLower(x[1]), x[2]
+			c = companion{strings.ToLower(x[1]), x[2]}
 		}
 		test := map[string]string{
 			"type": "to_regtype($1::text) IS NOT NULL", "domain": "to_regtype($1::text) IS NOT NULL", "sequence": "to_regclass($1::text) IS NOT NULL",
 			"collation": "EXISTS (SELECT FROM pg_collation WHERE quote_ident(collname) = $1::text AND pg_collation_is_visible(oid))",
 			"extension": "EXISTS (SELECT FROM pg_extension WHERE quote_ident(extname) = $1::text)",
-		}[kind]
-		if test == "" {
+		}[c.kind]
+		if test == "" || slices.Contains(out, c) {
 			continue
 		}
 		var there bool
-		if err := d.pool.QueryRow(ctx, "SELECT "+test, name).Scan(&there); err != nil {
-			return nil, fmt.Errorf("look for the %s %s: %w", kind, name, err)
+		if err := d.pool.QueryRow(ctx, "SELECT "+test, c.name).Scan(&there); err != nil {
+			return nil, fmt.Errorf("look for the %s %s: %w", c.kind, c.name, err)
 		}
-		drop := fmt.Sprintf("DO $strangler$\nBEGIN\n  DROP %s IF EXISTS %s;\nEXCEPTION WHEN dependent_objects_still_exist THEN\n  NULL;\nEND\n$strangler$", strings.ToUpper(kind), name)
-		if !there && !slices.Contains(down, drop) {
-			down = append([]string{drop}, down...)
+		if !there {
+			out = append(out, c)
 		}
 	}
-	return down, nil
+	return out, nil
+}
+
+// drop takes it away behind the tables, but for what something else has come to use by then.
+func (c companion) drop() string {
+	return fmt.Sprintf("DO $strangler$\nBEGIN\n  DROP %s IF EXISTS %s;\nEXCEPTION WHEN dependent_objects_still_exist THEN\n  NULL;\nEND\n$strangler$", strings.ToUpper(c.kind), c.name)
+}
+
+// give makes it a role's own; empty where that is not done.
+func (c companion) give(role string) string {
+	if c.kind == "extension" {
+		return ""
+	}
+	return fmt.Sprintf("ALTER %s %s OWNER TO %s", strings.ToUpper(c.kind), c.name, ident(role))
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/golang-migrate/migrate/v4/database"
-	migrate "github.com/golang-migrate/migrate/v4/database/sqlite"
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/migrations"
@@ -319,11 +318,11 @@ func (d *Database) Scripts(context.Context) (database.Driver, error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	driver, err := migrate.WithInstance(db, &migrate.Config{MigrationsTable: d.versionTable()})
+	r, err := newRunner(db, d.versionTable())
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return driver, nil
+	return r, nil
 }
 
 // Version reads the version table without making it.
@@ -349,9 +348,13 @@ func (d *Database) exists(ctx context.Context, table string) (bool, error) {
 	return n > 0, err
 }
 
-// Sweep drops the version table, and the shared tables once no capability has rows in any of them.
+// Sweep drops the version table, and the shared tables once no capability has rows in any of them. Where
+// scripts have run since the ones that called for it, somebody has begun anew, and it drops nothing.
 func (d *Database) Sweep(ctx context.Context) error {
 	return d.write(ctx, func(t *tx) error {
+		if begun, err := d.begun(ctx, t.w.conn); err != nil || begun {
+			return err
+		}
 		drop := []string{d.versionTable()}
 		var left int
 		for _, s := range sharedTables {
@@ -378,4 +381,14 @@ func (d *Database) Sweep(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// begun reports whether scripts have run, and not to their end.
+func (d *Database) begun(ctx context.Context, q querier) (bool, error) {
+	var n int
+	if err := q.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?", d.versionTable()).Scan(&n); err != nil || n == 0 {
+		return false, err
+	}
+	err := q.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*) FROM %s WHERE version BETWEEN 1 AND %d", ident(d.versionTable()), migrations.StageComplete-1)).Scan(&n)
+	return n > 0, err
 }

@@ -1,0 +1,101 @@
+package sqlite
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/golang-migrate/migrate/v4/database"
+	migrate "github.com/golang-migrate/migrate/v4/database/sqlite"
+
+	"github.com/strangler-fig/strangler"
+)
+
+// runner is golang-migrate's driver, but for the version: it is compared and written in the script's own
+// transaction, so that no crash leaves a version that is dirty or not true, and of two workers that run the
+// same script one does. golang-migrate's own lock is a flag in the process.
+type runner struct {
+	database.Driver
+	db    *sql.DB
+	table string // quoted
+	from  int    // the version that golang-migrate has read
+	to    int    // the version that the script leads to
+	ran   bool   // Run has written it
+}
+
+func newRunner(db *sql.DB, table string) (*runner, error) {
+	inner, err := migrate.WithInstance(db, &migrate.Config{MigrationsTable: table})
+	if err != nil {
+		return nil, err
+	}
+	return &runner{Driver: inner, db: db, table: ident(table)}, nil
+}
+
+// Version remembers what it answers, for Run.
+func (r *runner) Version() (version int, dirty bool, err error) {
+	r.from, dirty, err = readVersion(r.db, r.table)
+	return r.from, dirty, err
+}
+
+func readVersion(q interface {
+	QueryRow(query string, args ...any) *sql.Row
+}, table string) (version int, dirty bool, err error) {
+	err = q.QueryRow("SELECT version, dirty FROM "+table+" LIMIT 1").Scan(&version, &dirty)
+	if errors.Is(err, sql.ErrNoRows) {
+		return database.NilVersion, false, nil
+	}
+	return version, dirty, err
+}
+
+// SetVersion of a script that is about to run, or that has run, is Run's; any other is written.
+func (r *runner) SetVersion(version int, dirty bool) error {
+	ran := r.ran
+	r.ran = false
+	switch {
+	case dirty:
+		r.to = version
+		return nil
+	case ran && version == r.to:
+		return nil
+	}
+	return r.Driver.SetVersion(version, dirty)
+}
+
+// Run runs a script and writes its version, or does neither.
+func (r *runner) Run(script io.Reader) error {
+	text, err := io.ReadAll(script)
+	if err != nil {
+		return err
+	}
+	tx, err := r.db.Begin()
+	if err != nil {
+		return err
+	}
+	if err := r.inside(tx, string(text)); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	r.ran = true
+	return nil
+}
+
+func (r *runner) inside(tx *sql.Tx, script string) error {
+	now, dirty, err := readVersion(tx, r.table)
+	if err != nil {
+		return err
+	}
+	if now != r.from || dirty {
+		return fmt.Errorf("%w: a script from version %d was to run, and the database is at version %d: somebody else has run one", strangler.ErrSuperseded, r.from, now)
+	}
+	if _, err := tx.Exec(script); err != nil {
+		return err
+	}
+	if _, err := tx.Exec("DELETE FROM " + r.table); err != nil || r.to < 0 {
+		return err
+	}
+	_, err = tx.Exec("INSERT INTO "+r.table+" (version, dirty) VALUES (?, 0)", r.to)
+	return err
+}
