@@ -34,6 +34,10 @@ type Upstream struct {
 	Database string // DSN; empty where the capability has no tables
 }
 
+// String and GoString leave the DSN out: it may hold a password.
+func (u Upstream) String() string   { return u.URL }
+func (u Upstream) GoString() string { return u.URL }
+
 // Table names one table that moves.
 type Table struct {
 	From string // its name in the legacy database

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,7 +54,9 @@ func verdict(findings []Finding) (refusal error, next []string) {
 	var names []string
 	for _, f := range findings {
 		if f.Level == LevelMissing {
-			names = append(names, f.Check)
+			if !slices.Contains(names, f.Check) {
+				names = append(names, f.Check)
+			}
 			next = append(next, f.Next...)
 		}
 	}

@@ -19,7 +19,7 @@ import (
 const maxFile = 1 << 20
 
 // Config is a loaded strangler.yaml: every default filled in, every path absolute. It holds secrets
-// (Admin.Token, the DSNs): print DSNs through Redact only.
+// (Admin.Token, the DSNs): print DSNs through Redact only. Printed as a whole it shows none.
 type Config struct {
 	File         string // absolute
 	Dir          string // the file's folder, absolute
@@ -50,6 +50,14 @@ type Admin struct {
 	Token     string // empty only where Listen is a loopback address
 	Advertise string // base URL for other instances; empty: the address it listens on
 }
+
+// String and GoString name the file, and show nothing of what is in it.
+func (c Config) String() string   { return "the configuration in " + c.File }
+func (c Config) GoString() string { return c.String() }
+
+// String and GoString leave the token out.
+func (a Admin) String() string   { return a.URL() }
+func (a Admin) GoString() string { return a.String() }
 
 // URL is the admin API's base URL as seen from this machine.
 func (a Admin) URL() string { return "http://" + reachable(a.Listen) }

@@ -2,6 +2,8 @@ package config
 
 import (
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -135,7 +137,7 @@ capabilities:
   delivery:
     routes: [/couriers]
     touches: ["POST /orders"]
-    service: {url: http://127.0.0.1:9001, database: "postgresql://u:$${x}@h/d"}
+    service: {url: http://127.0.0.1:9001, database: "postgresql://u@h/d?application_name=$${x}"}
     tables: [couriers]
     playbook: {hold: 2s, shadow: 1m, soak: 1d12h, approve: [], canary: [0.5%, 100%]}
 `, nil)
@@ -152,7 +154,7 @@ capabilities:
 		t.Error(diff)
 	}
 	k := c.Capabilities[0]
-	if k.Service.Database != "postgres://u:${x}@h/d" {
+	if k.Service.Database != "postgres://u@h/d?application_name=${x}" {
 		t.Errorf("service database %s", k.Service.Database)
 	}
 	if diff := cmp.Diff([]strangler.Touch{{Route: strangler.Route{Method: "POST", Pattern: "/orders"}}}, k.Touches); diff != "" {
@@ -180,6 +182,27 @@ capabilities:
 `, nil)
 	if b := c.Capabilities[1]; b.Service.URL != "http://h:2" || b.Guard.MinRequests != 5 {
 		t.Errorf("aliases read as %+v, %+v", b.Service, b.Guard)
+	}
+}
+
+// Whoever prints a configuration, or a part of it, shows no secret.
+func TestPrintingShowsNoSecret(t *testing.T) {
+	c := load(t, strings.NewReplacer("strangler@localhost", "strangler:hunter2@localhost", "sqlite:.strangler/control.db", "postgres://u:hunter2@h/control").Replace(whole),
+		map[string]string{"STRANGLER_TOKEN": "hunter2"})
+	if c.Admin.Token != "hunter2" || !strings.Contains(c.Control+c.Legacy.Database+c.Capabilities[0].Legacy.Database+c.Capabilities[0].Service.Database, "hunter2") {
+		t.Fatal("the secrets are not there")
+	}
+	var log strings.Builder
+	for _, part := range []any{c, *c, c.Admin, &c.Admin, c.Legacy, &c.Legacy, c.Capabilities, c.Capabilities[0], &c.Capabilities[0]} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+			if text := fmt.Sprintf(verb, part); strings.Contains(text, "hunter2") {
+				t.Errorf("%s of a %T: %s", verb, part, text)
+			}
+		}
+		slog.New(slog.NewTextHandler(&log, nil)).Info("printed", "part", part)
+	}
+	if strings.Contains(log.String(), "hunter2") {
+		t.Errorf("logged: %s", &log)
 	}
 }
 

@@ -21,6 +21,10 @@ func (r *reader) dsn(f field, otherwise string) string {
 		return r.sqlite(f, rest)
 	case "postgres", "postgresql":
 		if strings.HasPrefix(rest, "//") && len(rest) > 2 {
+			if !wellFormed("postgres:" + rest) {
+				r.problem(f, "%q cannot be read as a URL; in a user or password, / ? # @ and %% are written %%2F %%3F %%23 %%40 and %%25", Redact(f.node.Value))
+				return ""
+			}
 			return "postgres:" + rest
 		}
 	case "mysql":
@@ -31,6 +35,22 @@ func (r *reader) dsn(f field, otherwise string) string {
 	}
 	r.problem(f, "%q is not a database; %s", Redact(f.node.Value), dsnForms)
 	return ""
+}
+
+// wellFormed reports whether a DSN is a URL whose parts are where they were meant to be. An @ behind the
+// host is what is left of a password with a slash, a question mark or a hash in it; the rest of that
+// password would be shown as the name of a host or database.
+func wellFormed(dsn string) bool {
+	u, err := url.Parse(dsn)
+	if err != nil || u.Fragment != "" || strings.Contains(u.EscapedPath(), "@") {
+		return false
+	}
+	for name := range u.Query() {
+		if strings.Contains(name, "@") {
+			return false
+		}
+	}
+	return true
 }
 
 func (r *reader) sqlite(f field, rest string) string {

@@ -51,3 +51,23 @@ func TestSameDatabase(t *testing.T) {
 		}
 	}
 }
+
+func TestPostgresDSNs(t *testing.T) {
+	for dsn, want := range map[string]bool{
+		"postgres://u@h/d": true,
+		"postgresql://u:p%2F%40@h:5432/d?sslmode=off": true,
+		"postgres://u:p@ss@h/d":                       true, // the last @ counts
+		"postgres://u@h1:5432,h2:5433/d":              true,
+		"postgres:///d?host=/run/postgresql":          true,
+		"postgres://u@h/d?application_name=a@b":       true,
+		"postgres://u:p/ss@h/d":                       false,
+		"postgres://u:1/ss@h/d":                       false,
+		"postgres://u:1?ss@h/d":                       false,
+		"postgres://u:1#ss@h/d":                       false,
+		"postgres://u:100%@h/d":                       false,
+	} {
+		if got := wellFormed(dsn); got != want {
+			t.Errorf("wellFormed(%q) = %v", dsn, got)
+		}
+	}
+}

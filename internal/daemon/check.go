@@ -74,19 +74,43 @@ func touches(c strangler.Capability) (out []Finding) {
 	return out
 }
 
-// tables plans the split without writing anything.
+// tables plans the split without writing anything, and examines both databases.
 func tables(ctx context.Context, cfg *config.Config, c strangler.Capability, id string) []Finding {
 	p, closeAll, err := migrations.NewPlanning(ctx, engines.Open, cfg.Migrations(), id, c)
 	if err != nil {
 		return []Finding{missing(c, "database", err)}
 	}
 	plan, err := p.Make(ctx)
-	if err = errors.Join(err, closeAll()); err != nil {
-		return []Finding{missing(c, "split", err)}
+	examined, failed := p.Examine(ctx)
+	var out []Finding
+	switch err := errors.Join(err, failed, closeAll()); {
+	case err != nil:
+		out = append(out, missing(c, "split", err))
+	default:
+		out = append(out, Finding{Capability: c.Name, Check: "split", Message: fmt.Sprintf("%d tables can be split", len(c.Tables))})
+		for _, n := range plan.Notes {
+			out = append(out, Finding{Capability: c.Name, Check: "split", Warning: true, Message: n})
+		}
 	}
-	out := []Finding{{Capability: c.Name, Check: "split", Message: fmt.Sprintf("%d tables can be split", len(c.Tables))}}
-	for _, n := range plan.Notes {
-		out = append(out, Finding{Capability: c.Name, Check: "split", Warning: true, Message: n})
+	return append(out, databases(c, examined)...)
+}
+
+// databases are what an engine says of a side's rights, roles and settings, in the order of the phases
+// that it says them for.
+func databases(c strangler.Capability, examined []migrations.Finding) (out []Finding) {
+	for _, f := range examined {
+		message := fmt.Sprintf("%s database: %s", f.Side, f.What)
+		if f.Phase != "" {
+			message = fmt.Sprintf("%s database, %s: %s", f.Side, f.Phase, f.What)
+		}
+		next := f.Next
+		if f.Check == "grant" { // to be pasted, each into its own database
+			next = nil
+			for _, statement := range f.Next {
+				next = append(next, fmt.Sprintf("%s; -- in the %s database", statement, f.Side))
+			}
+		}
+		out = append(out, Finding{Capability: c.Name, Check: f.Check, Missing: f.Forbids, Warning: !f.Fine, Message: message, Next: next})
 	}
 	return out
 }

@@ -16,6 +16,7 @@ import (
 
 const (
 	pollInterval  = 100 * time.Millisecond // how often the control store is read, as a fallback to pushes
+	readPatience  = 3 * time.Second        // how long one reading may take before this instance counts as stale
 	heartbeat     = time.Second
 	flipPatience  = 2 * time.Second      // how long a flip waits for other instances before it says pending
 	ackPoll       = 5 * time.Millisecond // how often acknowledgements of other instances are read
@@ -35,6 +36,7 @@ type fleet struct {
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	wake   chan struct{} // holds one while there is something to read
 
 	mu    sync.Mutex
 	seen  map[string]strangler.Toggle // what was last handed to the proxy
@@ -43,7 +45,7 @@ type fleet struct {
 }
 
 func newFleet(store *control.Store, p *proxy.Proxy, id, admin, snapshot string, log *slog.Logger) *fleet {
-	return &fleet{store: store, proxy: p, id: id, admin: admin, snapshot: snapshot, log: log, seen: map[string]strangler.Toggle{}}
+	return &fleet{store: store, proxy: p, id: id, admin: admin, snapshot: snapshot, log: log, seen: map[string]strangler.Toggle{}, wake: make(chan struct{}, 1)}
 }
 
 // start registers, applies the present state, and keeps watching.
@@ -59,6 +61,14 @@ func (f *fleet) start(ctx context.Context) error {
 		return err
 	}
 	f.wg.Go(func() { f.watch(ctx) })
+	f.wg.Go(func() {
+		f.store.Watch(ctx, func() {
+			select {
+			case f.wake <- struct{}{}:
+			default: // it will be read anyway
+			}
+		})
+	})
 	if f.proxy != nil {
 		f.wg.Go(func() { f.beat(ctx) })
 	}
@@ -86,7 +96,15 @@ func (f *fleet) close() error {
 }
 
 func (f *fleet) watch(ctx context.Context) {
-	for pause(ctx, pollInterval) {
+	poll := time.NewTicker(pollInterval)
+	defer poll.Stop()
+	for {
+		select {
+		case <-poll.C:
+		case <-f.wake:
+		case <-ctx.Done():
+			return
+		}
 		err := f.read(ctx)
 		if ctx.Err() != nil {
 			return
@@ -126,7 +144,9 @@ func (f *fleet) Stale() bool {
 // read takes in every toggle that has changed. A gated one waits for writes in flight, so each is
 // applied on its own: a release that follows must not wait for it.
 func (f *fleet) read(ctx context.Context) error {
-	snap, err := f.store.Snapshot(ctx)
+	bounded, cancel := context.WithTimeout(ctx, readPatience) // a server behind a broken network does not answer at all
+	snap, err := f.store.Snapshot(bounded)
+	cancel()
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,83 @@
+package daemon_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/goleak"
+
+	"github.com/strangler-fig/strangler/internal/config"
+	"github.com/strangler-fig/strangler/internal/daemon"
+	"github.com/strangler-fig/strangler/internal/localdb/localdbtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(localdbtest.Main(m)) }
+
+var pasted = regexp.MustCompile(`^(GRANT .*); -- in the (legacy|service) database$`)
+
+// TestCheckPrintsGrants: what check says is missing can be pasted, each into the database that it names, and
+// then nothing is.
+func TestCheckPrintsGrants(t *testing.T) {
+	server := localdbtest.Shared(t)
+	for _, role := range []string{"strangler", "shop", "courier service"} {
+		must(t, server.Role(t.Context(), role))
+	}
+	at := map[string]string{"legacy": localdbtest.Database(t, "shop"), "service": localdbtest.Database(t, "courier service")}
+	run := func(dsn, statement string) {
+		t.Helper()
+		c, err := pgx.Connect(t.Context(), dsn)
+		must(t, err)
+		_, err = c.Exec(t.Context(), statement)
+		must(t, err)
+		must(t, c.Close(context.Background()))
+	}
+	run(server.As("shop", at["legacy"]), "CREATE TABLE couriers (id serial PRIMARY KEY, boss integer REFERENCES couriers)")
+	file := filepath.Join(t.TempDir(), "strangler.yaml")
+	must(t, os.WriteFile(file, []byte(`
+legacy: {url: "http://127.0.0.1:1", database: "`+server.As("strangler", at["legacy"])+`"}
+capabilities:
+  delivery:
+    routes: [POST /couriers]
+    service: {url: "http://127.0.0.1:1", database: "`+server.As("strangler", at["service"])+`"}
+    tables: [couriers]
+`), 0o600))
+	cfg, err := config.Load(file, func(string) (string, bool) { return "", false })
+	must(t, err)
+	missing := func() (next []string) {
+		found, err := daemon.Check(t.Context(), cfg)
+		must(t, err)
+		for _, f := range found {
+			if f.Missing {
+				next = append(next, f.Next...)
+			}
+		}
+		return next
+	}
+	first := missing()
+	if !slices.Contains(first, "GRANT shop TO strangler; -- in the legacy database") || !slices.Contains(first, `GRANT "courier service" TO strangler; -- in the service database`) {
+		t.Errorf("missing: %q", first)
+	}
+	for _, line := range first {
+		m := pasted.FindStringSubmatch(line)
+		if m == nil {
+			t.Fatalf("%q cannot be pasted", line)
+		}
+		run(server.DSN(at[m[2]]), line)
+	}
+	if left := missing(); len(left) > 0 {
+		t.Errorf("still missing: %s", strings.Join(left, "\n"))
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
