@@ -2,10 +2,13 @@ package control
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -41,23 +44,38 @@ var (
 	sqlitePlace = place{"sqlite", func(t *testing.T) string {
 		return "sqlite:" + filepath.Join(t.TempDir(), "state", "control.db")
 	}}
-	postgresPlace = place{"postgres", func(t *testing.T) string {
-		return localdbtest.Shared(t).As(role(t), localdbtest.Database(t, role(t)))
-	}}
+	postgresPlace = place{"postgres", newSchema}
 )
 
-// role is an ordinary one, which owns the stores' databases and is not the superuser.
-func role(t *testing.T) string {
-	t.Helper()
-	roleOnce.Do(func() { roleErr = localdbtest.Shared(t).Role(context.Background(), "control") })
-	noError(t, roleErr)
-	return "control"
+var shared struct {
+	once    sync.Once
+	err     error
+	schemas atomic.Int64
 }
 
-var (
-	roleOnce sync.Once
-	roleErr  error
-)
+// newSchema makes an empty schema, which is far cheaper than a database. It belongs to an ordinary role.
+func newSchema(t *testing.T) string {
+	t.Helper()
+	server := localdbtest.Shared(t)
+	shared.once.Do(func() {
+		shared.err = errors.Join(server.Role(context.Background(), "control"), server.Create(context.Background(), "control", "control"))
+	})
+	noError(t, shared.err)
+	dsn := fmt.Sprintf("%s&search_path=store_%d", server.As("control", "control"), shared.schemas.Add(1))
+	_, schema, _ := strings.Cut(dsn, "search_path=")
+	must(administrator(t, dsn).Exec("CREATE SCHEMA " + schema + " AUTHORIZATION control"))(t)
+	return dsn
+}
+
+// administrator is a superuser's session beside the store of a DSN.
+func administrator(t *testing.T, dsn string) *sql.DB {
+	t.Helper()
+	u := must(url.Parse(dsn))(t)
+	db := must(sql.Open("pgx", localdbtest.Shared(t).DSN(strings.TrimPrefix(u.Path, "/"))+"&search_path="+u.Query().Get("search_path")))(t)
+	db.SetMaxOpenConns(1)
+	t.Cleanup(func() { noError(t, db.Close()) })
+	return db
+}
 
 // eachPlace runs a test once for each kind of database.
 func eachPlace(t *testing.T, test func(t *testing.T, at place)) {
