@@ -22,7 +22,7 @@ const (
 
 // Options are how the demo runs. Zero fields take the defaults named here.
 type Options struct {
-	Database string // "sqlite", the default; others are refused
+	Database string // "sqlite", the default, or "postgres" on a private server; others are refused
 	Dir      string // the folder of its files, made anew; default .strangler/demo below the working folder
 	Programs string // the folder of strangler, legacy-monolith and delivery
 	Rows     int    // in the tables that move, at least 1,000; default 100,000
@@ -39,7 +39,7 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	setDefault(&o.Database, "sqlite")
+	setDefault(&o.Database, string(invariant.SQLite))
 	setDefault(&o.Dir, ".strangler/demo")
 	setDefault(&o.Rows, defaultRows)
 	setDefault(&o.Clients, defaultClients)
@@ -64,8 +64,8 @@ func setDefault[T comparable](field *T, value T) {
 func (o Options) Validate() error {
 	o = o.withDefaults()
 	switch {
-	case o.Database != "sqlite":
-		return fmt.Errorf("%w: the demo does not run on %s yet; nothing was started; use --database sqlite", strangler.ErrConfig, o.Database)
+	case o.Database != string(invariant.SQLite) && o.Database != string(invariant.Postgres):
+		return fmt.Errorf("%w: the demo does not run on %s yet; nothing was started; use --database sqlite or --database postgres", strangler.ErrConfig, o.Database)
 	case o.Programs == "":
 		return fmt.Errorf("%w: the folder of the programs strangler, legacy-monolith and delivery is not known; nothing was started", strangler.ErrConfig)
 	case o.Rows < minRows:
@@ -80,7 +80,8 @@ func (o Options) Validate() error {
 
 // Run shows the demo and returns its result. The error is nil only when no request failed and no write
 // was lost or done twice; a result that could be had comes with the error. Whatever happens, and when ctx
-// ends, every process that it started is gone when Run returns; its files stay in Options.Dir.
+// ends, every process that it started is gone when Run returns; its files stay in Options.Dir, but for those
+// of a private database server. Where no such server is installed, the error wraps strangler.ErrConfig.
 func Run(ctx context.Context, o Options) (Result, error) {
 	if err := o.Validate(); err != nil {
 		return Result{}, err
@@ -102,7 +103,11 @@ func perform(ctx context.Context, o Options, files *folder, s *stage) (result Re
 	work, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	began := time.Now()
-	s.Act("starting the monolith with %s rows to move, the service and the daemon", thousands(int64(o.Rows)))
+	server := ""
+	if o.Database == string(invariant.Postgres) {
+		server = "a private PostgreSQL server, "
+	}
+	s.Act("starting %sthe monolith with %s rows to move, the service and the daemon", server, thousands(int64(o.Rows)))
 	sys, err := launch(work, fail, o, files)
 	if err != nil {
 		return Result{}, explain(work, err)

@@ -61,8 +61,14 @@ func options(t *testing.T) (o Options, stdout, stderr *bytes.Buffer) {
 }
 
 func TestDemoFromEndToEnd(t *testing.T) {
+	for _, database := range []string{"sqlite", "postgres"} {
+		t.Run(database, func(t *testing.T) { demoFromEndToEnd(t, database) })
+	}
+}
+
+func demoFromEndToEnd(t *testing.T, database string) {
 	o, stdout, stderr := options(t)
-	o.JSON = true
+	o.Database, o.JSON = database, true
 	result, err := Run(t.Context(), o)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stderr)
@@ -73,7 +79,7 @@ func TestDemoFromEndToEnd(t *testing.T) {
 	if err := decoder.Decode(&printed); err != nil || decoder.More() {
 		t.Fatalf("stdout is not one object: %v", err)
 	}
-	if printed.Requests != result.Requests || printed.Requests.Sent == 0 || printed.Writes.Acknowledged == 0 || printed.Verify.Rows < 5_000 {
+	if printed.Database != database || printed.Requests != result.Requests || printed.Requests.Sent == 0 || printed.Writes.Acknowledged == 0 || printed.Verify.Rows < 5_000 {
 		t.Errorf("printed %+v, returned %+v", printed, result)
 	}
 	var steps []string
@@ -153,7 +159,7 @@ func TestInterruptedDemoStopsEverything(t *testing.T) {
 
 func TestUnusableOptions(t *testing.T) {
 	for name, spoil := range map[string]func(o *Options){
-		"another database": func(o *Options) { o.Database = "postgres" },
+		"another database": func(o *Options) { o.Database = "mysql" },
 		"few rows":         func(o *Options) { o.Rows = 10 },
 		"no programs":      func(o *Options) { o.Programs = "" },
 		"negative rate":    func(o *Options) { o.Rate = -1 },

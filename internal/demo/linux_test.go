@@ -3,13 +3,20 @@
 package demo
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/strangler-fig/strangler/internal/config"
 )
 
 // Nobody is left behind, also when the demo itself is killed: the child holds the writing end of a
@@ -61,5 +68,55 @@ func TestDemoNamesTheProgramThatDies(t *testing.T) {
 	}
 	if stdout.Len() > 0 {
 		t.Errorf("stdout %q: nothing was checked, so there is no result", stdout)
+	}
+}
+
+// However the demo ends, nothing of it goes on: it is killed, and then every connection to what it had
+// started ends.
+func TestAKilledDemoLeavesNothingRunning(t *testing.T) {
+	o, _, _ := options(t)
+	demo := exec.Command(filepath.Join(o.Programs, "strangler"), "demo", "--database", "postgres", "--rows", "1000", "--dir", o.Dir)
+	stderr, err := demo.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := demo.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stderr)
+	var said strings.Builder
+	for lines.Scan() && !strings.Contains(lines.Text(), "moving delivery") {
+		said.WriteString(lines.Text() + "\n")
+	}
+	c, err := config.Load(filepath.Join(o.Dir, "strangler.yaml"), func(string) (string, bool) { return "x", true })
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &said)
+	}
+	server, err := pgx.ParseConfig(c.Legacy.Database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ends []net.Conn
+	for _, address := range []string{
+		net.JoinHostPort(server.Host, strconv.Itoa(int(server.Port))), strings.TrimPrefix(c.Legacy.URL, "http://"),
+		strings.TrimPrefix(c.Capabilities[0].Service.URL, "http://"), c.Proxy.Listen,
+	} {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		ends = append(ends, conn)
+	}
+	if err := demo.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := demo.Wait(); err == nil {
+		t.Error("the demo was not killed")
+	}
+	for _, conn := range ends {
+		if _, err := io.Copy(io.Discard, conn); err != nil && !strings.Contains(err.Error(), "reset") {
+			t.Errorf("%s: %v", conn.RemoteAddr(), err)
+		}
 	}
 }

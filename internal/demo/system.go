@@ -26,6 +26,7 @@ const (
 type system struct {
 	files   *folder
 	at      addresses
+	data    *databases
 	admin   *client.Client
 	shop    *sql.DB // the monolith's database, for the check
 	service *sql.DB // the service's
@@ -50,7 +51,10 @@ func (s *system) launch(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	env := []string{"STRANGLER_TOKEN=" + token}
+	if s.data, err = prepareDatabases(ctx, o, s.files); err != nil {
+		return err
+	}
+	env := append([]string{"STRANGLER_TOKEN=" + token}, s.data.env...)
 	programs, err := filepath.Abs(o.Programs)
 	if err != nil {
 		return fmt.Errorf("the folder of the programs: %w", err)
@@ -64,14 +68,14 @@ func (s *system) launch(ctx context.Context, o Options) error {
 		return err
 	}
 	defer ports.Close()
-	delivery, err := run("service", "delivery", "--listen", "127.0.0.1:0", "--database", "sqlite:delivery.db")
+	delivery, err := run("service", "delivery", "--listen", "127.0.0.1:0", "--database", s.data.delivery)
 	if err != nil {
 		return err
 	}
 	if s.at.service, err = listening(ctx, delivery); err != nil {
 		return err
 	}
-	monolith, err := run("monolith", "legacy-monolith", "--listen", "127.0.0.1:0", "--database", "sqlite:shop.db",
+	monolith, err := run("monolith", "legacy-monolith", "--listen", "127.0.0.1:0", "--database", s.data.monolith,
 		"--seed", strconv.Itoa(o.Rows), "--delivery", "http://"+s.at.service, "--toggles", "http://"+s.at.admin)
 	if err != nil {
 		return err
@@ -79,16 +83,16 @@ func (s *system) launch(ctx context.Context, o Options) error {
 	if s.at.legacy, err = listening(ctx, monolith); err != nil {
 		return err
 	}
-	if err := s.files.write("strangler.yaml", s.at.yaml()); err != nil {
+	if err := s.files.write("strangler.yaml", yaml(s.at, s.data)); err != nil {
 		return err
 	}
 	if s.admin, err = client.New(client.Config{URL: "http://" + s.at.admin, Token: token}); err != nil {
 		return err
 	}
-	if s.shop, _, err = invariant.Open("sqlite:" + s.files.path("shop.db")); err != nil {
+	if s.shop, _, err = invariant.Open(s.data.shop); err != nil {
 		return err
 	}
-	if s.service, _, err = invariant.Open("sqlite:" + s.files.path("delivery.db")); err != nil {
+	if s.service, _, err = invariant.Open(s.data.deliveries); err != nil {
 		return err
 	}
 	if err := ports.Close(); err != nil {
@@ -172,6 +176,9 @@ func (s *system) Close() error {
 			errs = append(errs, db.Close())
 		}
 	}
+	if s.data != nil {
+		errs = append(errs, s.data.Close())
+	}
 	return errors.Join(errs...)
 }
 
@@ -191,8 +198,8 @@ It goes on until Ctrl-C; the service owns %[1]s.
   export STRANGLER_TOKEN=$(cat %[5]s)
   %[7]s split status %[1]s -c %[6]s
   %[7]s playbook rollback %[1]s -c %[6]s
-`, capability, s.at.proxy, s.at.admin, shown("", s.files.dir), shown("", s.files.path("token")), shown("", s.files.path("strangler.yaml")),
-		shown("./", filepath.Join(o.Programs, "strangler")))
+%[8]s`, capability, s.at.proxy, s.at.admin, shown("", s.files.dir), shown("", s.files.path("token")), shown("", s.files.path("strangler.yaml")),
+		shown("./", filepath.Join(o.Programs, "strangler")), s.data.tour)
 }
 
 // listening waits until a program says where it listens.

@@ -20,7 +20,7 @@ func (s *system) verify(ctx context.Context, log *invariant.Log, before invarian
 	if err != nil {
 		return err
 	}
-	report, err := invariant.Check(ctx, invariant.Config{Log: log, Legacy: s.shop, Service: s.service, Owner: owner, Dialect: invariant.SQLite, Before: &before})
+	report, err := invariant.Check(ctx, invariant.Config{Log: log, Legacy: s.shop, Service: s.service, Owner: owner, Dialect: s.data.dialect, Before: &before})
 	if err != nil {
 		return err
 	}

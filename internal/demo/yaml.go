@@ -6,7 +6,7 @@ const template = `# The configuration of the demo: one capability, delivery, lea
 # Paths are relative to this file. "strangler check" says everything that is missing.
 
 # Toggles, owners, instances and runs. One file does for one daemon; a fleet shares a server.
-control: sqlite:.strangler/control.db
+control: CONTROL
 
 # Where clients go instead of to the monolith.
 proxy:
@@ -17,8 +17,8 @@ proxy:
 # Where the command line goes. Its token comes from the environment, so this file may be committed.
 admin: {listen: ADMIN, token: "${STRANGLER_TOKEN}"}
 
-# The monolith: what no capability claims goes there.
-legacy: {url: "LEGACY", health: /healthz, database: "sqlite:shop.db"}
+ABOUT
+legacy: {url: "LEGACY", health: /healthz, database: "SHOP"}
 
 capabilities:
   delivery:
@@ -30,7 +30,7 @@ capabilities:
     # Accepting an order stays in the monolith, and writes courier_actions. It has a seam: it asks who
     # owns deliveries, and calls the service when the service does.
     touches: [{route: "POST /orders/{id}/accept", seam: true}]
-    service: {url: "SERVICE", health: /healthz, database: "sqlite:delivery.db"}
+    service: {url: "SERVICE", health: /healthz, database: "DELIVERIES"}
     # courier_requests holds the Idempotency-Keys of the routes above, so a request that is repeated
     # across the cutover is still done once.
     tables: [couriers, courier_actions, courier_requests]
@@ -55,9 +55,10 @@ type addresses struct {
 }
 
 // yaml is the demo's strangler.yaml.
-func (a addresses) yaml() string {
+func yaml(at addresses, data *databases) string {
 	return strings.NewReplacer(
-		"PROXY", a.proxy, "ADMIN", a.admin,
-		"LEGACY", "http://"+a.legacy, "SERVICE", "http://"+a.service,
+		"PROXY", at.proxy, "ADMIN", at.admin,
+		"LEGACY", "http://"+at.legacy, "SERVICE", "http://"+at.service,
+		"CONTROL", data.control, "SHOP", data.legacy, "DELIVERIES", data.service, "ABOUT", data.about,
 	).Replace(template)
 }

@@ -7,34 +7,65 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
 // Dialect is what differs between databases.
 type Dialect string
 
-// SQLite is the one dialect so far.
-const SQLite Dialect = "sqlite"
+// The dialects that Open understands.
+const (
+	SQLite   Dialect = "sqlite"
+	Postgres Dialect = "postgres"
+)
 
-// Open opens the database of a DSN (sqlite:path). The file has to be there.
+// Open opens the database of a DSN, sqlite:path or postgres://…, and reaches it once. A SQLite file has to
+// be there. Errors show nothing of the DSN but a path.
 func Open(dsn string) (*sql.DB, Dialect, error) {
-	path, ok := strings.CutPrefix(dsn, "sqlite:")
-	if !ok || path == "" {
-		return nil, "", errors.New("the checker opens sqlite:path only")
+	scheme, path, _ := strings.Cut(dsn, ":")
+	var (
+		db      *sql.DB
+		dialect Dialect
+		what    string
+		err     error
+	)
+	switch {
+	case scheme == "sqlite" && path != "":
+		path, _, _ = strings.Cut(path, "?")
+		dialect, what = SQLite, path
+		db, err = sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=rw&_pragma=busy_timeout(10000)")
+	case scheme == "postgres" || scheme == "postgresql":
+		dialect, what = Postgres, "the PostgreSQL database"
+		db, err = openPostgres(dsn)
+	default:
+		return nil, "", errors.New("the checker opens sqlite:path and postgres://user@host/database only")
 	}
-	path, _, _ = strings.Cut(path, "?")
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=rw&_pragma=busy_timeout(10000)")
 	if err != nil {
-		return nil, "", fmt.Errorf("opening %s for the check: %w", path, err)
+		return nil, "", fmt.Errorf("opening %s for the check: %w", what, err)
 	}
 	if err := db.Ping(); err != nil {
-		return nil, "", errors.Join(fmt.Errorf("opening %s for the check: %w", path, err), db.Close())
+		return nil, "", errors.Join(fmt.Errorf("opening %s for the check: %w", what, err), db.Close())
 	}
-	return db, SQLite, nil
+	return db, dialect, nil
+}
+
+func openPostgres(dsn string) (*sql.DB, error) {
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, errors.New("its DSN cannot be read (it is not shown, since it may hold a password)")
+	}
+	return stdlib.OpenDB(*config), nil
 }
 
 // bytewise orders a text column as Go compares strings. SQLite does by itself.
-func (d Dialect) bytewise(column string) string { return column }
+func (d Dialect) bytewise(column string) string {
+	if d == Postgres {
+		return column + ` COLLATE "C"`
+	}
+	return column
+}
 
 // touch is a statement that writes one row of the couriers without changing it, to see whether the
 // database takes a write.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -143,10 +144,18 @@ func compareKeys(owner, follower *walker) int {
 func differ(columns []string, owner, follower []any) string {
 	for i, column := range columns {
 		if !equal(owner[i], follower[i]) {
-			return fmt.Sprintf("%s is %#v at the owner and %#v at the follower", column, owner[i], follower[i])
+			return fmt.Sprintf("%s is %s at the owner and %s at the follower", column, shown(owner[i]), shown(follower[i]))
 		}
 	}
 	return ""
+}
+
+// shown is a value with its type.
+func shown(v any) string {
+	if at, ok := v.(time.Time); ok {
+		return strconv.Quote(at.UTC().Format("2006-01-02T15:04:05.000000Z"))
+	}
+	return fmt.Sprintf("%#v", v)
 }
 
 func equal(a, b any) bool {

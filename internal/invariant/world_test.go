@@ -5,19 +5,22 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
 
 	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/internal/localdb/localdbtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(localdbtest.Main(m)) }
 
 // world is both databases of the reference system behind a cutover, and the log of the writes that
 // made them: the service owns, legacy follows and is fenced.
 type world struct {
 	t       *testing.T
+	at      place
 	legacy  *sql.DB
 	service *sql.DB
 	log     *Log
@@ -25,47 +28,103 @@ type world struct {
 	entries map[string]*Entry // by key
 }
 
-const fence = "CREATE TRIGGER strangler_fence_couriers BEFORE UPDATE ON couriers BEGIN SELECT RAISE(ABORT, 'strangler: delivery is owned by the other side'); END"
+// place is a kind of database that a world may be in.
+type place struct {
+	dialect  Dialect
+	database func(t *testing.T) string // makes an empty one and returns its DSN
+	loosen   string                    // lets the breaches in that the schema itself would refuse
+	fence    string                    // refuses updates of couriers
+	lift     string                    // takes the fence away
+}
 
-func database(t *testing.T, name, script string) *sql.DB {
+var places = []place{
+	{
+		dialect: SQLite,
+		database: func(t *testing.T) string {
+			file := filepath.Join(t.TempDir(), "world.db")
+			if err := os.WriteFile(file, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return "sqlite:" + file
+		},
+		loosen: "PRAGMA synchronous = OFF", // foreign keys are off by themselves
+		fence:  "CREATE TRIGGER strangler_fence_couriers BEFORE UPDATE ON couriers BEGIN SELECT RAISE(ABORT, 'strangler: delivery is owned by the other side'); END",
+		lift:   "DROP TRIGGER IF EXISTS strangler_fence_couriers",
+	},
+	{
+		dialect:  Postgres,
+		database: freshSchema,
+		loosen: `DO $$ DECLARE c record; BEGIN
+			FOR c IN SELECT conrelid::regclass AS owner, conname FROM pg_constraint WHERE contype = 'f' AND connamespace = current_schema()::regnamespace LOOP
+				EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.owner, c.conname);
+			END LOOP; END $$;
+			CREATE FUNCTION strangler_fence() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'strangler: delivery is owned by the other side'; END $$`,
+		fence: "CREATE TRIGGER strangler_fence_couriers BEFORE UPDATE ON couriers FOR EACH STATEMENT EXECUTE FUNCTION strangler_fence()",
+		lift:  "DROP TRIGGER IF EXISTS strangler_fence_couriers ON couriers",
+	},
+}
+
+var schemas atomic.Int64
+
+// freshSchema makes a schema in a database that all tests share, which is far cheaper than a database.
+func freshSchema(t *testing.T) string {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
+	dsn := localdbtest.Shared(t).DSN("postgres")
+	db, _, err := Open(dsn)
+	if err != nil {
 		t.Fatal(err)
 	}
-	db, dialect, err := Open("sqlite:" + file)
+	defer db.Close()
+	name := fmt.Sprintf("world_%d", schemas.Add(1))
+	if _, err := db.Exec("CREATE SCHEMA " + name); err != nil {
+		t.Fatal(err)
+	}
+	return dsn + "&search_path=" + name
+}
+
+// eachPlace runs a test once for each kind of database.
+func eachPlace(t *testing.T, test func(t *testing.T, at place)) {
+	for _, at := range places {
+		t.Run(string(at.dialect), func(t *testing.T) { test(t, at) })
+	}
+}
+
+// open makes a database with the tables of a schema, sqlite/NAME or postgres/NAME below the folder.
+func (at place) open(t *testing.T, folder, name string) *sql.DB {
+	t.Helper()
+	db, dialect, err := Open(at.database(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	if dialect != SQLite {
+	if dialect != at.dialect {
 		t.Fatalf("dialect %q", dialect)
 	}
-	db.SetMaxOpenConns(1) // the pragma is the connection's
-	if _, err := db.Exec("PRAGMA synchronous = OFF"); err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(filepath.FromSlash(script))
+	db.SetMaxOpenConns(1) // a pragma is the connection's
+	text, err := os.ReadFile(filepath.Join("..", "..", folder, string(dialect), name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Exec(string(text)); err != nil {
-		t.Fatal(err)
+	for _, script := range []string{string(text), at.loosen} {
+		if _, err := db.Exec(script); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return db
 }
 
 // newWorld has two couriers and one delivered order from before, and then writes of every kind and
 // every outcome.
-func newWorld(t *testing.T) *world {
-	w := &world{t: t, log: &Log{}, entries: map[string]*Entry{},
-		legacy:  database(t, "shop.db", "../../legacy-monolith/internal/schema/sqlite/000001_shop.up.sql"),
-		service: database(t, "delivery.db", "../../extracted/delivery/schema/sqlite/000001_delivery.up.sql"),
+func newWorld(t *testing.T, at place) *world {
+	t.Helper()
+	w := &world{t: t, at: at, log: &Log{}, entries: map[string]*Entry{},
+		legacy:  at.open(t, "legacy-monolith/internal/schema", "000001_shop.up.sql"),
+		service: at.open(t, "extracted/delivery/schema", "000001_delivery.up.sql"),
 	}
 	w.onLegacy("INSERT INTO consumers VALUES (1, 'Con', 'Sumer')")
 	w.onLegacy("INSERT INTO restaurants VALUES (1, 'R', 's', 'c', 'z', 0)")
 	for id := 1; id <= 2; id++ {
-		w.courier(id, fmt.Sprintf("Old%d", id), "1")
+		w.courier(id, fmt.Sprintf("Old%d", id), "TRUE")
 	}
 	w.order(1, "old street", "DELIVERED", "1")
 	w.actions(1, 1, 1)
@@ -76,10 +135,10 @@ func newWorld(t *testing.T) *world {
 	w.before = before
 
 	w.create("k-ada", "Ada").Acknowledge(11)
-	w.courier(11, "Ada", "1")
+	w.courier(11, "Ada", "TRUE")
 	w.key("k-ada")
 	w.create("k-maybe", "Maybe")
-	w.courier(12, "Maybe", "1")
+	w.courier(12, "Maybe", "TRUE")
 	w.key("k-maybe")
 	w.create("k-never", "Never")
 	w.create("k-no", "No").Refuse()
@@ -89,7 +148,7 @@ func newWorld(t *testing.T) *world {
 	w.status("k-old-off", 2, false).Acknowledge(2)
 	w.status("k-old-maybe", 2, true)
 	w.status("k-status-no", 2, true).Refuse()
-	w.on("UPDATE couriers SET available = 0 WHERE id = 2")
+	w.on("UPDATE couriers SET available = FALSE WHERE id = 2")
 	w.key("k-off")
 	w.key("k-on")
 	w.key("k-old-off")
@@ -109,9 +168,9 @@ func newWorld(t *testing.T) *world {
 	w.order(24, "fourth street", "APPROVED", "NULL")
 	w.place("k-place-never", "fifth street")
 	for _, key := range []string{"k-place", "k-accept", "k-waiting", "k-refused", "k-place-maybe"} {
-		w.onLegacy("INSERT INTO order_requests VALUES ('" + key + "', 'POST /orders', '', 201, '{}', '2030')")
+		w.onLegacy("INSERT INTO order_requests VALUES ('" + key + "', 'POST /orders', '', 201, '{}', '2030-01-01T00:00:00.000000Z')")
 	}
-	w.onLegacy(fence)
+	w.onLegacy(w.at.fence)
 	return w
 }
 
@@ -128,22 +187,22 @@ func (w *world) onService(statement string) { w.t.Helper(); w.exec(w.service, st
 // on changes both sides, as the stream would.
 func (w *world) on(statement string) {
 	w.t.Helper()
-	w.onLegacy("DROP TRIGGER IF EXISTS strangler_fence_couriers")
+	w.onLegacy(w.at.lift)
 	w.onLegacy(statement)
 	w.onService(statement)
 	if w.entries["k-place-never"] != nil {
-		w.onLegacy(fence)
+		w.onLegacy(w.at.fence)
 	}
 }
 
 func (w *world) courier(id int, name, available string) {
 	w.t.Helper()
-	w.on(fmt.Sprintf("INSERT INTO couriers VALUES (%d, '%s', 'Rider', 's', 'c', 'z', %s, '2030')", id, name, available))
+	w.on(fmt.Sprintf("INSERT INTO couriers VALUES (%d, '%s', 'Rider', 's', 'c', 'z', %s, '2030-01-01T00:00:00.000000Z')", id, name, available))
 }
 
 func (w *world) key(key string) {
 	w.t.Helper()
-	w.on("INSERT INTO courier_requests VALUES ('" + key + "', 'POST /couriers', '', 201, '{}', '2030')")
+	w.on("INSERT INTO courier_requests VALUES ('" + key + "', 'POST /couriers', '', 201, '{}', '2030-01-01T00:00:00.000000Z')")
 }
 
 func (w *world) order(id int, street, state, courier string) {
@@ -155,7 +214,7 @@ func (w *world) order(id int, street, state, courier string) {
 // actions are two rows, with the ids first and first + 1.
 func (w *world) actions(first, order, courier int) {
 	w.t.Helper()
-	w.on(fmt.Sprintf("INSERT INTO courier_actions VALUES (%d, %d, %d, '2030', 'PICKUP'), (%d, %d, %d, '2030', 'DROPOFF')",
+	w.on(fmt.Sprintf("INSERT INTO courier_actions VALUES (%d, %d, %d, '2030-01-01T00:00:00.000000Z', 'PICKUP'), (%d, %d, %d, '2030-01-01T00:00:00.000000Z', 'DROPOFF')",
 		first, courier, order, first+1, courier, order))
 }
 
@@ -184,7 +243,7 @@ func (w *world) accept(key string, order int64) *Entry {
 
 func (w *world) check() Report {
 	w.t.Helper()
-	r, err := Check(w.t.Context(), Config{Log: w.log, Legacy: w.legacy, Service: w.service, Owner: strangler.Service, Dialect: SQLite, Before: &w.before})
+	r, err := Check(w.t.Context(), Config{Log: w.log, Legacy: w.legacy, Service: w.service, Owner: strangler.Service, Dialect: w.at.dialect, Before: &w.before})
 	if err != nil {
 		w.t.Fatal(err)
 	}
