@@ -1,5 +1,15 @@
 // Package e2e holds the end-to-end tests: real processes, real databases, real kills, and the one
-// checker of internal/invariant.
+// checker of internal/invariant. Each of them runs on every kind of database.
+//
+//   - main_test.go ends what the tests share: the programs, and the private PostgreSQL server.
+//   - kind_test.go is what a test has to know about a kind of database; sqlite_test.go and postgres_test.go are
+//     the kinds.
+//   - helpers_test.go asks and waits.
+//   - chinook_test.go moves tables out of a database that nobody here made; invoices_test.go writes to it.
+//   - system_test.go runs the three programs; traffic_test.go is their clients.
+//   - kill_test.go, fault_test.go and outage_test.go break them, torture_test.go for longer; rows_test.go writes beside
+//     the faults.
+//   - bench_test.go measures how long a cutover holds a write.
 //
 // What runs against the three programs is left out of the race detector, which does not see into other
 // processes, and so is the breaking of every statement in turn; the Chinook moves are for it.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -28,22 +27,13 @@ func testLog(t testing.TB) *slog.Logger {
 	return strangler.Discard()
 }
 
-func openSQLite(t testing.TB, path string) *sql.DB {
+// connect opens a database for the length of the test.
+func connect(t testing.TB, driver, dsn string) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)")
+	db, err := sql.Open(driver, dsn)
 	must(t, err)
+	t.Cleanup(func() { must(t, db.Close()) })
 	must(t, db.Ping())
-	t.Cleanup(func() { must(t, db.Close()) })
-	return db
-}
-
-func openScript(t testing.TB, script string) *sql.DB {
-	t.Helper()
-	db, err := sql.Open("sqlite", ":memory:")
-	must(t, err)
-	db.SetMaxOpenConns(1)
-	t.Cleanup(func() { must(t, db.Close()) })
-	run(t, db, script)
 	return db
 }
 
@@ -52,18 +42,6 @@ func run(t testing.TB, db *sql.DB, query string, args ...any) {
 	if _, err := db.Exec(query, args...); err != nil {
 		t.Fatalf("%.200s: %v", query, err)
 	}
-}
-
-func queryInt(t testing.TB, db *sql.DB, query string, args ...any) (n int64) {
-	t.Helper()
-	must(t, db.QueryRow(query, args...).Scan(&n))
-	return n
-}
-
-// schema is everything that stands in a database, as text.
-func schema(t testing.TB, db *sql.DB) string {
-	t.Helper()
-	return strings.Join(queryRows(t, db, "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name <> 'sqlite_sequence' ORDER BY type, name"), "\n")
 }
 
 func queryRows(t testing.TB, db *sql.DB, query string, args ...any) (out []string) {
@@ -83,31 +61,6 @@ func queryRows(t testing.TB, db *sql.DB, query string, args ...any) (out []strin
 	}
 	must(t, rows.Err())
 	return out
-}
-
-// equalTables compares a table of two databases row by row, column by column, with the storage class.
-func equalTables(t testing.TB, a, b *sql.DB, table, key string) {
-	t.Helper()
-	var cols []string
-	rows, err := a.Query("SELECT name FROM pragma_table_info(?) ORDER BY name", table)
-	must(t, err)
-	for rows.Next() {
-		var c string
-		must(t, rows.Scan(&c))
-		cols = append(cols, fmt.Sprintf("typeof(%q), quote(%q)", c, c))
-	}
-	must(t, rows.Err())
-	must(t, rows.Close())
-	q := fmt.Sprintf("SELECT %s FROM %q ORDER BY %q", strings.Join(cols, ", "), table, key)
-	x, y := queryRows(t, a, q), queryRows(t, b, q)
-	if len(x) != len(y) {
-		t.Errorf("%s: %d rows and %d rows", table, len(x), len(y))
-	}
-	for i := range min(len(x), len(y)) {
-		if x[i] != y[i] {
-			t.Fatalf("%s differs:\n%s\n%s", table, x[i], y[i])
-		}
-	}
 }
 
 // await asks until f is true; the test's own deadline is the only bound.

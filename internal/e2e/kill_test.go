@@ -23,13 +23,17 @@ var killed = map[string]int{
 // TestKills kills the daemon by SIGKILL before and after durable statements of a run forward and back,
 // in turn, restarts it, lets it finish, and holds the databases against the clients' log. Here it is
 // every statement's first time; TestTortureKills takes them all.
-func TestKills(t *testing.T) {
-	s := newSystem(t, 1000)
+func TestKills(t *testing.T) { eachKind(t, killFirst) }
+
+func killFirst(t *testing.T, k *kind) {
+	s := newSystem(t, k, 1000)
 	seen := s.record()
 	var at []string
-	for _, k := range seen {
-		if strings.HasSuffix(k, ":1") && (strings.HasPrefix(k, "fence") || strings.HasPrefix(k, "decide") || strings.HasPrefix(k, "position.after") || strings.HasPrefix(k, "release.before") || strings.HasPrefix(k, "term.after")) {
-			at = append(at, k)
+	for _, place := range seen {
+		point, first := strings.CutSuffix(place, ":1")
+		name, _, _ := strings.Cut(point, ".")
+		if first && (name == "fence" || name == "decide" || point == "position.after" || point == "release.before" || point == "term.after") {
+			at = append(at, place)
 		}
 	}
 	s.killAt(at)

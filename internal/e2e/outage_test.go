@@ -12,12 +12,15 @@ import (
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/internal/client"
+	"github.com/strangler-fig/strangler/internal/invariant"
 )
 
 // TestSleeper stops a worker outside of a write transaction, lets a second one take over, cut over and
 // roll back, then wakes the first: it does no harm, and its proxy follows.
-func TestSleeper(t *testing.T) {
-	s := newSystem(t, 1000)
+func TestSleeper(t *testing.T) { eachKind(t, sleeper) }
+
+func sleeper(t *testing.T, k *kind) {
+	s := newSystem(t, k, 1000)
 	first, second := s.daemon, s.newDaemon(s.node("second.yaml"))
 	s.start(first)
 	w := s.traffic(first, 1)
@@ -61,10 +64,15 @@ func (s *system) until(p *program, step string) {
 	}, func(r strangler.Run) bool { return r.State == strangler.RunDone })
 }
 
-// sleep stops a program where it holds no write lock of any of the three databases.
+// sleep stops a program. On SQLite it does so where the program holds no write lock of any of the three
+// databases, which nobody could take from it.
 func (s *system) sleep(p *program) {
 	s.t.Helper()
-	control := openSQLite(s.t, s.dir+"/.strangler/control.db")
+	if s.dialect != invariant.SQLite {
+		s.signal(p, syscall.SIGSTOP)
+		return
+	}
+	control := s.open(s.t, s.controlDSN)
 	await(s.t, "a moment without a write transaction", func() bool {
 		s.signal(p, syscall.SIGSTOP)
 		ctx, cancel := context.WithTimeout(s.t.Context(), 500*time.Millisecond)
@@ -81,8 +89,10 @@ func (s *system) sleep(p *program) {
 
 // TestUpstreamsDie kills the monolith and the service in traffic, before, in and after the cutover:
 // requests may fail, acknowledged writes may not be lost.
-func TestUpstreamsDie(t *testing.T) {
-	s := newSystem(t, 1000)
+func TestUpstreamsDie(t *testing.T) { eachKind(t, upstreamsDie) }
+
+func upstreamsDie(t *testing.T, k *kind) {
+	s := newSystem(t, k, 1000)
 	s.start(s.daemon)
 	w := s.traffic(s.daemon, 3)
 	w.awaitWrites(10)

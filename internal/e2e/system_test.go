@@ -41,21 +41,10 @@ var programs = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
-var built string // removed at the end; empty while no test has needed the programs
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if err := os.RemoveAll(built); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
 // system is the whole thing: a seeded monolith, its service and the daemon, each a process.
 type system struct {
+	*pair
 	t                         testing.TB
-	dir                       string
 	legacyPort, servicePort   int
 	monolith, service, daemon *program
 	log                       *invariant.Log
@@ -69,25 +58,24 @@ type node struct {
 	proxyPort, adminPort int
 }
 
+var debugDump func(string, string)
+
 const capability = "delivery"
 
-func newSystem(t testing.TB, rows int) *system {
+// newSystem starts the monolith, with so many rows, and the service, on databases of a kind.
+func newSystem(t testing.TB, k *kind, rows int) *system {
 	t.Helper()
-	s := &system{t: t, dir: t.TempDir(), legacyPort: freePort(t), servicePort: freePort(t)}
-	return s.seeded(rows)
-}
-
-func (s *system) seeded(rows int) *system {
+	s := &system{pair: k.pair(t), t: t, legacyPort: freePort(t), servicePort: freePort(t)}
 	n := s.node("strangler.yaml")
 	s.monolith = &program{name: "legacy-monolith", ready: s.url(s.legacyPort) + "/readyz", args: []string{
-		"--listen", fmt.Sprintf("127.0.0.1:%d", s.legacyPort), "--database", "sqlite:" + filepath.Join(s.dir, "shop.db"), "--seed", fmt.Sprint(rows),
+		"--listen", fmt.Sprintf("127.0.0.1:%d", s.legacyPort), "--database", s.shopDSN, "--seed", fmt.Sprint(rows),
 		"--delivery", s.url(s.servicePort), "--toggles", s.url(n.adminPort)}}
 	s.service = &program{name: "delivery", ready: s.url(s.servicePort) + "/readyz", args: []string{
-		"--listen", fmt.Sprintf("127.0.0.1:%d", s.servicePort), "--database", "sqlite:" + filepath.Join(s.dir, "delivery.db")}}
+		"--listen", fmt.Sprintf("127.0.0.1:%d", s.servicePort), "--database", s.deliveryDSN}}
 	s.daemon = s.newDaemon(n)
 	s.start(s.monolith)
 	s.start(s.service)
-	s.legacyDB, s.serviceDB = openSQLite(s.t, filepath.Join(s.dir, "shop.db")), openSQLite(s.t, filepath.Join(s.dir, "delivery.db"))
+	s.legacyDB, s.serviceDB = s.opened(t)
 	s.newLog()
 	return s
 }
@@ -112,17 +100,18 @@ func (s *system) node(name string) node {
 	s.t.Helper()
 	n := node{file: filepath.Join(s.dir, name), proxyPort: freePort(s.t), adminPort: freePort(s.t)}
 	text := fmt.Sprintf(`
+control: %q
 proxy: {listen: 127.0.0.1:%d}
 admin: {listen: 127.0.0.1:%d}
-legacy: {url: "http://127.0.0.1:%d", health: /healthz, database: "sqlite:shop.db"}
+legacy: {url: "http://127.0.0.1:%d", health: /healthz, database: %q}
 capabilities:
   delivery:
     routes: [POST /couriers, "GET /couriers/{id}", "POST /couriers/{id}/availability"]
     touches: [{route: "POST /orders/{id}/accept", seam: true}]
-    service: {url: "http://127.0.0.1:%d", health: /healthz, database: "sqlite:delivery.db"}
+    service: {url: "http://127.0.0.1:%d", health: /healthz, database: %q}
     tables: [couriers, courier_actions, courier_requests]
     playbook: {canary: [50%%, 100%%], hold: 20ms, shadow: 20ms, soak: 20ms, approve: []}
-`, n.proxyPort, n.adminPort, s.legacyPort, s.servicePort)
+`, s.controlDSN, n.proxyPort, n.adminPort, s.legacyPort, s.legacyDSN, s.servicePort, s.serviceDSN)
 	must(s.t, os.WriteFile(n.file, []byte(text), 0o600))
 	return n
 }
@@ -185,7 +174,12 @@ func (s *system) start(p *program, env ...string) {
 		}
 	}()
 	must(s.t, <-started)
-	s.t.Cleanup(func() { s.kill(p) })
+	s.t.Cleanup(func() {
+		s.kill(p)
+		if debugDump != nil {
+			debugDump(filepath.Base(p.name+p.node.file), p.output.last(1<<30))
+		}
+	})
 	await(s.t, p.name+" to be ready", func() bool { return p.dead() || get(p.ready) == http.StatusOK })
 }
 
@@ -317,7 +311,7 @@ func (s *system) caughtUp(p *program) {
 func (s *system) check(owner strangler.Side, oneSided bool) {
 	s.t.Helper()
 	r, err := invariant.Check(context.WithoutCancel(s.t.Context()), invariant.Config{Log: s.log, Legacy: s.legacyDB, Service: s.serviceDB, Owner: owner,
-		Dialect: invariant.SQLite, Before: &s.before, OneSided: oneSided})
+		Dialect: s.dialect, Before: &s.before, OneSided: oneSided})
 	must(s.t, err)
 	if err := r.Err(); err != nil {
 		s.t.Fatalf("%v", err)

@@ -14,8 +14,10 @@ const killsPerRound = 40
 
 // TestTortureKills takes the places of TestKills in turn, all of them with enough rounds. The first
 // rounds draw without repeating one.
-func TestTortureKills(t *testing.T) {
-	s := newSystem(t, 1000)
+func TestTortureKills(t *testing.T) { eachKind(t, killMany) }
+
+func killMany(t *testing.T, k *kind) {
+	s := newSystem(t, k, 1000)
 	seen := s.record()
 	rand.Shuffle(len(seen), func(i, j int) { seen[i], seen[j] = seen[j], seen[i] })
 	t.Logf("%d places", len(seen))
@@ -23,7 +25,9 @@ func TestTortureKills(t *testing.T) {
 }
 
 // TestTortureFaults is TestFaults with more occurrences of each statement.
-func TestTortureFaults(t *testing.T) { breakEach(t, 1+2*rounds()) }
+func TestTortureFaults(t *testing.T) {
+	eachKind(t, func(t *testing.T, k *kind) { breakEach(t, k, 1+2*rounds()) })
+}
 
 // rounds is what `make torture ROUNDS=n` asks for.
 func rounds() int {

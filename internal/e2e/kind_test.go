@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"database/sql"
+	"testing"
+
+	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/internal/invariant"
+)
+
+// kind is a kind of database, as far as the tests have to tell one from another. Statements are written
+// once, with "?" for an argument and names_like_this, and put into a kind's words by speak.
+type kind struct {
+	dialect invariant.Dialect
+	chinook string // the script that makes the Chinook database
+	autoKey string // the type of a key that is generated
+	// make makes two empty databases, and a third one for the control store.
+	make func(t testing.TB) *pair
+	// open connects as the application does.
+	open func(t testing.TB, dsn string) *sql.DB
+	// load makes the Chinook tables and fills them.
+	load func(t testing.TB, db *sql.DB, script string)
+	// speak puts a statement into the kind's words.
+	speak func(statement string) string
+	// schema is everything that stands in a database, as text.
+	schema func(t testing.TB, db *sql.DB) []string
+	// image is every row of a table, in the order of its key, with the type of each value.
+	image func(t testing.TB, db *sql.DB, table, key string) []string
+	// loose are rows that violate a foreign key, and keys that nobody has checked.
+	loose func(t testing.TB, db *sql.DB) []string
+	// refused are writes to the Chinook's invoices that a fence has to stop.
+	refused []string
+}
+
+// pair are two databases and who comes into them: Strangler's role, and the application's.
+type pair struct {
+	*kind
+	dir                               string // for files
+	legacyDSN, serviceDSN, controlDSN string // by Strangler's role
+	shopDSN, deliveryDSN              string // by the applications' own
+}
+
+var kinds = []*kind{sqlite, postgres}
+
+// eachKind runs a test once for each kind of database.
+func eachKind(t *testing.T, test func(t *testing.T, k *kind)) {
+	for _, k := range kinds {
+		t.Run(string(k.dialect), func(t *testing.T) { test(t, k) })
+	}
+}
+
+// pair makes two empty databases for the length of a test.
+func (k *kind) pair(t testing.TB) *pair {
+	t.Helper()
+	p := k.make(t)
+	p.kind, p.dir = k, t.TempDir()
+	return p
+}
+
+// opened are the applications' sessions at both sides.
+func (p *pair) opened(t testing.TB) (legacy, service *sql.DB) {
+	t.Helper()
+	return p.open(t, p.shopDSN), p.open(t, p.deliveryDSN)
+}
+
+// capability is one whose tables move between the two databases.
+func (p *pair) capability(name string, tables ...strangler.Table) strangler.Capability {
+	return strangler.Capability{Name: name, Legacy: strangler.Upstream{Database: p.legacyDSN}, Service: strangler.Upstream{Database: p.serviceDSN}, Tables: tables}
+}
+
+// run executes a statement in the kind's words.
+func (k *kind) run(t testing.TB, db *sql.DB, statement string, args ...any) {
+	t.Helper()
+	if _, err := db.Exec(k.speak(statement), args...); err != nil {
+		t.Fatalf("%.200s: %v", statement, err)
+	}
+}
+
+// number is the one number that a query selects.
+func (k *kind) number(t testing.TB, db *sql.DB, query string, args ...any) (n int64) {
+	t.Helper()
+	must(t, db.QueryRow(k.speak(query), args...).Scan(&n))
+	return n
+}
+
+// equalTables compares a table of two databases row by row, column by column, with the type of each value.
+func (k *kind) equalTables(t testing.TB, a, b *sql.DB, table, key string) {
+	t.Helper()
+	x, y := k.image(t, a, k.speak(table), k.speak(key)), k.image(t, b, k.speak(table), k.speak(key))
+	if len(x) == 0 || len(x) != len(y) {
+		t.Errorf("%s: %d rows and %d rows", table, len(x), len(y))
+	}
+	for i := range min(len(x), len(y)) {
+		if x[i] != y[i] {
+			t.Fatalf("%s differs:\n%s\n%s", table, x[i], y[i])
+		}
+	}
+}
