@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/strangler-fig/strangler"
@@ -12,8 +13,8 @@ import (
 // sequenceHeadroom is how far generated keys are put ahead at the new owner.
 const sequenceHeadroom = 100
 
-// Before the gate closes the stream catches up until a batch has fewer than littleLeft changes, at most
-// approachRounds times.
+// Before the gate closes the stream catches up until a batch has fewer than littleLeft changes, or no fewer
+// than the one before it: then writes come as quickly as they are applied. At most approachRounds times.
 const (
 	approachRounds = 10
 	littleLeft     = 20
@@ -311,6 +312,7 @@ func (s *split) approach(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	last := int64(math.MaxInt64)
 	for range approachRounds {
 		n, err := s.applyBatch(ctx, from, to)
 		if err != nil {
@@ -319,9 +321,10 @@ func (s *split) approach(ctx context.Context) error {
 		if err := s.verifyDirty(ctx, from, to, s.cfg.Bounds.Dirty); err != nil {
 			return err
 		}
-		if n < littleLeft {
+		if n < littleLeft || n >= last {
 			return nil
 		}
+		last = n
 	}
 	return nil
 }

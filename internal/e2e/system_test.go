@@ -58,8 +58,6 @@ type node struct {
 	proxyPort, adminPort int
 }
 
-var debugDump func(string, string)
-
 const capability = "delivery"
 
 // newSystem starts the monolith, with so many rows, and the service, on databases of a kind.
@@ -174,12 +172,7 @@ func (s *system) start(p *program, env ...string) {
 		}
 	}()
 	must(s.t, <-started)
-	s.t.Cleanup(func() {
-		s.kill(p)
-		if debugDump != nil {
-			debugDump(filepath.Base(p.name+p.node.file), p.output.last(1<<30))
-		}
-	})
+	s.t.Cleanup(func() { s.kill(p) })
 	await(s.t, p.name+" to be ready", func() bool { return p.dead() || get(p.ready) == http.StatusOK })
 }
 
