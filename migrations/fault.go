@@ -35,6 +35,10 @@ func (d faulty) RaiseTerm(ctx context.Context, term int64) error {
 	return around(d.fault, "term", func() error { return d.Database.RaiseTerm(ctx, term) })
 }
 
+func (d faulty) Claim(ctx context.Context, epoch int64, state FenceState, term int64) error {
+	return around(d.fault, "claim", func() error { return d.Database.Claim(ctx, epoch, state, term) })
+}
+
 func (d faulty) Forget(ctx context.Context, b Batch) error {
 	return around(d.fault, "forget", func() error { return d.Database.Forget(ctx, b) })
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -109,6 +110,36 @@ func TestVerifyFailsOnAMismatch(t *testing.T) {
 	}
 	if got := s.expect(exitFailed, "split", "verify", "delivery"); got.stdout != "10 rows compared, 2 mismatches\n" || !strings.Contains(got.stderr, "the sides differ") {
 		t.Errorf("stdout %q, stderr %q", got.stdout, got.stderr)
+	}
+}
+
+// A split that stopped, because a database or the control store was put back, refuses to go on by itself; adopt
+// shows what a person decides by.
+func TestStoppedSplitIsRefused(t *testing.T) {
+	s, backend := served(t)
+	adopt := []string{"strangler split adopt delivery"}
+	stopped := backend.Splits[0]
+	stopped.Phase, stopped.Error, stopped.NextSteps = strangler.PhaseStopped, "the store was put back from an older copy", adopt
+	backend.Splits[0] = stopped
+	backend.Evidence = []string{"control store A: owner legacy, epoch 7", "legacy database: control store A, fence closed at epoch 9"}
+	for _, verb := range []string{"cutover", "rollback", "start"} {
+		backend.Fail(verb, fmt.Errorf("split %s: %w", verb, strangler.Refuse("restore", stopped.Error+"; nothing was opened", adopt...)))
+		if f := s.failure(exitRefused, "split", verb, "delivery"); f.Error.Check != "restore" || cmp.Diff(adopt, f.Error.Next) != "" || !strings.Contains(f.Error.Message, "nothing was opened") {
+			t.Errorf("%s: %+v", verb, f)
+		}
+	}
+	if text := s.expect(exitDone, "split", "status", "delivery").stdout; !strings.Contains(text, stopped.Error) || !strings.Contains(text, "next: "+adopt[0]) {
+		t.Errorf("status does not say why it stopped:\n%s", text)
+	}
+	text := s.expect(exitDone, "split", "adopt", "delivery").stdout
+	for _, line := range backend.Evidence {
+		if !strings.Contains(text, line) {
+			t.Errorf("adopt does not show %q:\n%s", line, text)
+		}
+	}
+	got := s.object(exitDone, "split", "adopt", "delivery")
+	if diff := cmp.Diff([]any{backend.Evidence[0], backend.Evidence[1]}, got["lines"]); diff != "" {
+		t.Errorf("evidence (-want +got):\n%s", diff)
 	}
 }
 

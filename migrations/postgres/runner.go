@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -25,6 +26,7 @@ const (
 type runner struct {
 	database.Driver
 	ctx     context.Context
+	d       *Database
 	db      *sql.DB
 	table   string // quoted
 	version int
@@ -36,7 +38,7 @@ func newRunner(ctx context.Context, db *sql.DB, d *Database) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &runner{Driver: inner, ctx: ctx, db: db, table: d.ours(d.versionTable())}, nil
+	return &runner{Driver: inner, ctx: ctx, d: d, db: db, table: d.ours(d.versionTable())}, nil
 }
 
 // SetVersion only remembers the version of a script that is about to run: Run writes it.
@@ -48,7 +50,8 @@ func (r *runner) SetVersion(version int, dirty bool) error {
 	return r.Driver.SetVersion(version, false)
 }
 
-// Run sends the script and its version as one statement list, which the server runs as one transaction.
+// Run sends the script and its version as one statement list, which the server runs as one transaction. A worker
+// that sleeps in a transaction of its own does not keep it waiting.
 func (r *runner) Run(script io.Reader) error {
 	text, err := io.ReadAll(script)
 	if err != nil {
@@ -62,6 +65,9 @@ func (r *runner) Run(script io.Reader) error {
 		_, err = r.db.ExecContext(r.ctx, list)
 		if c := code(err); try == scriptTries || c != lockNotAvailable && c != deadlockDetected {
 			break
+		}
+		if _, errEnd := r.d.endStuck(r.ctx); errEnd != nil {
+			return errors.Join(err, errEnd)
 		}
 		select {
 		case <-time.After(scriptPause):

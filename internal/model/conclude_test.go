@@ -1,0 +1,62 @@
+package model
+
+import (
+	"slices"
+
+	"pgregory.net/rapid"
+
+	"github.com/strangler-fig/strangler"
+)
+
+// conclude ends a run: nobody disturbs any more, everything comes to rest, both sides have what the model
+// has, exactly one takes writes, and the writes can be handed over once more.
+func (m *machine) conclude(t *rapid.T) {
+	m.t = t
+	m.endSessions(t)
+	m.worker.change(func() { m.worker.trap = nil })
+	if m.sleeper != nil {
+		m.exclude(m.sleeper, m.worker)
+		m.sleeper.change(func() { m.sleeper.free = true })
+	}
+	m.settle(t)
+	if m.sleeper != nil {
+		must(t, m.sleeper.kill())
+		m.sleeper = nil
+	}
+	m.settle(t)
+	m.check(t)
+	m.one(t)
+	if !m.moving() {
+		return
+	}
+	m.complete(t)
+	m.settle(t)
+	m.check(t)
+	m.one(t)
+}
+
+// one fails unless the owner takes writes, and nobody else.
+func (m *machine) one(t *rapid.T) {
+	takes, _ := m.takers(t.Context())
+	if !slices.Equal(takes, []strangler.Side{m.toggle().Owner}) {
+		m.say("owner %s, writes are taken by %v", m.toggle().Owner, takes)
+		t.Fatalf("not exactly the owner takes writes")
+	}
+}
+
+// complete hands the writes over to the other side. Undisturbed, it has to succeed.
+func (m *machine) complete(t *rapid.T) {
+	from := m.toggle().Owner
+	if from == strangler.Service {
+		m.rollback(t)
+	} else {
+		m.verify(t)
+		m.settle(t)
+		m.cutover(t)
+	}
+	m.settle(t)
+	if m.toggle().Owner == from {
+		t.Fatalf("the writes could not be handed over, though nobody disturbed")
+	}
+	m.writes(common["insert an invoice with a generated key"], false)(t)
+}
