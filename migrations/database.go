@@ -18,6 +18,10 @@ type Binding struct {
 	ControlID  string   // the control store's id; every write checks it
 }
 
+// CheckReach is the check by which Open refuses a database that cannot be reached. A command ends with it; a
+// worker tries again.
+const CheckReach = "database"
+
 // Open opens one side of a capability. It reaches the database, and changes nothing.
 type Open func(ctx context.Context, b Binding) (Database, error)
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/strangler-fig/strangler"
@@ -42,7 +43,7 @@ func (s *Splits) Status(ctx context.Context, capability string) (strangler.Split
 func (s *split) progress(ctx context.Context, out *strangler.SplitStatus) {
 	from, to, err := s.both(ctx, out.Owner)
 	if err != nil {
-		out.Error = errors.Join(errors.New(out.Error), err).Error()
+		out.Error = strings.TrimSpace(out.Error + "\n" + err.Error())
 		return
 	}
 	legacy, service := from, to

@@ -165,7 +165,7 @@ func (s *split) evidence(ctx context.Context, t strangler.Toggle) error {
 		case f.Moved != "":
 			return strangler.Refuse("restore", fmt.Sprintf("the %s database of %s is not the one that its fence was made in: %s; it was put back from a copy, or another server took over; nothing was opened", side, s.c.Name, f.Moved), "strangler split adopt "+s.c.Name)
 		case f.Epoch > t.Epoch:
-			return strangler.Refuse("restore", fmt.Sprintf("the %s database of %s has seen epoch %d, the control store only %d, so the store was put back from an older copy; nothing was opened", side, s.c.Name, f.Epoch, t.Epoch), "strangler split adopt "+s.c.Name)
+			return strangler.Refuse("restore", fmt.Sprintf("the %s database of %s has seen epoch %d, the control store only %d, so the store was put back from an older copy, or an adoption did not end; nothing was opened", side, s.c.Name, f.Epoch, t.Epoch), "strangler split adopt "+s.c.Name)
 		}
 	}
 	return nil

@@ -21,6 +21,7 @@ type split struct {
 	passed   atomic.Pointer[instant] // what the follower holds
 	dbMu     sync.Mutex
 	dbs      map[strangler.Side]Database
+	recordMu sync.Mutex // one change of the record at a time: a verification ends beside the worker
 
 	term  int64
 	owner strangler.Side
@@ -127,11 +128,14 @@ func (s *split) work(ctx context.Context) error {
 				err = s.rest(ctx)
 			}
 		}
+		var refusal *strangler.Refusal
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, strangler.ErrSuperseded):
 			return err
+		case errors.As(err, &refusal) && refusal.Check == CheckReach:
+			// It will be there again, and is what it was.
 		case errors.Is(err, strangler.ErrStopped), errors.Is(err, strangler.ErrRefused):
 			s.cfg.Log.Error("the split has stopped; the owner goes on serving", strangler.LogCapability, s.c.Name, strangler.LogError, err)
 			why := err.Error()
@@ -173,6 +177,8 @@ func (s *split) waitCommand(ctx context.Context, d time.Duration) bool {
 
 // update changes the control store's record of the split.
 func (s *split) update(ctx context.Context, f func(*strangler.Split)) error {
+	s.recordMu.Lock()
+	defer s.recordMu.Unlock()
 	r, err := s.cfg.Records.Split(ctx, s.c.Name)
 	if err != nil {
 		return err

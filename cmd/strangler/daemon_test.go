@@ -36,7 +36,8 @@ func TestCommandsAskTheDaemon(t *testing.T) {
 		{[]string{"split", "complete", "delivery"}, "complete delivery ann@laptop", status},
 		{[]string{"split", "cancel", "delivery"}, "cancel delivery", status},
 		{[]string{"split", "adopt", "delivery"}, "adopt delivery  ann@laptop ", []string{"lines", "toggle", "next_steps"}},
-		{[]string{"split", "adopt", "delivery", "--owner", "service", "--why", "lost"}, "adopt delivery service ann@laptop lost", []string{"lines", "toggle", "next_steps"}},
+		{[]string{"split", "adopt", "delivery", "--owner", "service", "--why", "burnt"}, "adopt delivery service ann@laptop burnt", []string{"lines", "toggle", "next_steps"}},
+		{[]string{"split", "adopt", "delivery", "--owner", "service", "--lost", "--why", "burnt"}, "adopt delivery service ann@laptop burnt lost", []string{"lines", "toggle", "next_steps"}},
 		{[]string{"playbook", "run", "delivery", "--until", "soak"}, "run delivery soak ann@laptop", run},
 		{[]string{"playbook", "status", "delivery"}, "", run},
 		{[]string{"playbook", "approve", "delivery", "cutover"}, "approve delivery cutover ann@laptop", run},
@@ -75,7 +76,7 @@ func TestDryRunsChangeNothing(t *testing.T) {
 	if got := s.expect(exitDone, "split", "cutover", "delivery", "--dry-run"); !strings.Contains(got.stdout, "the fence would be closed by:\n  UPDATE strangler_fence SET state = 'closed' -- legacy\n") {
 		t.Errorf("a dry cutover prints %q", got.stdout)
 	}
-	s.expect(exitDone, "split", "adopt", "delivery", "--owner", "service", "--why", "x", "--dry-run")
+	s.expect(exitDone, "split", "adopt", "delivery", "--owner", "service", "--lost", "--why", "x", "--dry-run")
 	if diff := cmp.Diff([]string{"adopt delivery  ann@laptop x"}, backend.Calls()); diff != "" {
 		t.Errorf("a dry adopt (-want +got):\n%s", diff)
 	}

@@ -240,6 +240,7 @@ func TestArgumentsThatCannotBeUsed(t *testing.T) {
 		{"toggle get billing", "the daemon knows delivery"},
 		{"split adopt delivery --owner both --why x", "legacy or service"},
 		{"split adopt delivery --owner legacy", "--why is missing"},
+		{"split adopt delivery --lost", "give --owner too"},
 		{"migrate up billing", "it has delivery, search"},
 		{"migrate up search", "no tables"},
 		{"migrate force delivery two --side legacy", "number of a script"},

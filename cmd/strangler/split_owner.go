@@ -118,21 +118,27 @@ func (a *app) confirm(capability string, yes bool) error {
 }
 
 func (a *app) splitAdopt() *cobra.Command {
-	var dry bool
+	var dry, lost bool
 	var owner, why string
 	cmd := a.verb(&cobra.Command{
 		Use:   "adopt CAP",
 		Short: "Show who owns a capability after a restore or a loss, and let a person decide",
 		Long: `When the control store is older than the databases, or a database was restored or failed
-over, nothing opens by itself. adopt shows the evidence; with --owner a person decides, and
-the fences follow that decision, wherever they can be reached.
+over, nothing opens by itself. adopt shows the evidence; with --owner a person decides: the
+other side is closed, then the owner opened. Where the other side cannot be reached, it is
+refused and nothing is changed (exit code 3), unless --lost says that its database is gone
+for good.
 
 Without --owner, and with --dry-run, nothing is changed.`,
-		Example: "  strangler split adopt delivery\n  strangler split adopt delivery --owner legacy --why \"service database lost\"",
+		Example: "  strangler split adopt delivery\n  strangler split adopt delivery --owner legacy --lost --why \"service database lost\"",
 	}, func(ctx context.Context, c *client.Client, capability string) error {
 		o := a.order(why)
+		o.Lost = lost
 		switch owner {
 		case "":
+			if lost {
+				return unusable("--lost says that the other side is gone for good: give --owner too")
+			}
 		case string(strangler.Legacy), string(strangler.Service):
 			if strings.TrimSpace(why) == "" {
 				return unusable("--why is missing: naming an owner by hand is done for a reason, and the audit keeps it")
@@ -142,7 +148,7 @@ Without --owner, and with --dry-run, nothing is changed.`,
 			return unusable("--owner %q: it is legacy or service", owner)
 		}
 		if dry {
-			o.Owner = ""
+			o.Owner, o.Lost = "", false
 		}
 		evidence, err := c.Adopt(ctx, capability, o)
 		if err != nil {
@@ -152,6 +158,7 @@ Without --owner, and with --dry-run, nothing is changed.`,
 	})
 	cmd.Flags().StringVar(&owner, "owner", "", "the side that owns from now on: legacy or service")
 	cmd.Flags().StringVar(&why, "why", "", "the reason, kept in the audit (required with --owner)")
+	cmd.Flags().BoolVar(&lost, "lost", false, "the other side's database is gone for good")
 	dryRunFlag(cmd, &dry)
 	return cmd
 }

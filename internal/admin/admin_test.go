@@ -239,6 +239,7 @@ func TestUnusableQuestionsChangeNothing(t *testing.T) {
 		{"POST", "/v1/splits/delivery/cutover", `{"who":"` + strings.Repeat("a", 70_000) + `"}`, 413, "configuration", "larger than 65536 bytes"},
 		{"POST", "/v1/splits/delivery/adopt", `{"who":"ann","owner":"both"}`, 400, "configuration", "legacy or service"},
 		{"POST", "/v1/splits/delivery/adopt", `{"who":"ann","owner":"legacy"}`, 400, "configuration", "why"},
+		{"POST", "/v1/splits/delivery/adopt", `{"who":"ann","lost":true}`, 400, "configuration", "needs an owner"},
 		{"POST", "/v1/runs/delivery/approve", `{"who":"ann"}`, 400, "configuration", "step is missing"},
 		{"PUT", "/v1/toggles/delivery", `{"mode":"off","who":"ann","why":"x"}`, 400, "configuration", "legacy, shadow, canary, extracted"},
 		{"PUT", "/v1/toggles/delivery", `{"mode":"legacy","who":"ann"}`, 400, "configuration", "who and why"},
@@ -385,7 +386,7 @@ func TestDryRunsChangeNothing(t *testing.T) {
 	if calls := backend.Calls(); len(calls) != 0 {
 		t.Errorf("a dry run had an effect: %v", calls)
 	}
-	ask(t, server, question{method: "POST", path: "/v1/splits/delivery/adopt?dry_run=true", body: `{"who":"ann","owner":"service","why":"x"}`})
+	ask(t, server, question{method: "POST", path: "/v1/splits/delivery/adopt?dry_run=true", body: `{"who":"ann","owner":"service","lost":true,"why":"x"}`})
 	if diff := cmp.Diff([]string{"adopt delivery  ann x"}, backend.Calls()); diff != "" {
 		t.Errorf("a dry adopt names no owner (-want +got):\n%s", diff)
 	}

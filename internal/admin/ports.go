@@ -27,12 +27,12 @@ type Splits interface {
 }
 
 // Owners hands a capability's writes over. Each call returns when it is done, or with an error that
-// says what stands. Adopt with an empty owner shows the evidence and changes nothing.
+// says what stands. Adopt of an order without an owner shows the evidence and changes nothing.
 type Owners interface {
 	Cutover(ctx context.Context, capability, who, why string) (strangler.Cutover, error)
 	Rollback(ctx context.Context, capability, who, why string) (strangler.Cutover, error)
 	Complete(ctx context.Context, capability, who string) error
-	Adopt(ctx context.Context, capability string, owner strangler.Side, who, why string) (Evidence, error)
+	Adopt(ctx context.Context, capability string, o Order) (Evidence, error)
 }
 
 // Runs executes playbooks. Run and Rollback return when the run is under way. An empty until means

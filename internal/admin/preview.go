@@ -29,7 +29,7 @@ const (
 // own preview.
 func (s *Server) preview(ctx context.Context, capability strangler.Capability, action Action, o Order) (any, error) {
 	if action == ActionAdopt {
-		o.Owner = ""
+		o.Owner, o.Lost = "", false
 		return s.evidence(ctx, capability.Name, o)
 	}
 	var p Preview

@@ -137,6 +137,9 @@ func (s *Server) adopt(c echo.Context) error {
 		default:
 			return nil, fmt.Errorf("%w: owner %q: it is legacy or service; nothing was changed", strangler.ErrConfig, o.Owner)
 		}
+		if o.Lost && o.Owner == "" {
+			return nil, fmt.Errorf("%w: lost says that the other side is gone for good, so it needs an owner; nothing was changed", strangler.ErrConfig)
+		}
 		if o.Owner != "" && strings.TrimSpace(o.Why) == "" {
 			return nil, fmt.Errorf("%w: naming an owner by hand needs a reason: give why; nothing was changed", strangler.ErrConfig)
 		}
@@ -145,7 +148,7 @@ func (s *Server) adopt(c echo.Context) error {
 }
 
 func (s *Server) evidence(ctx context.Context, capability string, o Order) (Evidence, error) {
-	evidence, err := s.cfg.Owners.Adopt(ctx, capability, o.Owner, o.Who, o.Why)
+	evidence, err := s.cfg.Owners.Adopt(ctx, capability, o)
 	evidence.Lines = filled(evidence.Lines)
 	return evidence, err
 }

@@ -7,6 +7,7 @@ type Order struct {
 	Who   string         `json:"who"`             // user@host
 	Why   string         `json:"why,omitempty"`   // cutover, rollback, adopt
 	Owner strangler.Side `json:"owner,omitempty"` // adopt; empty: show only
+	Lost  bool           `json:"lost,omitempty"`  // adopt: the other side's database is gone for good
 	Until string         `json:"until,omitempty"` // run: the last step
 	To    string         `json:"to,omitempty"`    // rollback of a run: the last step to undo
 	Step  string         `json:"step,omitempty"`  // approve

@@ -91,20 +91,20 @@ func (p ownersPort) Complete(ctx context.Context, capability, who string) error 
 	return err
 }
 
-func (p ownersPort) Adopt(ctx context.Context, capability string, owner strangler.Side, who, why string) (admin.Evidence, error) {
+func (p ownersPort) Adopt(ctx context.Context, capability string, o admin.Order) (admin.Evidence, error) {
 	lines, _, err := p.d.splits.Evidence(ctx, capability)
 	if err != nil {
 		return admin.Evidence{}, err
 	}
 	e := admin.Evidence{Lines: lines}
-	if owner == "" {
+	if o.Owner == "" {
 		e.Toggle, err = p.d.store.Toggle(ctx, capability)
 		return e, err
 	}
 	if err := p.d.working(); err != nil {
 		return e, err
 	}
-	e.Toggle, err = p.d.splits.Adopt(ctx, capability, owner, who, why)
+	e.Toggle, err = p.d.splits.Adopt(ctx, capability, migrations.AdoptOrder{Owner: o.Owner, Who: o.Who, Why: o.Why, Lost: o.Lost})
 	return e, err
 }
 

@@ -154,14 +154,14 @@ func (r *rig) acrossCutover(all []holder, side strangler.Side) {
 	}
 	if len(named) > 0 {
 		await(t, "an age at which they are no passing transactions", func() bool { return r.aged(side) == len(named) })
-		before := r.gate.closed()
+		before := r.gate.Load().closed()
 		err := r.hand(ctx, to)
 		for _, name := range named {
 			if !errors.Is(err, strangler.ErrRefused) || !strings.Contains(err.Error(), name) {
 				t.Errorf("with %s open the cutover says: %v", name, err)
 			}
 		}
-		if r.gate.closed() != before {
+		if r.gate.Load().closed() != before {
 			t.Errorf("with %v open writes were held", named)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/migrations"
 )
 
 // TestControlStorePutBackOpensNothing puts the control store back from a copy that knows nothing of a cutover.
@@ -171,17 +172,18 @@ func TestBrokenAdoptionOpensOneSide(t *testing.T) {
 	r.copied()
 	r.handed(strangler.Service)
 	r.handed(strangler.Legacy)
+	r.caughtUp() // the worker raises no term any more
 	owner := strangler.Legacy
 	r.watch.always(func(point string) {
 		if r.fenceState(strangler.Legacy) == "open" && r.fenceState(strangler.Service) == "open" {
 			t.Errorf("at %s both fences are open, while the %s side is named the owner", point, owner)
 		}
 	})
-	for _, s := range []step{{point: "adopt", n: 1}, {point: "next-term", n: 1}, {point: "claim", n: 1}, {point: "claim", n: 2}, {point: "save-split", n: 1}} {
+	for _, s := range []step{{point: "next-term", n: 1}, {point: "claim", n: 1}, {point: "adopt", n: 1}, {point: "claim", n: 2}, {point: "save-split", n: 1}} {
 		for _, when := range []string{".before", ".after"} {
 			owner = owner.Other()
 			came := r.watch.breaks(step{point: s.point + when, n: s.n})
-			if _, err := r.splits.Adopt(t.Context(), capability, owner, "a person", "the other is lost"); s.point != "claim" && !errors.Is(err, errBroken) || !came() {
+			if _, err := r.splits.Adopt(t.Context(), capability, migrations.AdoptOrder{Owner: owner, Who: "a person", Why: "the other is slow"}); err == nil || !came() {
 				t.Fatalf("broken at %s%s, the adoption says: %v", s.point, when, err)
 			}
 			must(t, r.stop())
@@ -189,11 +191,47 @@ func TestBrokenAdoptionOpensOneSide(t *testing.T) {
 			r.adopted(owner, map[strangler.Side]strangler.Phase{strangler.Legacy: strangler.PhaseSyncing, strangler.Service: strangler.PhaseReversed}[owner])
 		}
 	}
+	r.watch.always(nil)
 	w := r.through("through")
 	r.verified()
 	r.handed(owner.Other())
 	w.await(1)
 	r.check(w)
+}
+
+// TestAdoptWithoutTheOtherSide names an owner while the other side's database cannot be reached: refused, unless it
+// is said to be lost. Should it come back after all, it is closed.
+func TestAdoptWithoutTheOtherSide(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.copied()
+	r.handed(strangler.Service)
+	must(t, r.stop())
+	r.addr[strangler.Service] = "127.0.0.1:1"
+	r.start()
+	order := migrations.AdoptOrder{Owner: strangler.Legacy, Who: "a person", Why: "the service's disk is gone"}
+	var refusal *strangler.Refusal
+	if _, err := r.splits.Adopt(t.Context(), capability, order); !errors.As(err, &refusal) || !strings.Contains(strings.Join(refusal.Next, ""), "--lost") {
+		t.Fatalf("an owner beside a side that cannot be closed: %v", err)
+	}
+	r.oneOpen(strangler.Service)
+	if owner := r.owner(); owner != strangler.Service {
+		t.Fatalf("the store names %q", owner)
+	}
+	order.Lost = true
+	_, err := r.splits.Adopt(t.Context(), capability, order)
+	must(t, err)
+	w := r.through("through")
+	w.await(1)
+	if state := r.fenceState(strangler.Legacy); state != "open" {
+		t.Errorf("the owner's fence is %s", state)
+	}
+	must(t, r.stop())
+	delete(r.addr, strangler.Service)
+	r.start()
+	await(t, "the lost side's fence, closed", func() bool { return r.fenceState(strangler.Service) == "closed" })
+	r.oneOpen(strangler.Legacy)
+	w.await(1)
 }
 
 // opensNothing: the split has stopped and says why, both fences are as they were, a hand over is refused, and
@@ -228,7 +266,7 @@ func (r *rig) opensNothing(owner strangler.Side, why string) {
 func (r *rig) adopted(owner strangler.Side, phase strangler.Phase) {
 	r.t.Helper()
 	r.again("adopt", func(ctx context.Context) error {
-		_, err := r.splits.Adopt(ctx, capability, owner, "a person", "has looked")
+		_, err := r.splits.Adopt(ctx, capability, migrations.AdoptOrder{Owner: owner, Who: "a person", Why: "has looked"})
 		return err
 	})
 	if phase != "" {

@@ -46,7 +46,7 @@ type rig struct {
 
 	store  *control.Store
 	splits *migrations.Splits
-	gate   *gate
+	gate   atomic.Pointer[gate] // its writers go on while the worker begins again
 }
 
 // option changes a rig before it starts.
@@ -197,10 +197,11 @@ func (r *rig) start() {
 	r.store, err = control.Open(ctx, control.Config{DSN: r.control, Fault: r.watch.pass})
 	must(t, err)
 	must(t, r.store.Ensure(ctx, []strangler.Capability{r.c}))
-	r.gate, err = newGate(ctx, r.store, capability, r.watch.pass)
+	gate, err := newGate(ctx, r.store, capability, r.watch.pass)
 	must(t, err)
+	r.gate.Store(gate)
 	r.splits, err = migrations.New(migrations.Config{Capabilities: []strangler.Capability{r.c}, Open: r.open, Dir: filepath.Join(r.dir, "migrations"), ControlID: r.store.ID(),
-		Decisions: r.store, Records: r.store, Leases: r.store, Adopter: r.store, Gates: r.gate, Worker: "test", Bounds: r.bounds, Fault: r.watch.pass, Log: testLog()})
+		Decisions: r.store, Records: r.store, Leases: r.store, Adopter: r.store, Gates: gate, Worker: "test", Bounds: r.bounds, Fault: r.watch.pass, Log: testLog()})
 	must(t, err)
 	r.splits.Start(context.WithoutCancel(t.Context()))
 }
@@ -211,7 +212,7 @@ func (r *rig) stop() error {
 		return nil
 	}
 	err := r.splits.Close()
-	r.gate.close()
+	r.gate.Load().close()
 	r.splits = nil
 	return errors.Join(err, r.store.Close())
 }

@@ -54,7 +54,7 @@ type writer struct {
 // through is a client of the proxy.
 func (r *rig) through(name string) *writer {
 	return r.writer(name, func(ctx context.Context) ([]strangler.Side, func(), error) {
-		side, leave, err := r.gate.enter(ctx)
+		side, leave, err := r.gate.Load().enter(ctx)
 		return []strangler.Side{side}, leave, err
 	})
 }

@@ -126,7 +126,7 @@ func Open(ctx context.Context, b migrations.Binding) (migrations.Database, error
 		d.close()
 		var refused *pgconn.ConnectError
 		if errors.As(err, &refused) && ctx.Err() == nil {
-			return nil, strangler.Refuse("database", fmt.Sprintf("the %s database of %s cannot be reached: %v", b.Side, b.Capability, err), "start it, or correct its address in strangler.yaml")
+			return nil, strangler.Refuse(migrations.CheckReach, fmt.Sprintf("the %s database of %s cannot be reached: %v", b.Side, b.Capability, err), "start it, or correct its address in strangler.yaml")
 		}
 		return nil, fmt.Errorf("open the %s database of %s: %w", b.Side, b.Capability, err)
 	}

@@ -54,7 +54,7 @@ func Open(ctx context.Context, b migrations.Binding) (migrations.Database, error
 		return nil, err
 	}
 	if _, err := os.Stat(path); err != nil {
-		return nil, strangler.Refuse("database", fmt.Sprintf("the %s database of %s cannot be reached: %v", b.Side, b.Capability, err), "create it, or correct its path in strangler.yaml")
+		return nil, strangler.Refuse(migrations.CheckReach, fmt.Sprintf("the %s database of %s cannot be reached: %v", b.Side, b.Capability, err), "create it, or correct its path in strangler.yaml")
 	}
 	pool, err := sql.Open("sqlite", dsn(path))
 	if err != nil {

@@ -235,8 +235,12 @@ func (f owners) Complete(ctx context.Context, capability, who string) error {
 	return f.b.call(ctx, "complete", capability, who)
 }
 
-func (f owners) Adopt(ctx context.Context, capability string, owner strangler.Side, who, why string) (admin.Evidence, error) {
-	return admin.Evidence{Lines: f.b.Evidence, Toggle: f.b.Toggle}, f.b.call(ctx, "adopt", capability, string(owner), who, why)
+func (f owners) Adopt(ctx context.Context, capability string, o admin.Order) (admin.Evidence, error) {
+	parts := []string{capability, string(o.Owner), o.Who, o.Why}
+	if o.Lost {
+		parts = append(parts, "lost")
+	}
+	return admin.Evidence{Lines: f.b.Evidence, Toggle: f.b.Toggle}, f.b.call(ctx, "adopt", parts...)
 }
 
 type runs struct{ b *Backend }
