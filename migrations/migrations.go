@@ -197,11 +197,16 @@ func do[T any](ctx context.Context, s *Splits, capability string, f func(x *spli
 	if err != nil {
 		return out, err
 	}
+	result := make(chan T, 1)
 	err = x.do(ctx, func(ctx context.Context) error {
-		var err error
-		out, err = f(x, ctx)
+		v, err := f(x, ctx)
+		result <- v
 		return err
 	})
+	select {
+	case out = <-result:
+	default: // nobody waits any more for what f will return
+	}
 	return out, err
 }
 

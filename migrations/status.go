@@ -126,7 +126,7 @@ func (s *split) writers(ctx context.Context, side strangler.Side) ([]strangler.W
 	if err != nil {
 		return nil, err
 	}
-	scribe, ok := d.(Scribe)
+	scribe, ok := engine(d).(Scribe)
 	if !ok {
 		return nil, strangler.Refuse("writers", fmt.Sprintf("the %s database of %s does not tell who writes: it has no users, applications or addresses", side, s.c.Name), "lsof on the database's file shows the processes that have it open")
 	}

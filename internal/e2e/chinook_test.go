@@ -48,6 +48,7 @@ func moveChinook(t *testing.T, k *kind) {
 	must(t, splits.Copy(ctx, c.Name))
 	awaitPhase(t, splits, c.Name, strangler.PhaseSyncing)
 	beside.await(50)
+	k.writersNamed(t, splits, c.Name)
 	v, err := splits.Verify(ctx, c.Name)
 	must(t, err)
 	if v.Mismatches != 0 || v.Rows < 2000 {

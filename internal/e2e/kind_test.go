@@ -2,10 +2,13 @@ package e2e
 
 import (
 	"database/sql"
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/internal/invariant"
+	"github.com/strangler-fig/strangler/migrations"
 )
 
 // kind is a kind of database, as far as the tests have to tell one from another. Statements are written
@@ -30,6 +33,8 @@ type kind struct {
 	loose func(t testing.TB, db *sql.DB) []string
 	// refused are writes to the Chinook's invoices that a fence has to stop.
 	refused []string
+	// writer is the user that a split names who has written; empty where the databases know of none.
+	writer string
 }
 
 // pair are two databases and who comes into them: Strangler's role, and the application's.
@@ -73,6 +78,22 @@ func (k *kind) run(t testing.TB, db *sql.DB, statement string, args ...any) {
 	t.Helper()
 	if _, err := db.Exec(k.speak(statement), args...); err != nil {
 		t.Fatalf("%.200s: %v", statement, err)
+	}
+}
+
+// writersNamed asks who has written beside the proxy.
+func (k *kind) writersNamed(t testing.TB, s *migrations.Splits, capability string) {
+	t.Helper()
+	writers, err := s.Writers(t.Context(), capability)
+	if k.writer == "" {
+		if !errors.Is(err, strangler.ErrRefused) {
+			t.Errorf("who writes is %+v, %v, where nobody can know", writers, err)
+		}
+		return
+	}
+	must(t, err)
+	if len(writers) != 1 || writers[0].User != k.writer || writers[0].Application != applicationName || writers[0].Address != "127.0.0.1" || writers[0].Writes < 50 || time.Since(writers[0].Last) > time.Hour {
+		t.Errorf("those who write are %+v", writers)
 	}
 }
 
