@@ -32,8 +32,8 @@ func TestWritesBesideTheProxyAreKeptOrRefused(t *testing.T) {
 		beside.await(5)
 	}
 	r.watch.always(nil)
-	if through.fenced > 0 {
-		t.Errorf("%d writes through the gate met a fence", through.fenced)
+	if n := through.refusals(); n > 0 {
+		t.Errorf("%d writes through the gate met a fence", n)
 	}
 	p.check()
 	r.check(through, beside)

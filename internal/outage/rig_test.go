@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -39,6 +40,7 @@ type rig struct {
 	names   map[strangler.Side]string
 	addr    map[strangler.Side]string // where Strangler reaches a side, if not at the server itself
 	apps    map[strangler.Side]*pgxpool.Pool
+	rootMu  sync.Mutex
 	roots   map[strangler.Side]*pgxpool.Pool // the superuser's, made when it is first needed
 	watch   *watcher
 	bounds  migrations.Bounds
@@ -149,6 +151,8 @@ func (r *rig) pool(side strangler.Side, role, application string) *pgxpool.Pool 
 // root is the superuser's way to look at a side.
 func (r *rig) root(side strangler.Side) *pgxpool.Pool {
 	r.t.Helper()
+	r.rootMu.Lock()
+	defer r.rootMu.Unlock()
 	if r.roots[side] == nil {
 		r.roots[side] = r.pool(side, superRole, "looks")
 	}

@@ -51,6 +51,7 @@ type watcher struct {
 	count map[string]int
 	at    step
 	do    func() error // nil: nothing
+	hook  sync.RWMutex // held for reading while every runs
 	every func(point string)
 }
 
@@ -91,10 +92,10 @@ func (w *watcher) once(s step, f func() error) (came func() bool) {
 	}
 }
 
-// always makes the worker do f at every point; nil ends that.
+// always makes the worker do f at every point; nil ends that. It waits for what was done before it.
 func (w *watcher) always(f func(point string)) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.hook.Lock()
+	defer w.hook.Unlock()
 	w.every = f
 }
 
@@ -110,11 +111,12 @@ func (w *watcher) pass(point string) error {
 	if w.do != nil && point == w.at.point && w.count[point] == w.at.n {
 		do, w.do = w.do, nil
 	}
-	every := w.every
 	w.mu.Unlock()
 	err := do()
-	if every != nil {
-		every(point)
+	w.hook.RLock()
+	defer w.hook.RUnlock()
+	if w.every != nil {
+		w.every(point)
 	}
 	return err
 }

@@ -76,6 +76,8 @@ func (n *notes) fill(ctx context.Context, p *pgxpool.Pool) error {
 // check holds the owner's table against what was acknowledged.
 func (n *notes) check() {
 	n.r.t.Helper()
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	rows, err := n.r.apps[n.r.owner()].Query(n.r.t.Context(), "SELECT text FROM note ORDER BY text")
 	must(n.r.t, err)
 	got, err := pgx.CollectRows(rows, pgx.RowTo[string])

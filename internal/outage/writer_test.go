@@ -47,7 +47,7 @@ type writer struct {
 	vague   map[string]bool    // an answer did not tell
 	said    map[string]error   // its last error, for a test that fails
 	done    int
-	fenced  int   // writes that a fence refused and no other side took
+	fenced  int
 	trouble error // what must not happen
 }
 
@@ -201,6 +201,13 @@ func change(ctx context.Context, tx pgx.Tx, what, code string, total int64) erro
 func refusedByFence(err error) bool {
 	var told *pgconn.PgError
 	return errors.As(err, &told) && (strings.HasPrefix(told.Message, "strangler:") || told.Code == "42P01")
+}
+
+// refusals counts the writes that a fence refused and no other side took.
+func (w *writer) refusals() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.fenced
 }
 
 // await waits for n more acknowledged writes.
