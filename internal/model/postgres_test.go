@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -83,20 +84,21 @@ func judgePostgres(err error) verdict {
 	return broken
 }
 
+// team makes the roles on the shared server.
+var team sync.Once
+
 // standPostgres makes new databases for every run, on one private server: the applications own them, and
 // Strangler's role is a member of both.
 func standPostgres(t *testing.T) *stand {
 	server, ctx := localdbtest.Shared(t), context.Background()
-	if err := errors.Join(server.Role(ctx, "shop"), server.Role(ctx, "billing"), server.Role(ctx, "strangler", "IN ROLE shop, billing")); err != nil {
-		t.Fatal(err)
-	}
-	root, err := sql.Open("pgx", server.DSN("postgres"))
-	if err == nil {
+	team.Do(func() {
+		must(t, errors.Join(server.Role(ctx, "shop"), server.Role(ctx, "billing"), server.Role(ctx, "strangler", "IN ROLE shop, billing")))
+		root, err := sql.Open("pgx", server.DSN("postgres"))
+		must(t, err)
+		defer root.Close()
 		_, err = root.Exec("GRANT SET ON PARAMETER session_replication_role TO strangler")
-	}
-	if err := errors.Join(err, root.Close()); err != nil {
-		t.Fatal(err)
-	}
+		must(t, err)
+	})
 	s := &stand{speech: postgres, dir: t.TempDir(), dsns: map[strangler.Side]string{}}
 	n := 0
 	s.fresh = func(t *rapid.T) (legacy, service *application) {

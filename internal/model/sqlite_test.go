@@ -123,7 +123,11 @@ func run(t *rapid.T, db *sql.DB, query string) {
 	}
 }
 
-func must(t *rapid.T, err error) {
+func must(t interface {
+	Helper()
+	Fatal(...any)
+}, err error) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
