@@ -10,8 +10,11 @@ ROUNDS ?= 1
 DEPTH ?= 2
 BENCH ?= .
 
-# What the race detector runs: all but the packages whose tests have no goroutines of ours.
-RACE = $(or $(shell go list ./... 2>/dev/null | grep -vE '/internal/(lint|testsum|protocol)$$'),./...)
+# What the race detector runs in `make test`: all but the packages whose tests have no goroutines of ours, or watch
+# other processes, and the engines' own suites, which `make torture` runs so: the outages and the model have the
+# engines' goroutines.
+ENGINES := ./migrations/sqlite ./migrations/postgres
+RACE = $(or $(shell go list ./... 2>/dev/null | grep -vE '/(internal/(lint|testsum|protocol|demo|invariant|localdb)|migrations/(sqlite|postgres))$$'),./...)
 
 # Packages with tests that `make torture` runs. Such a test is named TestTorture… and stands in a file
 # with the line "//go:build torture".
@@ -47,15 +50,16 @@ test: compiler postgres chinook ## Run all checks and tests, the race detector l
 		'vet: go vet ./...' \
 		'format: gofmt -l -e .' \
 		'import rules: go test -count=1 -run ^TestImport ./internal/lint' \
-		'tests: go test -count=1 -timeout 8m $(LEFT_OUT) ./...' \
-		'race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 8m $(LEFT_OUT) $(RACE)'
+		'tests: go test -count=1 -timeout 15m $(LEFT_OUT) ./...' \
+		'race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 15m $(LEFT_OUT) $(RACE)'
 
 race: compiler postgres chinook ## Run the tests under the race detector
-	@$(TESTSUM) 'race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 8m $(LEFT_OUT) $(RACE)'
+	@$(TESTSUM) 'race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 15m $(LEFT_OUT) $(RACE)'
 
-torture: postgres chinook ## Run the kill, fault, model and soak tests deeper (ROUNDS=n, DEPTH=0..3 of the model)
+torture: compiler postgres chinook ## Run the kill, fault, model and soak tests deeper (ROUNDS=n, DEPTH=0..3 of the model)
 	@STRANGLER_ROUNDS=$(ROUNDS) STRANGLER_PROTOCOL_DEPTH=$(DEPTH) $(TESTSUM) \
 		'model: go test -count=1 -timeout 40m -run ^TestProtocol$$ ./internal/protocol' \
+		'engines under the race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 30m $(ENGINES)' \
 		$(if $(TORTURE),'torture: go test -tags torture -count=1 -timeout 24h -run ^TestTorture $(TORTURE)')
 
 bench: ## Run the benchmarks (BENCH=regexp)

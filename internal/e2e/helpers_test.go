@@ -63,12 +63,15 @@ func queryRows(t testing.TB, db *sql.DB, query string, args ...any) (out []strin
 	return out
 }
 
-// await asks until f is true; the test's own deadline is the only bound.
+// patience is how long a test waits for what has to come. Nothing that is awaited takes a tenth of it.
+const patience = 2 * time.Minute
+
+// await asks until f is true.
 func await(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for !f() {
 		select {

@@ -47,10 +47,14 @@ type pair struct {
 
 var kinds = []*kind{sqlite, postgres}
 
-// eachKind runs a test once for each kind of database.
+// eachKind runs a test once for each kind of database, the kinds beside each other: they wait for leases most
+// of the time.
 func eachKind(t *testing.T, test func(t *testing.T, k *kind)) {
 	for _, k := range kinds {
-		t.Run(string(k.dialect), func(t *testing.T) { test(t, k) })
+		t.Run(string(k.dialect), func(t *testing.T) {
+			t.Parallel()
+			test(t, k)
+		})
 	}
 }
 
