@@ -26,6 +26,9 @@ type Split struct {
 	Updated    time.Time `json:"updated"`
 }
 
+// SplitLease names the lease of a capability's split. Its holder is the worker that changes the record.
+func SplitLease(capability string) string { return "split/" + capability }
+
 // Verify is the outcome of one verification.
 type Verify struct {
 	At         time.Time `json:"at"`

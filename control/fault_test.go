@@ -49,6 +49,11 @@ func leased(ctx context.Context, s *Store) error {
 	return err
 }
 
+func splitLeased(ctx context.Context, s *Store) error {
+	_, err := s.Lease(ctx, strangler.SplitLease("delivery"), "a", time.Hour)
+	return err
+}
+
 func registered(ctx context.Context, s *Store) error {
 	return s.Register(ctx, strangler.Instance{ID: "a"})
 }
@@ -84,8 +89,8 @@ var writes = map[point]write{
 	}},
 	pointLease:   {nothing, leased},
 	pointUnlease: {leased, func(ctx context.Context, s *Store) error { return s.Unlease(ctx, "work", "a") }},
-	pointSaveSplit: {nothing, func(ctx context.Context, s *Store) error {
-		return s.SaveSplit(ctx, strangler.Split{Capability: "delivery"})
+	pointSaveSplit: {splitLeased, func(ctx context.Context, s *Store) error {
+		return s.SaveSplit(ctx, "a", strangler.Split{Capability: "delivery"})
 	}},
 	pointRegister:    {nothing, registered},
 	pointHeartbeat:   {registered, func(ctx context.Context, s *Store) error { return s.Heartbeat(ctx, "a") }},

@@ -64,13 +64,30 @@ func TestASplitIsKept(t *testing.T) {
 		stopped := strangler.Split{Capability: "delivery", Phase: strangler.PhaseStopped, Error: "a trigger was dropped",
 			Verified: strangler.Verify{At: clock.now().Add(-time.Minute), Rows: 100, Mismatches: 1}}
 		copying := strangler.Split{Capability: "delivery", Phase: strangler.PhaseCopying}
+		wants(t, s.SaveSplit(ctx, "a", copying), strangler.ErrSuperseded)
+		lease := func(worker string) {
+			t.Helper()
+			if held := must(s.Lease(ctx, strangler.SplitLease("delivery"), worker, time.Second))(t); !held {
+				t.Fatalf("%s does not get the lease", worker)
+			}
+		}
+		lease("a")
 		for _, split := range []strangler.Split{copying, stopped, copying} {
-			noError(t, s.SaveSplit(ctx, split))
+			noError(t, s.SaveSplit(ctx, "a", split))
 			split.Updated = clock.now()
 			if diff := cmp.Diff(split, must(s.Split(ctx, "delivery"))(t)); diff != "" {
 				t.Fatal(diff)
 			}
 		}
-		wants(t, s.SaveSplit(ctx, strangler.Split{Capability: "nothing"}), strangler.ErrNotFound)
+		wants(t, s.SaveSplit(ctx, "a", strangler.Split{Capability: "nothing"}), strangler.ErrNotFound)
+
+		clock.advance(time.Hour)
+		noError(t, s.SaveSplit(ctx, "a", copying)) // its time is over, and nobody has come
+		lease("b")
+		wants(t, s.SaveSplit(ctx, "a", stopped), strangler.ErrSuperseded)
+		noError(t, s.SaveSplit(ctx, "b", copying))
+		if got := must(s.Split(ctx, "delivery"))(t); got.Phase != strangler.PhaseCopying {
+			t.Errorf("a worker that slept wrote %q", got.Phase)
+		}
 	})
 }

@@ -1,8 +1,10 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -30,13 +32,22 @@ func readSplit(db *gorm.DB, capability string) (strangler.Split, error) {
 		Updated:  moment(r.Updated)}, err
 }
 
-// SaveSplit stores the record as a whole; the last call wins. The store sets Updated. Only the worker
-// that has the split's lease calls it. strangler.ErrNotFound for a capability that Ensure has not
+// SaveSplit stores the record as a whole; the last call wins. The store sets Updated. Only the worker that has
+// the split's lease may: strangler.ErrSuperseded where the lease has passed to another since, so that one which slept
+// does not write over what its successor has done. strangler.ErrNotFound for a capability that Ensure has not
 // seen; after strangler.ErrUnknown call it again with the same record.
-func (s *Store) SaveSplit(ctx context.Context, split strangler.Split) error {
+func (s *Store) SaveSplit(ctx context.Context, worker string, split strangler.Split) error {
 	return s.write(ctx, pointSaveSplit, func(tx *gorm.DB) error {
 		if _, err := lockToggle(tx, split.Capability); err != nil {
 			return err
+		}
+		var lease leaseRow
+		err := forUpdate(tx).Where("name = ?", strangler.SplitLease(split.Capability)).Take(&lease).Error
+		if err != nil && !errors.Is(err, gorm.ErrRecordNotFound) {
+			return err
+		}
+		if lease.Holder != worker {
+			return fmt.Errorf("%w: %s no longer has the split of %s, %s has; nothing was changed", strangler.ErrSuperseded, worker, split.Capability, cmp.Or(lease.Holder, "nobody"))
 		}
 		now, err := s.now(tx)
 		if err != nil {

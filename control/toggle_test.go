@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -55,7 +56,10 @@ func TestStatelessFollowsTheConfiguration(t *testing.T) {
 		_, err := set(ctx, s, "search", strangler.ModeExtracted, 0)
 		wants(t, err, strangler.ErrRefused)
 
-		noError(t, s.SaveSplit(ctx, strangler.Split{Capability: "search", Phase: strangler.PhaseCopying}))
+		if held := must(s.Lease(ctx, strangler.SplitLease("search"), "a", time.Minute))(t); !held {
+			t.Fatal("no lease")
+		}
+		noError(t, s.SaveSplit(ctx, "a", strangler.Split{Capability: "search", Phase: strangler.PhaseCopying}))
 		noError(t, s.Ensure(ctx, []strangler.Capability{search}))
 		_, err = set(ctx, s, "search", strangler.ModeExtracted, 0)
 		wants(t, err, strangler.ErrRefused)
@@ -63,7 +67,7 @@ func TestStatelessFollowsTheConfiguration(t *testing.T) {
 			t.Errorf("nothing was logged about tables that are missing: %q", log.String())
 		}
 
-		noError(t, s.SaveSplit(ctx, strangler.Split{Capability: "search", Phase: strangler.PhaseCancelled}))
+		noError(t, s.SaveSplit(ctx, "a", strangler.Split{Capability: "search", Phase: strangler.PhaseCancelled}))
 		noError(t, s.Ensure(ctx, []strangler.Capability{search}))
 		if toggle := must(set(ctx, s, "search", strangler.ModeExtracted, 0))(t); toggle.Owner != strangler.Service {
 			t.Errorf("extracted and stateless again: %+v", toggle)

@@ -29,7 +29,7 @@ type Records interface {
 	NextEpoch(ctx context.Context, capability, who, why string) (int64, error)
 	NextTerm(ctx context.Context) (int64, error)
 	Split(ctx context.Context, capability string) (strangler.Split, error)
-	SaveSplit(ctx context.Context, s strangler.Split) error
+	SaveSplit(ctx context.Context, worker string, s strangler.Split) error // ErrSuperseded where worker has lost the lease
 }
 
 // Leases keep two workers from getting in each other's way. They are for liveness only: terms and

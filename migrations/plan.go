@@ -31,6 +31,7 @@ type Planning struct {
 	controlID string
 	open      func(ctx context.Context, side strangler.Side) (Database, error)
 	fault     func(string) error
+	mine      func(ctx context.Context) error // asked before each script; nil: nobody else runs them
 }
 
 // NewPlanning opens both databases of a capability; Close them when done.
@@ -56,7 +57,7 @@ func NewPlanning(ctx context.Context, open Open, dir, controlID string, c strang
 }
 
 func (s *split) planning() *Planning {
-	return &Planning{c: s.c, dir: s.cfg.Dir, controlID: s.cfg.ControlID, open: s.db, fault: s.cfg.Fault}
+	return &Planning{c: s.c, dir: s.cfg.Dir, controlID: s.cfg.ControlID, open: s.db, fault: s.cfg.Fault, mine: s.mine}
 }
 
 // Make inspects both databases and makes the scripts. Whatever forbids the split is a Refusal that

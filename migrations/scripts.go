@@ -60,6 +60,11 @@ func (p *Planning) run(ctx context.Context, side strangler.Side, to Stage) (err 
 		if (Stage(at) < to) != (step > 0) { // never back because another worker has gone further
 			return fmt.Errorf("%w: another worker runs the scripts of %s", strangler.ErrSuperseded, p.c.Name)
 		}
+		if p.mine != nil {
+			if err := p.mine(ctx); err != nil { // a worker that slept runs no script behind another's back
+				return err
+			}
+		}
 		if err := around(p.fault, "script", func() error { return m.Steps(step) }); err != nil {
 			return errors.Join(p.explain(side, err), p.clean(ctx, d, m, at))
 		}

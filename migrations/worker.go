@@ -47,7 +47,14 @@ func newSplit(cfg *Config, c strangler.Capability) *split {
 	return s
 }
 
-func (s *split) leaseName() string { return "split/" + s.c.Name }
+// mine fails where another worker has the lease by now.
+func (s *split) mine(ctx context.Context) error {
+	held, err := s.cfg.Leases.Lease(ctx, strangler.SplitLease(s.c.Name), s.cfg.Worker, s.cfg.Bounds.Lease)
+	if err == nil && !held {
+		err = fmt.Errorf("%w: another worker has the split of %s", strangler.ErrSuperseded, s.c.Name)
+	}
+	return err
+}
 
 // do hands f to the goroutine of run and waits for its end.
 func (s *split) do(ctx context.Context, f func(context.Context) error) error {
@@ -82,7 +89,7 @@ func (s *split) do(ctx context.Context, f func(context.Context) error) error {
 // run holds the lease whenever it can be had, and works while it holds it.
 func (s *split) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		held, err := s.cfg.Leases.Lease(ctx, s.leaseName(), s.cfg.Worker, s.cfg.Bounds.Lease)
+		held, err := s.cfg.Leases.Lease(ctx, strangler.SplitLease(s.c.Name), s.cfg.Worker, s.cfg.Bounds.Lease)
 		if err == nil && held {
 			err = s.hold(ctx)
 		}
@@ -100,7 +107,7 @@ func (s *split) hold(parent context.Context) error {
 	wg.Go(func() {
 		defer cancel()
 		for pause(ctx, s.cfg.Bounds.Lease/4) {
-			if held, err := s.cfg.Leases.Lease(ctx, s.leaseName(), s.cfg.Worker, s.cfg.Bounds.Lease); err != nil || !held {
+			if held, err := s.cfg.Leases.Lease(ctx, strangler.SplitLease(s.c.Name), s.cfg.Worker, s.cfg.Bounds.Lease); err != nil || !held {
 				s.cfg.Log.Warn("the lease of the split is lost", strangler.LogCapability, s.c.Name, strangler.LogError, err)
 				return
 			}
@@ -113,7 +120,7 @@ func (s *split) hold(parent context.Context) error {
 	wg.Wait()
 	bounded, done := context.WithTimeout(context.WithoutCancel(parent), time.Second)
 	defer done()
-	return errors.Join(err, s.cfg.Leases.Unlease(bounded, s.leaseName(), s.cfg.Worker))
+	return errors.Join(err, s.cfg.Leases.Unlease(bounded, strangler.SplitLease(s.c.Name), s.cfg.Worker))
 }
 
 // work follows the owner while there is something to follow, and takes commands all the time.
@@ -186,7 +193,7 @@ func (s *split) update(ctx context.Context, f func(*strangler.Split)) error {
 	r.Capability = s.c.Name
 	f(&r)
 	r.Updated = time.Now().UTC()
-	return s.cfg.Records.SaveSplit(ctx, r)
+	return s.cfg.Records.SaveSplit(ctx, s.cfg.Worker, r)
 }
 
 // db is one side, opened when it is first needed.

@@ -16,7 +16,7 @@ import (
 var points = []string{"fence", "term", "position", "forget", "script", "prepare", "decide", "release", "next-epoch", "next-term", "save-split"}
 
 // patience bounds how long a run waits for what has to come.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // sessionsEnd is how long a worker that comes to no rest waits for sessions of applications.
 const sessionsEnd = 2 * time.Second

@@ -64,8 +64,8 @@ func (r *reach) Split(ctx context.Context, capability string) (strangler.Split, 
 	return through(ctx, r.p, "read the split", func() (strangler.Split, error) { return r.p.store.Split(ctx, capability) })
 }
 
-func (r *reach) SaveSplit(ctx context.Context, s strangler.Split) error {
-	_, err := through(ctx, r.p, "save the split", func() (struct{}, error) { return struct{}{}, r.p.store.SaveSplit(ctx, s) })
+func (r *reach) SaveSplit(ctx context.Context, worker string, s strangler.Split) error {
+	_, err := through(ctx, r.p, "save the split", func() (struct{}, error) { return struct{}{}, r.p.store.SaveSplit(ctx, worker, s) })
 	return err
 }
 
