@@ -10,7 +10,7 @@ import (
 )
 
 // killsPerRound is how many places one round of TestTortureKills takes, drawn by chance.
-const killsPerRound = 40
+const killsPerRound = 20
 
 // TestTortureKills takes the places of TestKills in turn, all of them with enough rounds. The first
 // rounds draw without repeating one.
@@ -26,7 +26,7 @@ func killMany(t *testing.T, k *kind) {
 
 // TestTortureFaults is TestFaults with more occurrences of each statement.
 func TestTortureFaults(t *testing.T) {
-	eachKind(t, func(t *testing.T, k *kind) { breakEach(t, k, 1+2*rounds()) })
+	eachKind(t, func(t *testing.T, k *kind) { breakEach(t, k, 1+rounds()) })
 }
 
 // rounds is what `make torture ROUNDS=n` asks for.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -36,6 +37,9 @@ func script(queries ...string) func(*rig, strangler.Side, *pgx.Conn) func() erro
 	}
 }
 
+// again numbers what holders write, for those that do so more than once.
+var again atomic.Int64
+
 const lateWrite = "INSERT INTO note VALUES (-1, 'late')"
 
 var holders = []holder{
@@ -60,7 +64,7 @@ func copying(r *rig, side strangler.Side, c *pgx.Conn) func() error {
 		_, err := c.PgConn().CopyFrom(context.Background(), &feed{more: more}, "COPY note FROM STDIN")
 		done <- err
 	}()
-	more <- "900\tcopied\n"
+	more <- fmt.Sprintf("%d\tcopied\n", 900+again.Add(1))
 	await(r.t, "the COPY", func() bool { return r.holds(side, "note", "RowExclusiveLock") })
 	return func() error { close(more); return <-done }
 }
@@ -87,7 +91,7 @@ func (f *feed) Read(p []byte) (int, error) {
 // vacuuming leaves a VACUUM that goes as slowly as it can.
 func vacuuming(r *rig, side strangler.Side, c *pgx.Conn) func() error {
 	// A page more takes it a tenth of a second more.
-	must(r.t, r.asSuperuser(r.owner(), "INSERT INTO note SELECT i, (SELECT string_agg(md5(concat(i, j)), '') FROM generate_series(1, 45) AS j) FROM generate_series(10000, 10600) AS i"))
+	must(r.t, r.asSuperuser(r.owner(), fmt.Sprintf("INSERT INTO note SELECT %d * 1000 + i, (SELECT string_agg(md5(concat(i, j)), '') FROM generate_series(1, 45) AS j) FROM generate_series(1, 600) AS i", 10+again.Add(1))))
 	script("SET vacuum_cost_delay = 100", "SET vacuum_cost_limit = 1")(r, side, c)
 	done := make(chan error, 1)
 	pid := c.PgConn().PID()
