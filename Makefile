@@ -9,6 +9,7 @@ DEMO_FLAGS ?=
 ROUNDS ?= 1
 DEPTH ?= 2
 BENCH ?= .
+BENCH_ROUNDS ?= 5
 
 # What the race detector runs in `make test`: all but the packages whose tests have no goroutines of ours, or watch
 # other processes, and the engines' own suites, which `make torture` runs so: the outages and the model have the
@@ -31,10 +32,10 @@ ifeq ($(or $(STRANGLER_CHINOOK),$(CI)),)
 LEFT_OUT := -skip ^TestChinook
 endif
 
-.PHONY: help build demo test race torture bench lint fmt compiler postgres chinook
+.PHONY: help build demo test race torture bench bench-split lint fmt compiler postgres chinook
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 build: ## Build the three programs into bin/
 	@mkdir -p bin
@@ -63,7 +64,10 @@ torture: compiler postgres chinook ## Run the kill, fault, model and soak tests 
 		$(if $(TORTURE),'torture: go test -tags torture -count=1 -timeout 24h -run ^TestTorture $(TORTURE)')
 
 bench: ## Run the benchmarks (BENCH=regexp)
-	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+	go test -run '^$$' -bench '$(BENCH)' -benchmem $$(go list ./... | grep -v /internal/bench$$)
+
+bench-split: postgres ## Measure the copy of a large table beside psql's COPY | COPY (STRANGLER_BENCH_ROWS=n, BENCH_ROUNDS=n)
+	go test -run '^$$' -bench . -benchtime $(BENCH_ROUNDS)x -timeout 60m ./internal/bench
 
 lint: ## Vet, format check, import rules, documents
 	@$(TESTSUM) 'vet: go vet ./...' 'format: gofmt -l -e .' 'rules and documents: go test -count=1 ./internal/lint'

@@ -71,28 +71,23 @@ func (s *split) replay(ctx context.Context, from Database, b Batch, a Apply, app
 		return err
 	}
 	for t := range s.c.Tables {
-		m := &marks[t]
 		if b.Truncated(t) {
-			if err := a.Empty(ctx, t); err != nil {
-				return err
-			}
-			attempt := m.Attempt
-			*m = Mark{Table: t, Attempt: attempt + 1, Finished: m.Finished}
-			if err := a.SetMark(ctx, attempt, *m); err != nil {
+			if err := empty(ctx, a, t, marks); err != nil {
 				return err
 			}
 		}
-		err := b.Keys(ctx, t, m.ranges(), func(k Key, at int) error {
-			switch m.standing(at) {
+		at := standings(t, marks)
+		err := b.Keys(ctx, t, at.ranges, func(k Key, i int) error {
+			switch what, part := at.of(i); what {
 			case rangeDone:
 				if err := a.Delete(ctx, t, k); err != nil {
 					return err
 				}
-				if m.Finished {
+				if at.finished {
 					return a.Keep(ctx, Unverified, t, k)
 				}
 			case rangeInFlight:
-				return a.Keep(ctx, Queued, t, k)
+				return a.Keep(ctx, Queued(part), t, k)
 			}
 			return nil
 		})
@@ -101,9 +96,9 @@ func (s *split) replay(ctx context.Context, from Database, b Batch, a Apply, app
 		}
 	}
 	for t := range s.c.Tables {
-		m := marks[t]
-		err := b.Rows(ctx, t, m.ranges(), func(r Row, at int) error {
-			if m.standing(at) != rangeDone {
+		at := standings(t, marks)
+		err := b.Rows(ctx, t, at.ranges, func(r Row, i int) error {
+			if what, _ := at.of(i); what != rangeDone {
 				return nil
 			}
 			return a.Insert(ctx, t, r)
@@ -115,6 +110,23 @@ func (s *split) replay(ctx context.Context, from Database, b Batch, a Apply, app
 	return a.Advance(ctx, applied, b.Next())
 }
 
+// empty follows a TRUNCATE: the copy of the table begins anew, in the same parts.
+func empty(ctx context.Context, a Apply, t int, marks []Mark) error {
+	if err := a.Empty(ctx, t); err != nil {
+		return err
+	}
+	for i, m := range marks {
+		if m.Table != t {
+			continue
+		}
+		marks[i] = Mark{Table: t, Part: m.Part, Bounds: m.Bounds, Attempt: m.Attempt + 1, Finished: m.Finished}
+		if err := a.SetMark(ctx, m.Attempt, marks[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 type standing int
 
 const (
@@ -123,27 +135,70 @@ const (
 	rangeDone
 )
 
-// ranges are the stretches that a key is looked up in; standing reads the answer.
-func (m Mark) ranges() []Range {
-	if m.Finished {
-		return nil
-	}
-	var rs []Range
-	if m.Done != nil {
-		rs = append(rs, Range{Upto: m.Done})
-	}
-	if m.InFlight {
-		rs = append(rs, Range{After: m.Done, Upto: m.Flight})
-	}
-	return rs
+// stands says where the keys of a table stand: ranges are those that are done or in flight.
+type stands struct {
+	ranges   []Range
+	standing []standing
+	part     []int
+	finished bool // all of them are done, and there are no ranges
 }
 
-func (m Mark) standing(at int) standing {
-	switch {
-	case m.Finished || at == 0 && m.Done != nil:
-		return rangeDone
-	case at >= 0:
-		return rangeInFlight
+// standings reads a table's marks. What is done without a gap is one range.
+func standings(t int, marks []Mark) stands {
+	var s stands
+	seen, done := 0, 0
+	whole := false // the range before ends where its part does
+	add := func(r Range, what standing, part int) {
+		if n := len(s.ranges); n > 0 && whole && what == rangeDone && s.standing[n-1] == rangeDone {
+			s.ranges[n-1].Upto = r.Upto
+			return
+		}
+		s.ranges, s.standing, s.part = append(s.ranges, r), append(s.standing, what), append(s.part, part)
 	}
-	return rangeToCome
+	for _, m := range marks {
+		if m.Table != t {
+			continue
+		}
+		seen++
+		if m.Finished {
+			done++
+			add(m.Bounds, rangeDone, m.Part)
+			whole = true
+			continue
+		}
+		if m.Done != nil {
+			add(Range{After: m.Bounds.After, Upto: m.Done}, rangeDone, m.Part)
+		}
+		if m.InFlight {
+			add(m.flight(), rangeInFlight, m.Part)
+		}
+		whole = false
+	}
+	if s.finished = seen > 0 && done == seen; s.finished {
+		s.ranges = nil
+	}
+	return s
+}
+
+// of reads the answer to where a key is: an index into ranges, or -1.
+func (s stands) of(at int) (what standing, part int) {
+	switch {
+	case s.finished:
+		return rangeDone, 0
+	case at < 0:
+		return rangeToCome, 0
+	}
+	return s.standing[at], s.part[at]
+}
+
+// flight is the range in flight, or the one that will be next.
+func (m Mark) flight() Range {
+	r := m.Bounds
+	if m.Done != nil {
+		r.After = m.Done
+	}
+	if m.InFlight && m.Flight != nil {
+		r.Upto = m.Flight
+	}
+	return r
 }

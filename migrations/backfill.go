@@ -1,9 +1,12 @@
 package migrations
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"sync"
 	"time"
 
 	"github.com/strangler-fig/strangler"
@@ -13,122 +16,275 @@ import (
 // while it was read. Each reading sees a newer state, so a conflict that stays is a real one.
 const conflictRetries = 100
 
-// backfill copies every table, range by range, beside the stream. It returns when all are finished.
-// The range gate is the one of docs/CUTOVER.md, section 6.
+// partsPerLane is into how many parts a large table is cut for each lane: a lane that is done early takes another.
+const partsPerLane = 2
+
+// Chunks are sized by time, unless Bounds.Chunk sizes them: the next is to take chunkTime, and has at most
+// chunkGrowth times as many rows as the one before, and mostRows.
+const (
+	chunkTime   = time.Second
+	chunkGrowth = 4
+	firstChunk  = 50_000
+	mostRows    = 1_000_000
+)
+
+// part names one part of a table.
+type part struct{ table, number int }
+
+// backfill copies every table, part by part and range by range, beside the stream; as many parts at once as the
+// follower has lanes. It returns when all are finished. The range gate is the one of docs/CUTOVER.md, section 6.
 func (s *split) backfill(ctx context.Context, from, to Database) error {
-	for t := range s.c.Tables {
-		for conflicts := 0; ; {
-			finished, err := s.copyRange(ctx, from, to, t)
-			switch {
-			case errors.Is(err, ErrDuplicate) && conflicts < conflictRetries:
-				conflicts++
-				if err := s.passedAfter(ctx, time.Now()); err != nil {
-					return err
+	lanes := to.Lanes()
+	if lanes > 1 {
+		if err := s.divide(ctx, from, to, lanes*partsPerLane); err != nil {
+			return err
+		}
+	}
+	marks, err := to.Marks(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	todo := make(chan part, len(marks))
+	for _, m := range marks {
+		todo <- part{m.Table, m.Part}
+	}
+	close(todo)
+	var wg sync.WaitGroup
+	for range lanes {
+		wg.Go(func() {
+			for p := range todo {
+				if err := s.copyPart(ctx, from, to, p); err != nil {
+					cancel(err) // the first one counts, the others end for it
+					return
 				}
-				continue
-			case errors.Is(err, ErrDuplicate):
-				return fmt.Errorf("%w: %w: the service's table has a unique key that the monolith's rows do not keep; nothing was skipped. Mend the rows, then: strangler split start %s",
-					strangler.ErrStopped, err, s.c.Name)
-			case err != nil:
-				return err
 			}
-			conflicts = 0
-			if finished {
-				break
-			}
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// divide cuts large tables into parts, once, before anything of them is copied.
+func (s *split) divide(ctx context.Context, from, to Database, n int) error {
+	marks, err := to.Marks(ctx)
+	if err != nil {
+		return err
+	}
+	count := map[int]int{}
+	for _, m := range marks {
+		count[m.Table]++
+	}
+	for _, m := range marks {
+		if count[m.Table] > 1 || m.InFlight || m.Finished || m.Done != nil {
+			continue
+		}
+		keys, err := from.Cut(ctx, m.Table, n, s.cfg.Bounds.Part)
+		if err != nil {
+			return err
+		}
+		if len(keys) == 0 {
+			continue
+		}
+		err = s.transact(ctx, to, func(a Apply) error { return a.Divide(ctx, m.Attempt, m.Table, keys) })
+		if err != nil && !(errors.Is(err, strangler.ErrSuperseded) && s.truncated(ctx, to, part{m.Table, m.Part}, m.Attempt)) {
+			return err
 		}
 	}
 	return nil
 }
 
-// copyRange copies the next range of a table, or the one that was in flight when a worker died.
-func (s *split) copyRange(ctx context.Context, from, to Database, t int) (finished bool, err error) {
-	m, err := s.markFlight(ctx, from, to, t)
-	if err != nil || m.Finished {
-		return m.Finished, err
+// copyPart copies what is left of one part.
+func (s *split) copyPart(ctx context.Context, from, to Database, p part) error {
+	form, err := s.form(ctx, from, to, p.table)
+	if err != nil {
+		return err
 	}
-	var rows []Row
-	if err := from.Range(ctx, t, Range{After: m.Done, Upto: m.Flight}, func(r Row) error {
-		rows = append(rows, r)
-		return nil
-	}); err != nil {
-		return false, err
+	sized := form != "" && s.cfg.Bounds.Chunk == 0
+	rows := s.cfg.Bounds.chunk()
+	if sized {
+		rows = firstChunk
 	}
-	done := Mark{Table: t, Done: m.Flight, Attempt: m.Attempt, Finished: m.Flight == nil, Rows: m.Rows + int64(len(rows))}
-	err = s.transact(ctx, to, func(a Apply) error {
-		if err := a.SetMark(ctx, m.Attempt, done); err != nil {
-			return err
-		}
-		for _, r := range rows {
-			if err := a.Insert(ctx, t, r); err != nil {
+	var m Mark // as this worker has set it
+	conflicts := 0
+	for {
+		if !m.InFlight {
+			if m, err = s.markFlight(ctx, from, to, p, rows); err != nil || m.Finished {
 				return err
 			}
 		}
-		return s.drain(ctx, from, a, t)
-	})
-	if errors.Is(err, strangler.ErrSuperseded) && s.truncated(ctx, to, t, m.Attempt) {
-		return false, nil // the owner emptied the table; begin it anew
+		began, before := time.Now(), m.Rows
+		m, err = s.copyRange(ctx, from, to, m, form, rows)
+		switch {
+		case passing(err) && conflicts < conflictRetries:
+			conflicts++
+			if err := s.passedAfter(ctx, time.Now()); err != nil {
+				return err
+			}
+			continue
+		case errors.Is(err, ErrDuplicate):
+			return fmt.Errorf("%w: %w: the service's table has a unique key that the monolith's rows do not keep; nothing was skipped. Mend the rows, then: strangler split start %s",
+				strangler.ErrStopped, err, s.c.Name)
+		case err != nil || m.Finished:
+			return err
+		}
+		conflicts = 0
+		if sized && m.InFlight {
+			rows = nextChunk(rows, m.Rows-before, time.Since(began))
+		}
 	}
-	return err == nil && done.Finished, err
+}
+
+// passing tells a failure that a newer snapshot may not meet: a unique value that was moving between rows, or a wait
+// for one that crossed another's.
+func passing(err error) bool { return errors.Is(err, ErrDuplicate) || errors.Is(err, ErrSlow) }
+
+// nextChunk is the size of the chunk behind one that had n rows and took so long.
+func nextChunk(rows int, n int64, took time.Duration) int {
+	want := int64(float64(n) * float64(chunkTime) / float64(max(took, time.Millisecond)))
+	return int(min(max(want, defaultChunk), int64(rows)*chunkGrowth, mostRows))
+}
+
+// form is the one in which both sides write a table's rows; empty where they have to be read.
+func (s *split) form(ctx context.Context, from, to Database, t int) (string, error) {
+	form, err := from.Form(ctx, t)
+	if err != nil || form == "" {
+		return "", err
+	}
+	if there, err := to.Form(ctx, t); err != nil || there != form {
+		return "", err
+	}
+	return form, nil
+}
+
+// copyRange copies the range in flight, and marks the next one of about so many rows, in one transaction. The mark,
+// which the stream waits for, is set when the rows have come. It returns the part's mark; the zero Mark where the
+// range has to be marked anew.
+func (s *split) copyRange(ctx context.Context, from, to Database, m Mark, form string, rows int) (Mark, error) {
+	p := part{m.Table, m.Part}
+	next := Mark{Table: m.Table, Part: m.Part, Bounds: m.Bounds, Done: m.Flight, Attempt: m.Attempt, Finished: m.Flight == nil}
+	var looking sync.WaitGroup
+	defer looking.Wait()
+	var errLook error
+	if !next.Finished { // beside the copy
+		looking.Go(func() { errLook = s.look(ctx, from, &next, rows) })
+	}
+	err := s.transact(ctx, to, func(a Apply) error {
+		n, err := s.carry(ctx, from, a, m.Table, m.flight(), form)
+		looking.Wait()
+		if err := errors.Join(err, errLook); err != nil {
+			return err
+		}
+		next.Rows = m.Rows + n
+		if err := a.SetMark(ctx, m.Attempt, next); err != nil {
+			return err
+		}
+		return s.drain(ctx, from, a, p)
+	})
+	switch {
+	case errors.Is(err, strangler.ErrSuperseded) && s.truncated(ctx, to, p, m.Attempt):
+		return Mark{}, nil // the owner emptied the table; begin it anew
+	case err != nil:
+		return Mark{}, err
+	}
+	return next, nil
+}
+
+// look puts the next range of a part in flight, in a mark that is not yet set.
+func (s *split) look(ctx context.Context, from Database, m *Mark, rows int) (err error) {
+	m.Flight, err = from.Bound(ctx, m.Table, m.flight(), rows)
+	m.InFlight = true
+	m.Attempt++
+	return err
+}
+
+// carry brings the rows of a range into the follower's transaction, unread where both sides write them in one form.
+func (s *split) carry(ctx context.Context, from Database, a Apply, t int, r Range, form string) (rows int64, err error) {
+	if form == "" {
+		err = from.Range(ctx, t, r, func(row Row) error {
+			rows++
+			return a.Insert(ctx, t, row)
+		})
+		return rows, err
+	}
+	const buffer = 64 << 10 // a row at a time would change goroutines at each
+	in, out := io.Pipe()
+	var sent error
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		w := bufio.NewWriterSize(out, buffer)
+		if rows, sent = from.Send(ctx, t, r, w); sent == nil {
+			sent = w.Flush()
+		}
+		out.CloseWithError(sent)
+	})
+	err = a.Receive(ctx, t, in)
+	in.CloseWithError(io.ErrClosedPipe)
+	wg.Wait()
+	if sent != nil && !errors.Is(sent, io.ErrClosedPipe) {
+		err = sent // it is why the rows ended
+	}
+	return rows, err
 }
 
 // markFlight commits the mark before the chunk's snapshot is taken. A mark left by a dead worker keeps
 // its bounds, since changes may be queued for it, and gets a new attempt.
-func (s *split) markFlight(ctx context.Context, from, to Database, t int) (Mark, error) {
-	m, err := s.mark(ctx, to, t)
+func (s *split) markFlight(ctx context.Context, from, to Database, p part, rows int) (Mark, error) {
+	m, err := s.mark(ctx, to, p)
 	if err != nil || m.Finished {
 		return m, err
 	}
 	attempt := m.Attempt
-	if !m.InFlight {
-		if m.Flight, err = from.Bound(ctx, t, m.Done, s.cfg.Bounds.Chunk); err != nil {
-			return m, err
-		}
+	if m.InFlight {
+		m.Attempt++
+	} else if err := s.look(ctx, from, &m, rows); err != nil {
+		return m, err
 	}
-	m.InFlight = true
-	m.Attempt++
 	return m, s.transact(ctx, to, func(a Apply) error { return a.SetMark(ctx, attempt, m) })
 }
 
 // truncated tells a mark that a TRUNCATE has reset from one that a newer worker has taken.
-func (s *split) truncated(ctx context.Context, to Database, t int, attempt int64) bool {
+func (s *split) truncated(ctx context.Context, to Database, p part, attempt int64) bool {
 	f, err := to.Fence(ctx)
 	if err != nil || f.Term != s.term {
 		return false
 	}
-	m, err := s.mark(ctx, to, t)
+	m, err := s.mark(ctx, to, p)
 	return err == nil && m.Attempt > attempt
 }
 
-// mark reads one table's mark. It is gone where another worker has taken the split back.
-func (s *split) mark(ctx context.Context, to Database, t int) (Mark, error) {
+// mark reads one part's mark. It is gone where another worker has taken the split back.
+func (s *split) mark(ctx context.Context, to Database, p part) (Mark, error) {
 	marks, err := to.Marks(ctx)
-	if err == nil && t >= len(marks) {
-		err = fmt.Errorf("%w: the split of %s was taken back while its rows were copied; nothing more is copied", strangler.ErrSuperseded, s.c.Name)
-	}
 	if err != nil {
 		return Mark{}, err
 	}
-	return marks[t], nil
+	for _, m := range marks {
+		if m.Table == p.table && m.Part == p.number {
+			return m, nil
+		}
+	}
+	return Mark{}, fmt.Errorf("%w: the split of %s was taken back while its rows were copied; nothing more is copied", strangler.ErrSuperseded, s.c.Name)
 }
 
 // drain applies what was queued for the range while it was in flight, from a snapshot newer than every
 // batch that queued it.
-func (s *split) drain(ctx context.Context, from Database, a Apply, t int) error {
+func (s *split) drain(ctx context.Context, from Database, a Apply, p part) error {
 	for {
-		keys, err := a.Kept(ctx, Queued, t, 1000)
+		keys, err := a.Kept(ctx, Queued(p.number), p.table, 1000)
 		if err != nil || len(keys) == 0 {
 			return err
 		}
 		for _, k := range keys {
-			if err := a.Delete(ctx, t, k); err != nil {
+			if err := a.Delete(ctx, p.table, k); err != nil {
 				return err
 			}
-			if err := a.Drop(ctx, Queued, t, k); err != nil {
+			if err := a.Drop(ctx, Queued(p.number), p.table, k); err != nil {
 				return err
 			}
 		}
-		if err := from.Lookup(ctx, t, keys, func(r Row) error { return a.Insert(ctx, t, r) }); err != nil {
+		if err := from.Lookup(ctx, p.table, keys, func(r Row) error { return a.Insert(ctx, p.table, r) }); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,8 @@ package migrations
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"time"
 
 	"github.com/golang-migrate/migrate/v4/database"
@@ -34,6 +36,7 @@ type Database interface {
 	Holder
 	Capture
 	Reader
+	Copier
 	Applier
 	// Close waits for transactions in flight.
 	Close() error
@@ -165,8 +168,8 @@ type Range struct {
 
 // Reader reads rows at a side, each call in a snapshot of its own.
 type Reader interface {
-	// Bound is the key of the n-th row behind after; nil when fewer are left.
-	Bound(ctx context.Context, table int, after Key, n int) (Key, error)
+	// Bound is the key of the n-th row of r; nil when r has fewer.
+	Bound(ctx context.Context, table int, r Range, n int) (Key, error)
 	// Range yields the rows of r in the order of their keys.
 	Range(ctx context.Context, table int, r Range, yield func(Row) error) error
 	// Lookup yields the rows that exist under keys, all from one snapshot.
@@ -177,6 +180,20 @@ type Reader interface {
 	KeyOf(table int, r Row) Key
 }
 
+// Copier moves many rows at once.
+type Copier interface {
+	// Cut gives up to n-1 keys, in the owner's order, that cut a table into parts of about the same size; none where
+	// the table has fewer than least bytes.
+	Cut(ctx context.Context, table, n int, least int64) ([]Key, error)
+	// Form names how Send writes the rows of a table, and Receive reads them: the encoding, the columns, their types. Sides
+	// with one form pass rows on that nobody has looked into. Empty: rows cannot go so.
+	Form(ctx context.Context, table int) (string, error)
+	// Send writes the rows of r to w in that form, in a snapshot of its own, and counts them.
+	Send(ctx context.Context, table int, r Range, w io.Writer) (rows int64, err error)
+	// Lanes is how many transactions may write here beside each other.
+	Lanes() int
+}
+
 // Applier writes at the side that follows (CUTOVER.md, sections 3 and 6).
 type Applier interface {
 	// Begin opens a transaction that holds the applier's pass, after checking that the term and the
@@ -184,7 +201,7 @@ type Applier interface {
 	Begin(ctx context.Context, term int64) (Apply, error)
 	// Applied is the position of what has been applied here.
 	Applied(ctx context.Context) (Position, error)
-	// Marks are the progress of the copy, by table.
+	// Marks are the progress of the copy, by table and part.
 	Marks(ctx context.Context) ([]Mark, error)
 	// Dirty lists up to n keys of a table that were applied and not verified since.
 	Dirty(ctx context.Context, table int, n int) ([]Key, error)
@@ -193,22 +210,25 @@ type Applier interface {
 	Sequences(ctx context.Context) ([]int64, error)
 }
 
-// Mark is how far one table's copy has come. Keys up to Done are copied. While InFlight is set the
-// stretch up to Flight is being copied (a nil Flight: to the end of the table).
+// Mark is how far the copy of one part of a table has come. A table is copied in one part, or in several beside
+// each other, which follow one another in the order of its keys. Keys of the part up to Done are copied. While
+// InFlight is set the stretch up to Flight is being copied (a nil Flight: to the end of the part).
 type Mark struct {
-	Table    int
-	Done     Key
-	Flight   Key
-	InFlight bool
-	Attempt  int64 // rises with every marking; a chunk commits by compare-and-swap on it
-	Finished bool  // every range of the table is done
-	Rows     int64 // copied so far
+	Table, Part int
+	Bounds      Range // of the part
+	Done        Key
+	Flight      Key
+	InFlight    bool
+	Attempt     int64 // rises with every marking; a chunk commits by compare-and-swap on it
+	Finished    bool  // every range of the part is done
+	Rows        int64 // copied so far
 }
 
 // Apply is one transaction at the follower. It is used by one goroutine, and ends with Commit or
 // Rollback; Rollback after Commit does nothing.
 type Apply interface {
 	Rows
+	Receiver
 	Progress
 	// Commit is durable when it returns nil. An uncertain outcome is ErrUnknown: read Applied back.
 	Commit() error
@@ -229,14 +249,24 @@ type Rows interface {
 	Get(ctx context.Context, table int, keys []Key, yield func(Row) error) error
 }
 
+// Receiver takes what a Copier's Send has written.
+type Receiver interface {
+	// Receive inserts rows that come in the table's Form. A unique conflict is ErrDuplicate.
+	Receive(ctx context.Context, table int, r io.Reader) error
+}
+
 // Progress is what an Apply writes beside the rows.
 type Progress interface {
 	// Advance moves the position by compare-and-swap; ErrSuperseded when it is not at from.
 	Advance(ctx context.Context, from, to Position) error
-	// Locked reads the marks, and keeps them from changing until the transaction ends.
+	// Locked reads the marks, by table and part, and keeps them from changing until the transaction ends.
 	Locked(ctx context.Context) ([]Mark, error)
-	// SetMark replaces a table's mark where its attempt is still the one given; otherwise ErrSuperseded.
+	// SetMark replaces a part's mark where its attempt is still the one given; otherwise ErrSuperseded. Its
+	// bounds stay.
 	SetMark(ctx context.Context, attempt int64, m Mark) error
+	// Divide makes parts of a table of one part that nothing has been copied of: each ends at the next of the keys, and
+	// the last with the table. Where the part's attempt is not the one given: ErrSuperseded.
+	Divide(ctx context.Context, attempt int64, table int, keys []Key) error
 	// Keep remembers keys of one kind for later; Drop forgets them; Kept lists up to n.
 	Keep(ctx context.Context, kind KeyKind, table int, k Key) error
 	KeyList
@@ -251,10 +281,11 @@ type KeyList interface {
 // KeyKind says why a key is kept at the follower.
 type KeyKind string
 
-const (
-	Queued     KeyKind = "queued"     // changed while its range was in flight
-	Unverified KeyKind = "unverified" // applied, and not compared since
-)
+// Unverified keys were applied, and not compared since.
+const Unverified KeyKind = "unverified"
+
+// Queued keys of a part changed while their range was in flight.
+func Queued(part int) KeyKind { return KeyKind(fmt.Sprintf("queued %d", part)) }
 
 // Schema is what Inspect found.
 type Schema struct {

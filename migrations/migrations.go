@@ -60,7 +60,8 @@ type Gates interface {
 
 // Bounds limit what a split may take. Zero values are replaced by the defaults.
 type Bounds struct {
-	Chunk    int           // rows read at once while copying; default 2,000
+	Chunk    int           // rows in a range of the copy and of a verification; default 2,000, and where rows go unread as many as take a second
+	Part     int64         // bytes from which on a table is copied in several parts at once; default 16 MiB
 	Lag      int64         // changes not yet applied at which a cutover may begin; default 1,000
 	Dirty    int           // keys not verified again at which it may begin; default 1,000
 	Fresh    time.Duration // age of a verification that still counts; default 24 h
@@ -80,15 +81,26 @@ func (b *Bounds) setDefaults() {
 			*p = v
 		}
 	}
-	set(&b.Chunk, 2000)
 	set(&b.Dirty, 1000)
 	set(&b.Attempts, 5)
 	if b.Lag == 0 {
 		b.Lag = 1000
 	}
+	if b.Part == 0 {
+		b.Part = 16 << 20
+	}
 	span(&b.Fresh, 24*time.Hour)
 	span(&b.Attempt, 5*time.Second)
 	span(&b.Lease, 3*time.Second)
+}
+
+const defaultChunk = 2000
+
+func (b Bounds) chunk() int {
+	if b.Chunk == 0 {
+		return defaultChunk
+	}
+	return b.Chunk
 }
 
 // Config is what Splits needs.

@@ -61,11 +61,13 @@ func (s *split) progress(ctx context.Context, out *strangler.SplitStatus) {
 	for i, table := range s.c.Tables {
 		p := strangler.TableProgress{Name: table.From}
 		p.RowsTotal, _ = legacy.Count(ctx, i)
-		if i < len(marks) {
-			p.RowsCopied = marks[i].Rows
-			if marks[i].Finished {
-				p.RowsTotal = max(p.RowsTotal, p.RowsCopied)
+		for _, m := range marks {
+			if m.Table == i {
+				p.RowsCopied += m.Rows
 			}
+		}
+		if standings(i, marks).finished {
+			p.RowsTotal = max(p.RowsTotal, p.RowsCopied)
 		}
 		out.Tables = append(out.Tables, p)
 	}

@@ -60,7 +60,7 @@ func (s *split) follow(ctx context.Context) error {
 		}
 		n, err := s.applyBatch(ctx, from, to)
 		switch {
-		case errors.Is(err, ErrDuplicate) && conflicts < conflictRetries:
+		case passing(err) && conflicts < conflictRetries:
 			conflicts++ // a chunk may hold a newer state than the batch; the next batch is newer still
 			continue
 		case errors.Is(err, ErrDuplicate):
@@ -114,12 +114,15 @@ func (s *split) finished(ctx context.Context, to Database) (bool, error) {
 		return true, nil
 	}
 	marks, err := to.Marks(ctx)
-	for _, m := range marks {
-		if !m.Finished {
-			return false, err
+	if err != nil {
+		return false, err
+	}
+	for t := range s.c.Tables {
+		if !standings(t, marks).finished {
+			return false, nil
 		}
 	}
-	return len(marks) == len(s.c.Tables), err
+	return true, nil
 }
 
 // settlePhase records syncing or reversed, as the owner tells.

@@ -93,7 +93,7 @@ func (s *split) compare(ctx context.Context, from, to Database, t int) (suspects
 func (s *split) walk(ctx context.Context, d Database, t int, f func([]Key, []rowHash) error) error {
 	var after Key
 	for {
-		upto, err := d.Bound(ctx, t, after, s.cfg.Bounds.Chunk)
+		upto, err := d.Bound(ctx, t, Range{After: after}, s.cfg.Bounds.chunk())
 		if err != nil {
 			return err
 		}

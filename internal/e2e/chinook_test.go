@@ -131,7 +131,7 @@ func startSplits(t *testing.T, p *pair, c strangler.Capability) *migrations.Spli
 	splits, err := migrations.New(migrations.Config{
 		Capabilities: []strangler.Capability{c}, Open: engines.Open, Dir: filepath.Join(p.dir, "migrations"), ControlID: store.ID(),
 		Decisions: store, Records: store, Leases: store, Adopter: store, Gates: noProxies{}, Worker: "test",
-		Bounds: migrations.Bounds{Chunk: 97}, Log: testLog(t),
+		Bounds: migrations.Bounds{Chunk: 97, Part: 1}, Log: testLog(t),
 	})
 	must(t, err)
 	splits.Start(context.WithoutCancel(t.Context()))

@@ -88,7 +88,7 @@ func moveWithFault(t *testing.T, k *kind, name string, fault func(string) error)
 		t.Cleanup(func() { must(t, store.Close()) })
 		must(t, store.Ensure(ctx, []strangler.Capability{c}))
 		splits, err := migrations.New(migrations.Config{Capabilities: []strangler.Capability{c}, Open: engines.Open, Dir: filepath.Join(p.dir, "migrations"), ControlID: store.ID(),
-			Decisions: store, Records: store, Leases: store, Adopter: store, Gates: noProxies{}, Worker: "test", Bounds: migrations.Bounds{Chunk: 40}, Fault: hook, Log: testLog(t)})
+			Decisions: store, Records: store, Leases: store, Adopter: store, Gates: noProxies{}, Worker: "test", Bounds: migrations.Bounds{Chunk: 40, Part: 1}, Fault: hook, Log: testLog(t)})
 		must(t, err)
 		mu.Lock()
 		armed = true

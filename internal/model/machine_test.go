@@ -65,7 +65,7 @@ func newMachine(t *rapid.T, s *stand, tr *trace) *machine {
 	m.c = strangler.Capability{Name: "billing", Legacy: strangler.Upstream{Database: s.dsns[strangler.Legacy]}, Service: strangler.Upstream{Database: s.dsns[strangler.Service]},
 		Tables: []strangler.Table{{From: "invoice", To: "invoice"}, {From: "line", To: m.sides[strangler.Service].line}}}
 	m.dsn = "sqlite:" + filepath.Join(m.dir, "control.db")
-	m.bounds = migrations.Bounds{Chunk: rapid.IntRange(1, 4).Draw(t, "rows in a chunk"), Attempts: 2}
+	m.bounds = migrations.Bounds{Chunk: rapid.IntRange(1, 4).Draw(t, "rows in a chunk"), Part: rapid.SampledFrom([]int64{1, 1 << 40}).Draw(t, "bytes to be cut"), Attempts: 2}
 	m.fill(rapid.IntRange(0, invoices).Draw(t, "invoices"))
 	m.store, err = control.Open(ctx, control.Config{DSN: m.dsn, Clock: m.now})
 	must(t, err)

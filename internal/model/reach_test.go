@@ -198,8 +198,8 @@ func (d *database) End(ctx context.Context) (migrations.Position, error) {
 	return held(ctx, d, "read the end", func() (migrations.Position, error) { return d.Database.End(ctx) })
 }
 
-func (d *database) Bound(ctx context.Context, table int, after migrations.Key, n int) (migrations.Key, error) {
-	return held(ctx, d, "look for a range", func() (migrations.Key, error) { return d.Database.Bound(ctx, table, after, n) })
+func (d *database) Bound(ctx context.Context, table int, r migrations.Range, n int) (migrations.Key, error) {
+	return held(ctx, d, "look for a range", func() (migrations.Key, error) { return d.Database.Bound(ctx, table, r, n) })
 }
 
 func (d *database) Range(ctx context.Context, table int, r migrations.Range, yield func(migrations.Row) error) error {

@@ -144,7 +144,7 @@ func TestNetworkTroubleLosesNothing(t *testing.T) {
 func makeTrouble(t *testing.T, at []step, each int) {
 	var n network
 	r := newRig(t, behind(&n), func(r *rig) {
-		r.bounds = migrations.Bounds{Chunk: 60}
+		r.bounds = migrations.Bounds{Chunk: 60, Part: 1}
 	})
 	w, beside := r.through("through"), r.beside("beside")
 	turn := 0

@@ -86,7 +86,7 @@ func controlAt(side strangler.Side) option {
 func newRig(t testing.TB, options ...option) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: t.TempDir(), names: map[strangler.Side]string{}, addr: map[strangler.Side]string{}, apps: map[strangler.Side]*pgxpool.Pool{}, roots: map[strangler.Side]*pgxpool.Pool{},
-		watch: newWatcher(), bounds: migrations.Bounds{Chunk: 60, Lease: time.Second}}
+		watch: newWatcher(), bounds: migrations.Bounds{Chunk: 60, Part: 1, Lease: time.Second}}
 	r.control = "sqlite:" + filepath.Join(r.dir, "control.db")
 	n := databases.Add(1)
 	for _, side := range sides {

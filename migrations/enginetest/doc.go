@@ -9,7 +9,7 @@
 //  5. capture.go: what is recorded, read and forgotten
 //  6. apply.go: what arrives, and how
 //  7. progress.go: positions, marks, kept keys, sequences
-//  8. ranges.go: every key in exactly one range
+//  8. ranges.go: every key in exactly one range, every row in exactly one part
 //  9. plan.go: what is refused before anything is changed
 //  10. scripts.go: up, down, complete, dirty
 package enginetest

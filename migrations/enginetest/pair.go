@@ -213,7 +213,7 @@ func (p *Pair) Copy() {
 	for t := range p.Capability.Tables {
 		var after migrations.Key
 		for {
-			upto, err := p.from().Bound(ctx, t, after, 2)
+			upto, err := p.from().Bound(ctx, t, migrations.Range{After: after}, 2)
 			p.must(err)
 			p.must(p.Apply(func(a migrations.Apply) error {
 				return p.from().Range(ctx, t, migrations.Range{After: after, Upto: upto}, func(r migrations.Row) error { return a.Insert(ctx, t, r) })

@@ -12,6 +12,7 @@ import (
 var progressRules = []rule{
 	{"the position advances by compare-and-swap", positionAdvances},
 	{"marks change by compare-and-swap and come back as they were", marksRoundTrip},
+	{"a table is divided once, and each part has its mark", partsDivide},
 	{"keys are kept by kind, once, and dropped", keysKept},
 	{"sequences are put ahead, never back", sequencesAhead},
 	{"counts are those of the table", countsRows},
@@ -63,26 +64,62 @@ func marksRoundTrip(t *testing.T, lab Lab) {
 	}
 }
 
+func partsDivide(t *testing.T, lab Lab) {
+	ctx := t.Context()
+	p := Planned(t, lab, migrations.StageCapture, Couriers, Moved...)
+	one, two := migrations.Key{int64(1), int64(1)}, migrations.Key{int64(1), int64(2)}
+	divide := func(attempt int64) error {
+		return p.Apply(func(a migrations.Apply) error { return a.Divide(ctx, attempt, 1, []migrations.Key{one, two}) })
+	}
+	p.Wants(divide(1), strangler.ErrSuperseded)
+	p.must(divide(0))
+	p.Wants(divide(0), strangler.ErrSuperseded)
+	want := []migrations.Mark{{Table: 0}, {Table: 1, Bounds: migrations.Range{Upto: one}, Attempt: 1},
+		{Table: 1, Part: 1, Bounds: migrations.Range{After: one, Upto: two}}, {Table: 1, Part: 2, Bounds: migrations.Range{After: two}}}
+	marked := func() {
+		t.Helper()
+		marks, err := p.Service.Marks(ctx)
+		p.must(err)
+		if diff := cmp.Diff(want, marks); diff != "" {
+			t.Errorf("the marks:\n%s", diff)
+		}
+	}
+	marked()
+	want[2] = migrations.Mark{Table: 1, Part: 1, Bounds: want[2].Bounds, Done: two, Attempt: 3, Finished: true, Rows: 1}
+	p.must(p.Apply(func(a migrations.Apply) error { return a.SetMark(ctx, 0, want[2]) }))
+	p.Wants(p.Apply(func(a migrations.Apply) error {
+		return a.SetMark(ctx, 0, migrations.Mark{Table: 1, Part: 1, Attempt: 9})
+	}), strangler.ErrSuperseded)
+	marked()
+	p.must(p.Apply(func(a migrations.Apply) error {
+		locked, err := a.Locked(ctx)
+		if diff := cmp.Diff(want, locked); diff != "" {
+			t.Errorf("locked:\n%s", diff)
+		}
+		return err
+	}))
+}
+
 func keysKept(t *testing.T, lab Lab) {
 	ctx := t.Context()
 	p := Armed(t, lab, Couriers, Moved...)
 	one, two := migrations.Key{int64(1)}, migrations.Key{"1"}
 	p.must(p.Apply(func(a migrations.Apply) error {
 		for _, k := range []migrations.Key{one, two, one} {
-			for _, kind := range []migrations.KeyKind{migrations.Queued, migrations.Unverified} {
+			for _, kind := range []migrations.KeyKind{migrations.Queued(0), migrations.Unverified} {
 				if err := a.Keep(ctx, kind, 0, k); err != nil {
 					return err
 				}
 			}
 		}
-		queued, err := a.Kept(ctx, migrations.Queued, 0, 10)
+		queued, err := a.Kept(ctx, migrations.Queued(0), 0, 10)
 		if len(queued) != 2 || err != nil {
 			t.Errorf("kept inside: %v, %v", queued, err)
 		}
-		return a.Drop(ctx, migrations.Queued, 0, two)
+		return a.Drop(ctx, migrations.Queued(0), 0, two)
 	}))
 	p.must(p.Apply(func(a migrations.Apply) error {
-		queued, err := a.Kept(ctx, migrations.Queued, 0, 10)
+		queued, err := a.Kept(ctx, migrations.Queued(0), 0, 10)
 		if diff := cmp.Diff([]migrations.Key{one}, queued); diff != "" {
 			t.Errorf("queued:\n%s", diff)
 		}

@@ -1,6 +1,8 @@
 package enginetest
 
 import (
+	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -11,6 +13,8 @@ import (
 var rangeRules = []rule{
 	{"every row is in one range, by the order of keys, and each batch finds it there", rangesOfHardKeys},
 	{"an empty table is one range", rangesOfNothing},
+	{"a table is cut between its keys, in their order", cutsOfHardKeys},
+	{"rows that nobody looks into are those of the range", rangesUnread},
 }
 
 // walk reads a table in ranges of n rows.
@@ -24,7 +28,7 @@ func walk(p *Pair, table, n int) (ranges []migrations.Range, at map[string]int, 
 		if i > 1000 {
 			t.Fatalf("the ranges go round: the last one ended at %v", after)
 		}
-		upto, err := p.Legacy.Bound(ctx, table, after, n)
+		upto, err := p.Legacy.Bound(ctx, table, migrations.Range{After: after}, n)
 		p.must(err)
 		r := migrations.Range{After: after, Upto: upto}
 		ranges = append(ranges, r)
@@ -142,4 +146,66 @@ func rangesOfNothing(t *testing.T, lab Lab) {
 			t.Errorf("ranges %v, rows %v", ranges, at)
 		}
 	}
+}
+
+// cutsOfHardKeys cuts tables into ever more parts. An engine with one lane need not.
+func cutsOfHardKeys(t *testing.T, lab Lab) {
+	samples := lab.Speech().Keys
+	ddl, names := filled(lab, samples)
+	p := Planned(t, lab, migrations.StageCapture, ddl, names...)
+	p.each(samples, func(p *Pair, table int, s Sample) {
+		_, _, order := walk(p, table, 1)
+		for n := 1; n <= len(order)+2; n++ {
+			keys, err := p.Legacy.Cut(p.t.Context(), table, n, 1)
+			p.must(err)
+			if want := min(n-1, len(order)); p.Legacy.Lanes() > 1 && len(keys) != want {
+				p.t.Errorf("of %d rows, %d parts end at %d keys", len(order), n, len(keys))
+			}
+			last := -1
+			for _, k := range keys {
+				at := slices.Index(order, show(k))
+				if at <= last {
+					p.t.Errorf("the keys %v cut nothing in the order of %v", keys, order)
+				}
+				last = at
+			}
+		}
+		if keys, err := p.Legacy.Cut(p.t.Context(), table, 4, 1<<40); err != nil || len(keys) != 0 {
+			p.t.Errorf("a small table is cut at %v, %v", keys, err)
+		}
+	})
+}
+
+// rangesUnread sends tables range by range, and asks for the same rows.
+func rangesUnread(t *testing.T, lab Lab) {
+	samples := lab.Speech().Keys
+	ddl, names := filled(lab, samples)
+	p := Planned(t, lab, migrations.StageCapture, ddl, names...)
+	p.each(samples, func(p *Pair, table int, _ Sample) {
+		ctx := p.t.Context()
+		if form, err := p.Legacy.Form(ctx, table); form == "" {
+			p.must(err)
+			return
+		}
+		ranges, at, _ := walk(p, table, 2)
+		p.must(p.Apply(func(a migrations.Apply) error {
+			total := int64(0)
+			for _, r := range ranges {
+				var rows bytes.Buffer
+				n, err := p.Legacy.Send(ctx, table, r, &rows)
+				if err != nil {
+					return err
+				}
+				total += n
+				if err := a.Receive(ctx, table, &rows); err != nil {
+					return err
+				}
+			}
+			if total != int64(len(at)) {
+				p.t.Errorf("%d of %d rows were sent", total, len(at))
+			}
+			return nil
+		}))
+		p.alike(table)
+	})
 }

@@ -47,14 +47,14 @@ func (b *rowBuffer) flush(ctx context.Context) error {
 		var p parameters
 		_, err := b.tx.Exec(ctx, fmt.Sprintf("DELETE FROM %s AS t WHERE (%s) IN (%s)", b.table.full(), b.table.keyList("t"), p.keyArrays(b.table.key(), b.deletes)), p...)
 		if err != nil {
-			return fmt.Errorf("delete from %s: %w", b.table.bound, err)
+			return fmt.Errorf("delete from %s: %w", b.table.bound, passing(err))
 		}
 		b.deletes = b.deletes[:0]
 	}
 	if len(b.inserts) > 0 {
 		_, err := b.tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(b.inserts), fmt.Sprintf("COPY %s (%s) FROM STDIN", b.table.full(), b.table.columnNames()))
 		if err != nil {
-			return fmt.Errorf("insert into %s: %w", b.table.bound, duplicate(err))
+			return fmt.Errorf("insert into %s: %w", b.table.bound, passing(err))
 		}
 		b.inserts = b.inserts[:0]
 	}

@@ -12,7 +12,7 @@
 //     need; fit.go: whether a table that is there takes the rows
 //  5. triggers.go: the fence's and the capture's triggers; survey.go: whether they stand as they were made
 //  6. scripts.go: the golang-migrate pairs; runner.go: each in one transaction with its version
-//  7. reader.go: chunks and single rows
+//  7. reader.go: chunks and single rows; copier.go: chunks that nobody looks into
 //  8. capture.go: what changed, from one repeatable-read transaction
 //  9. applier.go: the transaction at the follower; buffer.go: what it sends in bulk
 //  10. fence.go: open, closed, terms; hold.go: the fence made ready while writes pass

@@ -297,3 +297,12 @@ func duplicate(err error) error {
 	}
 	return err
 }
+
+// passing marks what a later attempt may not meet: a unique conflict, and a deadlock between the stream and the copy
+// over a unique value that moves.
+func passing(err error) error {
+	if code(err) == deadlockDetected {
+		return fmt.Errorf("%w: %w", migrations.ErrSlow, err)
+	}
+	return duplicate(err)
+}

@@ -21,8 +21,13 @@ func (t *table) keyList(alias string) string {
 	return list(t.key(), func(c column) string { return alias + "." + ident(c.Name) })
 }
 
+// given is how a statement is given values: by parameters, or as literals where it can have none.
+type given interface {
+	add(c column, v migrations.Value) string
+}
+
 // within is the condition that a key, given as SQL expressions, lies in r.
-func (t *table) within(key string, r migrations.Range, p *parameters) string {
+func (t *table) within(key string, r migrations.Range, p given) string {
 	bound := func(k migrations.Key) string {
 		vs := make([]string, len(k))
 		for j, c := range t.key() {
@@ -61,14 +66,14 @@ func query(ctx context.Context, q querier, sql string, args parameters) (pgx.Row
 }
 
 // Bound finds the end of the next chunk.
-func (d *Database) Bound(ctx context.Context, i int, after migrations.Key, n int) (migrations.Key, error) {
+func (d *Database) Bound(ctx context.Context, i int, r migrations.Range, n int) (migrations.Key, error) {
 	t, err := d.table(ctx, i)
 	if err != nil {
 		return nil, err
 	}
 	var p parameters
 	rows, err := query(ctx, d.pool, fmt.Sprintf("SELECT %s FROM %s AS t WHERE %s ORDER BY %[1]s LIMIT 1 OFFSET %[4]d",
-		t.keyList("t"), t.full(), t.within(t.keyList("t"), migrations.Range{After: after}, &p), n-1), p)
+		t.keyList("t"), t.full(), t.within(t.keyList("t"), r, &p), n-1), p)
 	if err != nil {
 		return nil, err
 	}

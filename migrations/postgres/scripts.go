@@ -18,7 +18,7 @@ import (
 var sharedTables = []struct{ name, columns string }{
 	{"strangler_fence", "capability text PRIMARY KEY, control_id text NOT NULL, epoch bigint NOT NULL, state text NOT NULL CHECK (state IN ('open', 'closed')), term bigint NOT NULL, server text NOT NULL"},
 	{"strangler_position", "capability text PRIMARY KEY, applied bigint NOT NULL, forgotten bigint NOT NULL, durable bigint NOT NULL"},
-	{"strangler_mark", "capability text, tbl integer, done bytea, flight bytea, in_flight boolean NOT NULL, attempt bigint NOT NULL, finished boolean NOT NULL, copied bigint NOT NULL, columns text NOT NULL, PRIMARY KEY (capability, tbl)"},
+	{"strangler_mark", "capability text, tbl integer, part integer, after bytea, upto bytea, done bytea, flight bytea, in_flight boolean NOT NULL, attempt bigint NOT NULL, finished boolean NOT NULL, copied bigint NOT NULL, columns text NOT NULL, PRIMARY KEY (capability, tbl, part)"},
 	{"strangler_key", "capability text, kind text, tbl integer, key bytea, PRIMARY KEY (capability, kind, tbl, key)"},
 	{"strangler_writer", `capability text, "user" text, application text, address text, writes bigint NOT NULL, last timestamptz NOT NULL, PRIMARY KEY (capability, "user", application, address)`},
 }
@@ -92,7 +92,7 @@ func (d *Database) install(ctx context.Context, tables []*table, state migration
 	down.refuseUnless(fmt.Sprintf("the fence of %s is not %s here, so its rows may be the only copy; see strangler split status %s", d.b.Capability, state, d.b.Capability), d.stateIs(state))
 	for i, t := range tables {
 		whole := state == migrations.FenceOpen // the monolith's tables have all their rows, the service's are to be copied
-		up.add("INSERT INTO %s (capability, tbl, in_flight, attempt, finished, copied, columns) VALUES (%s, %d, false, 0, %t, 0, %s)", d.ours("strangler_mark"), c, i, whole, literal(t.planned()))
+		up.add("INSERT INTO %s (capability, tbl, part, in_flight, attempt, finished, copied, columns) VALUES (%s, %d, 0, false, 0, %t, 0, %s)", d.ours("strangler_mark"), c, i, whole, literal(t.planned()))
 	}
 	g := d.fenceTrigger()
 	up.add("%s", d.functionDDL(g))

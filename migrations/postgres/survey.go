@@ -130,7 +130,7 @@ func (d *Database) asPlanned(ctx context.Context, q querier, tables []*table) (s
 		}
 		return s, nil, err
 	}
-	rows, err := q.Query(ctx, "SELECT columns FROM "+d.ours("strangler_mark")+" WHERE capability = $1::text ORDER BY tbl", d.b.Capability)
+	rows, err := q.Query(ctx, "SELECT columns FROM "+d.ours("strangler_mark")+" WHERE capability = $1::text AND part = 0 ORDER BY tbl", d.b.Capability)
 	planned, err := collect(rows, err, func(r pgx.Rows) (c string, err error) { return c, r.Scan(&c) })
 	if err != nil {
 		return s, nil, err

@@ -94,6 +94,16 @@ func (p *parameters) add(c column, v migrations.Value) string {
 	return fmt.Sprintf("$%d::text::%s", len(*p), c.typed)
 }
 
+// literals are the values of a statement that takes no parameters.
+type literals struct{}
+
+func (literals) add(c column, v migrations.Value) string {
+	if v == nil {
+		return "NULL::" + c.typed
+	}
+	return literal(text(v)) + "::" + c.typed
+}
+
 // keyArrays appends one array for each column of the key, and returns what selects the keys from them: columns
 // k0, k1… of the key's own types.
 func (p *parameters) keyArrays(key []column, keys []migrations.Key) string {

@@ -178,15 +178,17 @@ func (a *apply) Locked(ctx context.Context) ([]migrations.Mark, error) {
 }
 
 func marks(ctx context.Context, q querier, capability string) (out []migrations.Mark, err error) {
-	err = each(ctx, q, "SELECT tbl, done, flight, in_flight, attempt, finished, copied FROM strangler_mark WHERE capability = ? ORDER BY tbl", []any{capability}, func(scan func(...any) error) error {
+	err = each(ctx, q, "SELECT tbl, part, after, upto, done, flight, in_flight, attempt, finished, copied FROM strangler_mark WHERE capability = ? ORDER BY tbl, part", []any{capability}, func(scan func(...any) error) error {
 		var m migrations.Mark
-		var done, flight []byte
-		err := scan(&m.Table, &done, &flight, &m.InFlight, &m.Attempt, &m.Finished, &m.Rows)
-		if err == nil {
-			m.Done, err = decode(done)
-		}
-		if err == nil {
-			m.Flight, err = decode(flight)
+		var after, upto, done, flight []byte
+		err := scan(&m.Table, &m.Part, &after, &upto, &done, &flight, &m.InFlight, &m.Attempt, &m.Finished, &m.Rows)
+		for _, k := range []struct {
+			from []byte
+			to   *migrations.Key
+		}{{after, &m.Bounds.After}, {upto, &m.Bounds.Upto}, {done, &m.Done}, {flight, &m.Flight}} {
+			if err == nil {
+				*k.to, err = decode(k.from)
+			}
 		}
 		out = append(out, m)
 		return err
@@ -209,10 +211,26 @@ func encode(k migrations.Key) any {
 }
 
 func (a *apply) SetMark(ctx context.Context, attempt int64, m migrations.Mark) error {
-	n, err := a.w.exec(ctx, "UPDATE strangler_mark SET done = ?, flight = ?, in_flight = ?, attempt = ?, finished = ?, copied = ? WHERE capability = ? AND tbl = ? AND attempt = ?",
-		encode(m.Done), encode(m.Flight), m.InFlight, m.Attempt, m.Finished, m.Rows, a.d.b.Capability, m.Table, attempt)
+	n, err := a.w.exec(ctx, "UPDATE strangler_mark SET done = ?, flight = ?, in_flight = ?, attempt = ?, finished = ?, copied = ? WHERE capability = ? AND tbl = ? AND part = ? AND attempt = ?",
+		encode(m.Done), encode(m.Flight), m.InFlight, m.Attempt, m.Finished, m.Rows, a.d.b.Capability, m.Table, m.Part, attempt)
 	if err == nil && n == 0 {
 		err = fmt.Errorf("%w: the range in flight was marked anew", strangler.ErrSuperseded)
+	}
+	return err
+}
+
+func (a *apply) Divide(ctx context.Context, attempt int64, table int, keys []migrations.Key) error {
+	n, err := a.w.exec(ctx, "UPDATE strangler_mark SET upto = ?, attempt = attempt + 1 WHERE capability = ? AND tbl = ? AND part = 0 AND attempt = ?", encode(keys[0]), a.d.b.Capability, table, attempt)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("%w: the copy of the table has begun", strangler.ErrSuperseded)
+	}
+	for i := 0; i < len(keys) && err == nil; i++ {
+		var upto migrations.Key
+		if i+1 < len(keys) {
+			upto = keys[i+1]
+		}
+		_, err = a.w.exec(ctx, "INSERT INTO strangler_mark (capability, tbl, part, after, upto, in_flight, attempt, finished, copied, columns) SELECT capability, tbl, ?, ?, ?, 0, 0, 0, 0, columns FROM strangler_mark WHERE capability = ? AND tbl = ? AND part = 0",
+			i+1, encode(keys[i]), encode(upto), a.d.b.Capability, table)
 	}
 	return err
 }

@@ -37,14 +37,14 @@ func within(key string, n int, r migrations.Range, args *[]any) string {
 }
 
 // Bound finds the end of the next chunk.
-func (d *Database) Bound(ctx context.Context, i int, after migrations.Key, n int) (migrations.Key, error) {
+func (d *Database) Bound(ctx context.Context, i int, r migrations.Range, n int) (migrations.Key, error) {
 	t, err := d.table(ctx, i)
 	if err != nil {
 		return nil, err
 	}
 	var args []any
 	query := fmt.Sprintf("SELECT %s FROM %s AS t WHERE %s %s LIMIT 1 OFFSET %d",
-		list(t.key, func(k keyColumn) string { return "+t." + ident(k.name) }), ident(t.name), within(t.keyList("t"), len(t.key), migrations.Range{After: after}, &args), t.order(), n-1)
+		list(t.key, func(k keyColumn) string { return "+t." + ident(k.name) }), ident(t.name), within(t.keyList("t"), len(t.key), r, &args), t.order(), n-1)
 	rows, err := d.pool.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err

@@ -309,7 +309,7 @@ func (t *table) columnNames() string {
 // from side to side by the order of their columns' names, and what a new column holds would be lost.
 func (d *Database) asPlanned(ctx context.Context, q querier) ([]*table, error) {
 	var planned []string
-	err := each(ctx, q, "SELECT columns FROM strangler_mark WHERE capability = ? ORDER BY tbl", []any{d.b.Capability}, func(scan func(...any) error) error {
+	err := each(ctx, q, "SELECT columns FROM strangler_mark WHERE capability = ? AND part = 0 ORDER BY tbl", []any{d.b.Capability}, func(scan func(...any) error) error {
 		var names string
 		err := scan(&names)
 		planned = append(planned, names)

@@ -18,7 +18,7 @@ import (
 var sharedTables = []struct{ name, columns string }{
 	{"strangler_fence", "capability TEXT NOT NULL PRIMARY KEY, control_id TEXT NOT NULL, epoch INTEGER NOT NULL, state TEXT NOT NULL CHECK (state IN ('open', 'closed')), term INTEGER NOT NULL, applier INTEGER NOT NULL DEFAULT 0"},
 	{"strangler_position", "capability TEXT NOT NULL PRIMARY KEY, applied INTEGER NOT NULL, forgotten INTEGER NOT NULL, durable INTEGER NOT NULL"},
-	{"strangler_mark", "capability TEXT NOT NULL, tbl INTEGER NOT NULL, done BLOB, flight BLOB, in_flight INTEGER NOT NULL, attempt INTEGER NOT NULL, finished INTEGER NOT NULL, copied INTEGER NOT NULL, columns TEXT NOT NULL, PRIMARY KEY (capability, tbl)"},
+	{"strangler_mark", "capability TEXT NOT NULL, tbl INTEGER NOT NULL, part INTEGER NOT NULL, after BLOB, upto BLOB, done BLOB, flight BLOB, in_flight INTEGER NOT NULL, attempt INTEGER NOT NULL, finished INTEGER NOT NULL, copied INTEGER NOT NULL, columns TEXT NOT NULL, PRIMARY KEY (capability, tbl, part)"},
 	{"strangler_key", "capability TEXT NOT NULL, kind TEXT NOT NULL, tbl INTEGER NOT NULL, key BLOB NOT NULL, PRIMARY KEY (capability, kind, tbl, key)"},
 }
 
@@ -70,7 +70,7 @@ func (d *Database) install(tables []*table, state migrations.FenceState) (up, do
 		if state == migrations.FenceOpen {
 			whole = 1 // the monolith's have all their rows
 		}
-		up.add("INSERT INTO strangler_mark (capability, tbl, in_flight, attempt, finished, copied, columns) VALUES (%s, %d, 0, 0, %d, 0, %s)", c, i, whole, literal(t.columnNames()))
+		up.add("INSERT INTO strangler_mark (capability, tbl, part, in_flight, attempt, finished, copied, columns) VALUES (%s, %d, 0, 0, 0, %d, 0, %s)", c, i, whole, literal(t.columnNames()))
 		for _, g := range d.fenceTriggers(d.b.Tables[i]) {
 			up.add("%s", g.sql)
 			down.add("DROP TRIGGER IF EXISTS %s", ident(g.name))
