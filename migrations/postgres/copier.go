@@ -103,6 +103,9 @@ func (a *apply) Receive(ctx context.Context, i int, r io.Reader) error {
 		return err
 	}
 	t := a.tables[i]
+	if l := lineOf(a.Conn()); l != nil {
+		r = feed{r, l}
+	}
 	if _, err := a.Conn().PgConn().CopyFrom(ctx, r, fmt.Sprintf("COPY %s (%s) FROM STDIN (FORMAT %s)", t.full(), t.columnNames(), t.format())); err != nil {
 		return fmt.Errorf("insert into %s: %w", t.bound, passing(err))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,7 @@ type line struct {
 	asked   atomic.Bool  // the last thing that moved was sent
 	busy    atomic.Bool  // a query has not ended
 	lost    atomic.Bool  // it was given up
+	starved atomic.Bool  // the server waits for rows that we have not got yet
 
 	seen int64     // moves at the last look; the watcher's
 	rest time.Time // not to be asked about before; the watcher's
@@ -60,6 +62,18 @@ func (l *line) Write(b []byte) (int, error) {
 func (l *line) Close() error {
 	l.all.drop(l)
 	return l.Conn.Close()
+}
+
+// feed is the rows that go over a line. While it waits for more of them, the server's silence is our own.
+type feed struct {
+	io.Reader
+	line *line
+}
+
+func (f feed) Read(b []byte) (int, error) {
+	f.line.starved.Store(true)
+	defer f.line.starved.Store(false)
+	return f.Reader.Read(b)
 }
 
 // lines are the connections of a handle. One that goes silent, as behind a firewall that has forgotten it or a
@@ -164,7 +178,7 @@ func (ls *lines) quiet(now time.Time) (quiet []*line) {
 		moves := l.moves.Load()
 		still := moves == l.seen
 		l.seen = moves
-		if still && l.pid.Load() != 0 && l.reading.Load() && (l.asked.Load() || l.busy.Load()) && now.After(l.rest) {
+		if still && l.pid.Load() != 0 && l.reading.Load() && (l.asked.Load() || l.busy.Load()) && !l.starved.Load() && now.After(l.rest) {
 			quiet = append(quiet, l)
 		}
 	}

@@ -1,0 +1,60 @@
+package postgres_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/strangler-fig/strangler/migrations"
+	"github.com/strangler-fig/strangler/migrations/enginetest"
+)
+
+// TestACopyThatWaitsForRowsIsNotGivenUp lets the source pause in the middle for longer than a connection may be silent
+// on which an answer is awaited: the server waits for us, not we for the server.
+func TestACopyThatWaitsForRowsIsNotGivenUp(t *testing.T) {
+	t.Parallel()
+	p := enginetest.Planned(t, lab{}, migrations.StageArmed, enginetest.Couriers, "actions")
+	var rows bytes.Buffer
+	if _, err := p.Legacy.Send(t.Context(), 0, migrations.Range{}, &rows); err != nil {
+		t.Fatal(err)
+	}
+	some, more, rest := rows.Bytes()[:20], rows.Bytes()[20:40], rows.Bytes()[40:]
+	slow := io.MultiReader(bytes.NewReader(some), pausing(time.Second), bytes.NewReader(more), pausing(4*time.Second), bytes.NewReader(rest))
+	if err := p.Apply(func(a migrations.Apply) error { return a.Receive(t.Context(), 0, slow) }); err != nil {
+		t.Fatal(err)
+	}
+	p.Alike()
+}
+
+// TestACopyThatBreaksOffLeavesNothing: the source's own error comes back, and the rows before it are gone.
+func TestACopyThatBreaksOffLeavesNothing(t *testing.T) {
+	t.Parallel()
+	p := enginetest.Planned(t, lab{}, migrations.StageArmed, enginetest.Couriers, "actions")
+	var rows bytes.Buffer
+	if _, err := p.Legacy.Send(t.Context(), 0, migrations.Range{}, &rows); err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("the source is gone")
+	in := io.MultiReader(bytes.NewReader(rows.Bytes()[:rows.Len()-10]), failing{broken})
+	err := p.Apply(func(a migrations.Apply) error { return a.Receive(t.Context(), 0, in) })
+	if err == nil {
+		t.Fatal("half a copy was taken for a whole one")
+	}
+	if n, err := p.Service.Count(t.Context(), 0); err != nil || n != 0 {
+		t.Errorf("%d rows have stayed, %v", n, err)
+	}
+}
+
+// pausing is a reader that has nothing, after a while.
+type pausing time.Duration
+
+func (p pausing) Read([]byte) (int, error) {
+	<-time.After(time.Duration(p))
+	return 0, io.EOF
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
