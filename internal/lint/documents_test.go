@@ -156,6 +156,24 @@ func TestExampleLoads(t *testing.T) {
 	}
 }
 
+// TestEveryRoomIsShown: the page of the architecture names each package that has a page of its own.
+func TestEveryRoomIsShown(t *testing.T) {
+	page := read(t, "docs/ARCHITECTURE.md")
+	rooms, err := filepath.Glob(filepath.Join(root(t), "*", "*", "doc.go"))
+	if err != nil || len(rooms) == 0 {
+		t.Fatalf("no rooms: %v", err)
+	}
+	for _, room := range rooms {
+		name, err := filepath.Rel(root(t), filepath.Dir(room))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(page, "`"+filepath.ToSlash(name)+"`") {
+			t.Errorf("docs/ARCHITECTURE.md has no row for %s", name)
+		}
+	}
+}
+
 func TestMakeTargetsExist(t *testing.T) {
 	var targets []string
 	for _, m := range target.FindAllStringSubmatch(read(t, "Makefile"), -1) {
