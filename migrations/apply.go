@@ -12,8 +12,9 @@ import (
 // with the position. It returns how many changes there were.
 //
 // After a failure, wherever it was, calling it again is right: the position is read from the follower
-// each time, and what was applied but not forgotten is simply applied again.
-func (s *split) applyBatch(ctx context.Context, from, to Database) (changes int64, err error) {
+// each time, and what was applied but not forgotten is simply applied again. Behind the commit, with the batch's
+// snapshot still there, the follower holds what that sees, no more and no less: then settled is called; nil: nothing is.
+func (s *split) applyBatch(ctx context.Context, from, to Database, settled func(context.Context, Batch)) (changes int64, err error) {
 	applied, err := to.Applied(ctx)
 	if err != nil {
 		return 0, err
@@ -27,6 +28,11 @@ func (s *split) applyBatch(ctx context.Context, from, to Database) (changes int6
 		if err := s.transact(ctx, to, func(a Apply) error { return s.replay(ctx, from, b, a, applied) }); err != nil {
 			return 0, err
 		}
+	}
+	if settled != nil {
+		settled(ctx, b)
+	}
+	if b.Changes() > 0 {
 		if err := from.Forget(ctx, b); err != nil {
 			return 0, err
 		}

@@ -256,7 +256,7 @@ func (s *split) handOver(ctx context.Context, row strangler.Cutover, watch *stop
 		return "", err
 	}
 	for {
-		n, err := s.applyBatch(ctx, from, to)
+		n, err := s.applyBatch(ctx, from, to, nil)
 		if err != nil {
 			return "", fmt.Errorf("catch up: %w", err)
 		}
@@ -314,7 +314,7 @@ func (s *split) approach(ctx context.Context) error {
 	}
 	last := int64(math.MaxInt64)
 	for range approachRounds {
-		n, err := s.applyBatch(ctx, from, to)
+		n, err := s.applyBatch(ctx, from, to, nil)
 		if err != nil {
 			return err
 		}

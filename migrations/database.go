@@ -157,6 +157,8 @@ type Changed interface {
 	Keys(ctx context.Context, table int, ranges []Range, yield func(k Key, at int) error) error
 	// Rows yields the rows that stand now under changed keys, and likewise the range of each.
 	Rows(ctx context.Context, table int, ranges []Range, yield func(r Row, at int) error) error
+	// Lookup yields the rows that the snapshot sees under keys, changed or not.
+	Lookup(ctx context.Context, table int, keys []Key, yield func(Row) error) error
 }
 
 // Range is a stretch of keys in the owner's order, After < key ≤ Upto. A nil After begins at the

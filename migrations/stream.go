@@ -58,7 +58,7 @@ func (s *split) follow(ctx context.Context) error {
 			return nil
 		default:
 		}
-		n, err := s.applyBatch(ctx, from, to)
+		n, err := s.applyBatch(ctx, from, to, func(ctx context.Context, b Batch) { s.judge(ctx, b, from, to) })
 		switch {
 		case passing(err) && conflicts < conflictRetries:
 			conflicts++ // a chunk may hold a newer state than the batch; the next batch is newer still

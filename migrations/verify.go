@@ -5,17 +5,14 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/strangler-fig/strangler"
 )
 
-// A row that differs is looked at again each time the stream has passed, settleRounds times at most. It
-// is a mismatch when both sides stood still and different for stillRounds of them.
-const (
-	settleRounds = 40
-	stillRounds  = 4
-)
+// suspectKeys is how many suspects are compared at once.
+const suspectKeys = 500
 
 type rowHash [sha256.Size]byte
 
@@ -23,7 +20,7 @@ func hashRow(r Row) rowHash { return sha256.Sum256(Encode(r)) }
 
 // verify compares both sides by hashes of canonical rows. Each side is walked in its own order and
 // looked up at the other, so no order and no collation is assumed to be the same. A row that differs
-// may be on its way: settleSuspects looks again.
+// may be on its way, so it is a suspect only: the worker compares it again where both sides are at one position.
 func (s *split) verify(ctx context.Context) (strangler.Verify, error) {
 	if !s.holding.Load() {
 		return strangler.Verify{}, fmt.Errorf("%w: another worker follows %s; verify there", strangler.ErrConflict, s.c.Name)
@@ -50,7 +47,7 @@ func (s *split) verify(ctx context.Context) (strangler.Verify, error) {
 			return v, err
 		}
 		v.Rows += rows
-		n, err := s.settleSuspects(ctx, from, to, i, suspects)
+		n, err := s.differing(ctx, i, suspects)
 		if err != nil {
 			return v, err
 		}
@@ -64,11 +61,11 @@ func (s *split) verify(ctx context.Context) (strangler.Verify, error) {
 
 // compare walks the owner's rows and the follower's, and returns the keys that differ.
 func (s *split) compare(ctx context.Context, from, to Database, t int) (suspects []Key, rows int64, err error) {
-	err = s.walk(ctx, from, t, func(keys []Key, hashes []rowHash) error {
+	err = s.walk(ctx, from, t, func(keys []Key, read []rowHash) error {
 		rows += int64(len(keys))
-		there, err := s.hashes(ctx, to, t, keys)
+		there, err := hashes(ctx, to, to, t, keys)
 		for i, k := range keys {
-			if h, ok := there[string(Encode(k))]; !ok || h != hashes[i] {
+			if h, ok := there[string(Encode(k))]; !ok || h != read[i] {
 				suspects = append(suspects, k)
 			}
 		}
@@ -78,7 +75,7 @@ func (s *split) compare(ctx context.Context, from, to Database, t int) (suspects
 		return nil, 0, err
 	}
 	err = s.walk(ctx, to, t, func(keys []Key, _ []rowHash) error {
-		there, err := s.hashes(ctx, from, t, keys)
+		there, err := hashes(ctx, from, from, t, keys)
 		for _, k := range keys {
 			if _, ok := there[string(Encode(k))]; !ok {
 				suspects = append(suspects, k)
@@ -98,71 +95,106 @@ func (s *split) walk(ctx context.Context, d Database, t int, f func([]Key, []row
 			return err
 		}
 		var keys []Key
-		var hashes []rowHash
+		var read []rowHash
 		if err := d.Range(ctx, t, Range{After: after, Upto: upto}, func(r Row) error {
-			keys, hashes = append(keys, d.KeyOf(t, r)), append(hashes, hashRow(r))
+			keys, read = append(keys, d.KeyOf(t, r)), append(read, hashRow(r))
 			return nil
 		}); err != nil {
 			return err
 		}
-		if err := f(keys, hashes); err != nil || upto == nil {
+		if err := f(keys, read); err != nil || upto == nil {
 			return err
 		}
 		after = upto
 	}
 }
 
-// hashes looks rows up, by encoded key.
-func (s *split) hashes(ctx context.Context, d Database, t int, keys []Key) (map[string]rowHash, error) {
+// looker finds rows: a database as it is, or a batch's snapshot of it.
+type looker interface {
+	Lookup(ctx context.Context, table int, keys []Key, yield func(Row) error) error
+}
+
+// hashes looks up rows of a database, by encoded key.
+func hashes(ctx context.Context, in looker, of Database, t int, keys []Key) (map[string]rowHash, error) {
 	out := make(map[string]rowHash, len(keys))
-	err := d.Lookup(ctx, t, keys, func(r Row) error {
-		out[string(Encode(d.KeyOf(t, r)))] = hashRow(r)
+	err := in.Lookup(ctx, t, keys, func(r Row) error {
+		out[string(Encode(of.KeyOf(t, r)))] = hashRow(r)
 		return nil
 	})
 	return out, err
 }
 
-// settleSuspects counts the keys that really differ.
-func (s *split) settleSuspects(ctx context.Context, from, to Database, t int, keys []Key) (int64, error) {
-	type seen struct {
-		here, there         rowHash
-		atOwner, atFollower bool
+// suspects are keys of a table that one look has found different.
+type suspects struct {
+	table   int
+	keys    []Key
+	verdict chan verdict // for one
+}
+
+type verdict struct {
+	mismatches int64
+	err        error
+}
+
+// differing has the worker compare suspects, and counts those that really differ.
+func (s *split) differing(ctx context.Context, t int, keys []Key) (mismatches int64, err error) {
+	for some := range slices.Chunk(keys, suspectKeys) {
+		x := suspects{t, some, make(chan verdict, 1)}
+		for asked, done := false, false; !done; {
+			put := s.suspects
+			if asked {
+				put = nil
+			}
+			select {
+			case put <- x:
+				asked = true
+				s.rouse()
+			case v := <-x.verdict:
+				if v.err != nil {
+					return 0, v.err
+				}
+				mismatches += v.mismatches
+				done = true
+			case <-time.After(time.Second):
+				if rec, err := s.cfg.Records.Split(ctx, s.c.Name); err != nil || !s.holding.Load() || !following(rec.Phase) {
+					return 0, errors.Join(err, fmt.Errorf("%w: the split of %s is no longer followed here, so its two sides cannot be compared; run the verification again", strangler.ErrConflict, s.c.Name))
+				}
+			case <-ctx.Done():
+				return 0, ctx.Err()
+			}
+		}
 	}
-	last, still := map[string]seen{}, map[string]int{}
-	var mismatches int64
-	for round := 0; len(keys) > 0 && round < settleRounds; round++ {
-		here, err := s.hashes(ctx, from, t, keys)
-		if err != nil {
-			return 0, err
-		}
-		if err := s.passedAfter(ctx, time.Now()); err != nil {
-			return 0, err
-		}
-		there, err := s.hashes(ctx, to, t, keys)
-		if err != nil {
-			return 0, err
-		}
-		var open []Key
-		for _, k := range keys {
-			e := string(Encode(k))
-			h, ok := here[e]
-			g, found := there[e]
-			if h == g && ok == found {
-				continue
-			}
-			now := seen{h, g, ok, found}
-			if last[e] != now {
-				last[e], still[e] = now, 0
-			}
-			if still[e]++; still[e] == stillRounds {
-				mismatches++
-				continue
-			}
-			open = append(open, k)
-		}
-		keys = open
+	return mismatches, nil
+}
+
+// judge compares the suspects of verifications, the follower being at the batch's snapshot.
+func (s *split) judge(ctx context.Context, b Batch, from, to Database) {
+	select {
+	case x := <-s.suspects:
+		x.verdict <- compareAt(ctx, b, from, to, x)
+	default:
 	}
-	return mismatches, nil // what never stood still was applied meanwhile, and is kept as dirty
+}
+
+func compareAt(ctx context.Context, b Batch, from, to Database, x suspects) verdict {
+	here, err := hashes(ctx, b, from, x.table, x.keys)
+	if err != nil {
+		return verdict{err: err}
+	}
+	there, err := hashes(ctx, to, to, x.table, x.keys)
+	if err != nil {
+		return verdict{err: err}
+	}
+	var v verdict
+	for _, k := range x.keys {
+		e := string(Encode(k))
+		h, ok := here[e]
+		g, found := there[e]
+		if h != g || ok != found {
+			v.mismatches++
+		}
+	}
+	return v
 }
 
 // verifyDirty compares keys that were applied since the last verification, up to n of each table, and
@@ -181,11 +213,11 @@ func (s *split) verifyDirty(ctx context.Context, from, to Database, n int) error
 		if len(keys) == 0 {
 			continue
 		}
-		here, err := s.hashes(ctx, from, t, keys)
+		here, err := hashes(ctx, from, from, t, keys)
 		if err != nil {
 			return err
 		}
-		there, err := s.hashes(ctx, to, t, keys)
+		there, err := hashes(ctx, to, to, t, keys)
 		if err != nil {
 			return err
 		}

@@ -19,6 +19,7 @@ type split struct {
 	wake     chan struct{}           // a command waits; ends a wait for changes
 	holding  atomic.Bool             // this process has the lease
 	passed   atomic.Pointer[instant] // what the follower holds
+	suspects chan suspects           // what a verification wants compared at one position
 	dbMu     sync.Mutex
 	dbs      map[strangler.Side]Database
 	recordMu sync.Mutex // one change of the record at a time: a verification ends beside the worker
@@ -42,7 +43,7 @@ type command struct {
 }
 
 func newSplit(cfg *Config, c strangler.Capability) *split {
-	s := &split{cfg: cfg, c: c, commands: make(chan command), wake: make(chan struct{}, 1), dbs: map[strangler.Side]Database{}, halt: func() {}}
+	s := &split{cfg: cfg, c: c, commands: make(chan command), wake: make(chan struct{}, 1), suspects: make(chan suspects, 1), dbs: map[strangler.Side]Database{}, halt: func() {}}
 	s.passed.Store(&instant{next: make(chan struct{})})
 	return s
 }
@@ -62,10 +63,7 @@ func (s *split) do(ctx context.Context, f func(context.Context) error) error {
 	patience := time.NewTimer(3 * s.cfg.Bounds.Lease)
 	defer patience.Stop()
 	for {
-		select {
-		case s.wake <- struct{}{}:
-		default:
-		}
+		s.rouse()
 		select {
 		case s.commands <- cmd:
 			select {
@@ -83,6 +81,14 @@ func (s *split) do(ctx context.Context, f func(context.Context) error) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+// rouse ends a wait for changes.
+func (s *split) rouse() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
 	}
 }
 

@@ -124,12 +124,17 @@ func (k *kind) loadChinook(t *testing.T, db *sql.DB) {
 
 func startSplits(t *testing.T, p *pair, c strangler.Capability) *migrations.Splits {
 	t.Helper()
+	return startSplitsOver(t, p, c, engines.Open)
+}
+
+func startSplitsOver(t *testing.T, p *pair, c strangler.Capability, open migrations.Open) *migrations.Splits {
+	t.Helper()
 	store, err := control.Open(t.Context(), control.Config{DSN: p.controlDSN})
 	must(t, err)
 	t.Cleanup(func() { must(t, store.Close()) })
 	must(t, store.Ensure(t.Context(), []strangler.Capability{c}))
 	splits, err := migrations.New(migrations.Config{
-		Capabilities: []strangler.Capability{c}, Open: engines.Open, Dir: filepath.Join(p.dir, "migrations"), ControlID: store.ID(),
+		Capabilities: []strangler.Capability{c}, Open: open, Dir: filepath.Join(p.dir, "migrations"), ControlID: store.ID(),
 		Decisions: store, Records: store, Leases: store, Adopter: store, Gates: noProxies{}, Worker: "test",
 		Bounds: migrations.Bounds{Chunk: 97, Part: 1}, Log: testLog(t),
 	})

@@ -33,6 +33,8 @@ type kind struct {
 	loose func(t testing.TB, db *sql.DB) []string
 	// refused are writes to the Chinook's invoices that a fence has to stop.
 	refused []string
+	// past are the statements that bring one past the closed fence of the capability billing, in a transaction.
+	past func(statement string) []string
 	// writer is who a split says has written; the zero Writer where the databases know of nobody.
 	writer strangler.Writer
 }
@@ -83,6 +85,20 @@ func (k *kind) run(t testing.TB, db *sql.DB, statement string, args ...any) {
 	if _, err := db.Exec(k.speak(statement), args...); err != nil {
 		t.Fatalf("%.200s: %v", statement, err)
 	}
+}
+
+// behind changes the follower behind Strangler's back.
+func (k *kind) behind(t testing.TB, db *sql.DB, statement string) {
+	t.Helper()
+	tx, err := db.Begin()
+	must(t, err)
+	defer tx.Rollback()
+	for _, q := range k.past(statement) {
+		if _, err := tx.Exec(q); err != nil {
+			t.Fatalf("%s: %v", q, err)
+		}
+	}
+	must(t, tx.Commit())
 }
 
 // writersNamed asks who has written beside the proxy.

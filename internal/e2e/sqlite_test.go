@@ -16,6 +16,9 @@ import (
 var sqlite = &kind{
 	dialect: invariant.SQLite,
 	chinook: "Chinook_Sqlite.sql",
+	past: func(statement string) []string {
+		return []string{"UPDATE strangler_fence SET applier = 1", statement, "UPDATE strangler_fence SET applier = 0"}
+	},
 	autoKey: "INTEGER PRIMARY KEY AUTOINCREMENT",
 	make: func(t testing.TB) *pair {
 		dir := t.TempDir()

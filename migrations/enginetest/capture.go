@@ -3,6 +3,7 @@ package enginetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -168,6 +169,15 @@ func captureOneSnapshot(t *testing.T, lab Lab) {
 	}))
 	if rows != 1 || b.Changes() != 1 {
 		t.Errorf("%d rows and %d changes in the batch", rows, b.Changes())
+	}
+	var found []string
+	p.must(b.Lookup(ctx, 1, []migrations.Key{{int64(1), int64(1)}, {int64(1), int64(2)}, {int64(9), int64(9)}}, func(r migrations.Row) error {
+		found = append(found, fmt.Sprint(r...))
+		return nil
+	}))
+	slices.Sort(found)
+	if diff := cmp.Diff([]string{"1 1pickup", "2 1seen"}, found); diff != "" { // at, courier, what
+		t.Errorf("looked up in the snapshot:\n%s", diff)
 	}
 	p.must(b.Close())
 	p.must(b.Close())

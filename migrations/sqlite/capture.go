@@ -280,6 +280,11 @@ func (b *batch) Rows(ctx context.Context, i int, ranges []migrations.Range, yiel
 	return scan(rows, len(t.columns), 1, func(vs []migrations.Value, more []int64) error { return yield(vs, int(more[0])) })
 }
 
+// Lookup reads single rows in the snapshot.
+func (b *batch) Lookup(ctx context.Context, i int, keys []migrations.Key, yield func(migrations.Row) error) error {
+	return b.d.lookup(ctx, b.conn, i, keys, yield)
+}
+
 // Forget deletes the batch's entries by id and nonce, and records the batch's serial beside them.
 func (d *Database) Forget(ctx context.Context, mb migrations.Batch) error {
 	b := mb.(*batch)
