@@ -117,11 +117,12 @@ func (m *machine) now() time.Time {
 // startWorker starts a process that takes the split over, since every lease has ended by then.
 func (m *machine) startWorker() {
 	m.workers++
-	m.clock.Add(int64(time.Hour))
+	leasesEnd := func() { m.clock.Add(int64(time.Hour)) }
+	leasesEnd()
 	var err error
 	m.worker, err = startProcess(m.t.Context(), fmt.Sprint("worker-", m.workers), m.c, m.dsn, filepath.Join(m.dir, "migrations"), m.now, m.bounds)
 	must(m.t, err)
-	must(m.t, m.worker.awaitLease())
+	must(m.t, m.worker.awaitLease(leasesEnd))
 }
 
 // stop ends every process, whatever state the run is in.

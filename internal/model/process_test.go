@@ -235,10 +235,13 @@ const (
 	poll       = 2 * time.Millisecond
 )
 
-// awaitLease returns when the process has had its lease.
-func (p *process) awaitLease() error {
+// awaitLease returns when the process has had its lease. A call of the one before it that was under way when that
+// fell asleep may have renewed the lease at the last moment, so it is let end again from time to time.
+func (p *process) awaitLease(end func()) error {
 	late := time.NewTimer(patience)
 	defer late.Stop()
+	again := time.NewTicker(lease)
+	defer again.Stop()
 	for {
 		asked := false
 		changed := p.see(func() { asked = p.asked })
@@ -247,6 +250,8 @@ func (p *process) awaitLease() error {
 		}
 		select {
 		case <-changed:
+		case <-again.C:
+			end()
 		case <-late.C:
 			return fmt.Errorf("%s does not get the lease", p.name)
 		}
