@@ -83,6 +83,11 @@ func (s *split) check(ctx context.Context, to strangler.Side) error {
 				"give it a seam and declare `seam: true`", "declare `seam: false` to accept that it fails")
 		}
 	}
+	if s.owner == "" { // this worker has not taken over yet, or a person has named another owner
+		if err := s.takeover(ctx); err != nil {
+			return err
+		}
+	}
 	from, follower, err := s.both(ctx, s.owner)
 	if err != nil {
 		return err

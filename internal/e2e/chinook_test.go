@@ -124,10 +124,11 @@ func (k *kind) loadChinook(t *testing.T, db *sql.DB) {
 
 func startSplits(t *testing.T, p *pair, c strangler.Capability) *migrations.Splits {
 	t.Helper()
-	return startSplitsOver(t, p, c, engines.Open)
+	return startSplitsOver(t, p, c, engines.Open, nil)
 }
 
-func startSplitsOver(t *testing.T, p *pair, c strangler.Capability, open migrations.Open) *migrations.Splits {
+// startSplitsOver does so with another Open, and with Config.Fault.
+func startSplitsOver(t *testing.T, p *pair, c strangler.Capability, open migrations.Open, fault func(string) error) *migrations.Splits {
 	t.Helper()
 	store, err := control.Open(t.Context(), control.Config{DSN: p.controlDSN})
 	must(t, err)
@@ -136,7 +137,7 @@ func startSplitsOver(t *testing.T, p *pair, c strangler.Capability, open migrati
 	splits, err := migrations.New(migrations.Config{
 		Capabilities: []strangler.Capability{c}, Open: open, Dir: filepath.Join(p.dir, "migrations"), ControlID: store.ID(),
 		Decisions: store, Records: store, Leases: store, Adopter: store, Gates: noProxies{}, Worker: "test",
-		Bounds: migrations.Bounds{Chunk: 97, Part: 1}, Log: testLog(t),
+		Bounds: migrations.Bounds{Chunk: 97, Part: 1}, Fault: fault, Log: testLog(t),
 	})
 	must(t, err)
 	splits.Start(context.WithoutCancel(t.Context()))

@@ -25,7 +25,7 @@ func TestVerifyIsNotMisledByARowThatComesAndGoes(t *testing.T) {
 		}
 		swing := &swing{t: t, old: old, fresh: fresh}
 		c := p.capability("billing", strangler.Table{From: "invoice"})
-		splits := startSplitsOver(t, p, c, swing.open)
+		splits := startSplitsOver(t, p, c, swing.open, nil)
 		must(t, splits.Copy(ctx, c.Name))
 		awaitPhase(t, splits, c.Name, strangler.PhaseSyncing)
 		swing.on.Store(true)

@@ -10,8 +10,8 @@ import (
 
 // In a round each engine has so many runs.
 const (
-	sqliteRuns   = 400
-	postgresRuns = 70
+	sqliteRuns   = 150
+	postgresRuns = 30
 )
 
 func TestTortureModelSQLite(t *testing.T) { check(t, standSQLite, sqliteRuns*rounds()) }
