@@ -116,7 +116,8 @@ func (s *split) replay(ctx context.Context, from Database, b Batch, a Apply, app
 	return a.Advance(ctx, applied, b.Next())
 }
 
-// empty follows a TRUNCATE: the copy of the table begins anew, in the same parts.
+// empty follows a TRUNCATE: the copy of the table begins anew, in the same parts. What was queued for a range in flight
+// is forgotten: drained with another range, its row would stand there before its own range is copied.
 func empty(ctx context.Context, a Apply, t int, marks []Mark) error {
 	if err := a.Empty(ctx, t); err != nil {
 		return err
@@ -129,8 +130,25 @@ func empty(ctx context.Context, a Apply, t int, marks []Mark) error {
 		if err := a.SetMark(ctx, m.Attempt, marks[i]); err != nil {
 			return err
 		}
+		if err := unqueue(ctx, a, t, m.Part); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+func unqueue(ctx context.Context, a Apply, t, part int) error {
+	for {
+		keys, err := a.Kept(ctx, Queued(part), t, 1000)
+		if err != nil || len(keys) == 0 {
+			return err
+		}
+		for _, k := range keys {
+			if err := a.Drop(ctx, Queued(part), t, k); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 type standing int
