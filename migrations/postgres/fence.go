@@ -17,6 +17,9 @@ import (
 // long others queue behind it.
 const fenceLock = time.Second
 
+// fenceWaits are the tries for the moved tables in that time; one long wait at last, for a transaction that is long.
+var fenceWaits = []string{"50ms", "100ms", "150ms", "700ms"}
+
 // Fence reads the fence row, and whether the server is the one that it was written on.
 func (d *Database) Fence(ctx context.Context) (migrations.Fence, error) {
 	there, err := d.exists(ctx, "strangler_fence")
@@ -44,7 +47,11 @@ func (d *Database) readFence(ctx context.Context, q querier) (migrations.Fence, 
 // off: a long transaction that kept a fence from closing must not keep the owner from being opened.
 func (d *Database) FenceStatement(epoch int64, state migrations.FenceState) string {
 	name := literal(d.fenceTrigger().name)
-	word, drain, where := "ENABLE ALWAYS", "LOCK TABLE "+list(d.b.Tables, d.named)+" IN SHARE ROW EXCLUSIVE MODE;", ""
+	named := make([]string, len(d.b.Tables))
+	for i, bound := range d.b.Tables {
+		named[i] = d.named(bound)
+	}
+	word, drain, where := "ENABLE ALWAYS", lockTogether(forTriggers, named, fenceWaits), ""
 	if state == migrations.FenceOpen {
 		word, drain = "DISABLE", ""
 		where = " WHERE EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = rel.oid AND t.tgname = " + name + " AND t.tgenabled <> 'D')"
@@ -69,7 +76,7 @@ BEGIN
   END LOOP;
 END
 $strangler$`,
-		list(d.b.Tables, func(bound string) string { return literal(d.named(bound)) }), d.ours("strangler_fence"), epoch, literal(string(state)), literal(d.b.Capability), literal(d.b.ControlID), overtaken,
+		list(named, literal), d.ours("strangler_fence"), epoch, literal(string(state)), literal(d.b.Capability), literal(d.b.ControlID), overtaken,
 		drain, word, name, where)
 }
 

@@ -50,8 +50,9 @@ func (r *runner) SetVersion(version int, dirty bool) error {
 	return r.Driver.SetVersion(version, false)
 }
 
-// Run sends the script and its version as one statement list, which the server runs as one transaction. A worker
-// that sleeps in a transaction of its own does not keep it waiting.
+// Run sends the script and its version as one statement list, which the server runs as one transaction, but where the
+// script commits on the way: such a one may run again from its start. A worker that sleeps in a transaction of its
+// own does not keep it waiting.
 func (r *runner) Run(script io.Reader) error {
 	text, err := io.ReadAll(script)
 	if err != nil {

@@ -39,7 +39,18 @@ const (
 func (d *Database) versionTable() string { return short("strangler_" + d.b.Capability + "_scripts") }
 
 // script collects statements, one a line.
-type script struct{ b strings.Builder }
+type script struct {
+	b    strings.Builder
+	mode string // of the lock that it takes first on all tables that it changes; "" takes none
+}
+
+// scriptWaits are a script's tries for several tables at once: most are short, since short ones stop nobody.
+var scriptWaits = []string{"20ms", "20ms", "30ms", "30ms", "50ms", "50ms", "100ms", "100ms", "200ms", lockTimeout}
+
+const (
+	forTriggers = "SHARE ROW EXCLUSIVE" // to make triggers and foreign keys: readers pass
+	forDrops    = "ACCESS EXCLUSIVE"    // to drop them
+)
 
 func (s *script) add(format string, args ...any) { fmt.Fprintf(&s.b, format+";\n", args...) }
 
@@ -65,12 +76,48 @@ func (d *Database) head(what string) string {
 
 // pair completes a script and its way back; locked are the tables that both change.
 func (d *Database) pair(stage migrations.Stage, name, what string, up, down *script, locked ...string) migrations.Script {
-	limit := "SET LOCAL statement_timeout = 0;\nSET LOCAL synchronous_commit = on;\n"
-	if len(locked) > 0 {
-		limit += "SET LOCAL lock_timeout = '" + firstWait + "';\nLOCK TABLE " + strings.Join(locked, ", ") + " IN SHARE UPDATE EXCLUSIVE MODE;\n"
+	return migrations.Script{Stage: stage, Name: name, Up: d.head(what) + limits(up.mode, locked) + up.b.String(), Down: d.head("Takes back: "+what) + limits(down.mode, locked) + down.b.String()}
+}
+
+// limits begins a transaction of a script: with the locks that it needs, where it needs any.
+func limits(mode string, locked []string) string {
+	text := "SET LOCAL statement_timeout = 0;\nSET LOCAL synchronous_commit = on;\n"
+	if mode != "" && len(locked) > 0 {
+		text += "SET LOCAL lock_timeout = '" + firstWait + "';\nLOCK TABLE " + strings.Join(locked, ", ") + " IN SHARE UPDATE EXCLUSIVE MODE;\n"
 	}
-	limit += "SET LOCAL lock_timeout = '" + lockTimeout + "';\n"
-	return migrations.Script{Stage: stage, Name: name, Up: d.head(what) + limit + up.b.String(), Down: d.head("Takes back: "+what) + limit + down.b.String()}
+	if mode != "" && len(locked) > 1 {
+		text += "DO $strangler$\n" + lockTogether(mode, locked, scriptWaits) + "\n$strangler$;\n"
+	}
+	return text + "SET LOCAL lock_timeout = '" + lockTimeout + "';\n"
+}
+
+// lockTogether is a block that locks all tables or none of them, and tries once for each of the waits. The
+// application's transactions meet the tables in an order of their own: one that holds a table and waits for one of
+// ours would be waited for until somebody gives up. So nothing is waited for long with another table locked, and what
+// was not to be had is asked for first the next time.
+func lockTogether(mode string, tables, waits []string) string {
+	return fmt.Sprintf(`DECLARE
+  wanted text[] := ARRAY[%[1]s];
+  patience text;
+  missing integer;
+BEGIN
+  FOREACH patience IN ARRAY ARRAY[%[2]s] LOOP
+    PERFORM set_config('lock_timeout', patience, true);
+    BEGIN
+      FOR i IN 1 .. cardinality(wanted) LOOP
+        missing := i;
+        EXECUTE 'LOCK TABLE ' || wanted[i] || ' IN %[3]s MODE';
+      END LOOP;
+      missing := 0;
+      EXIT;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN -- what was locked is let go
+      wanted := wanted[missing] || wanted[:missing - 1] || wanted[missing + 1:];
+    END;
+  END LOOP;
+  IF missing > 0 THEN
+    RAISE lock_not_available USING MESSAGE = 'strangler: no lock on ' || wanted[1] || ' together with the other tables';
+  END IF;
+END;`, list(tables, literal), list(waits, literal), mode)
 }
 
 func fulls(tables []*table) (out []string) {
@@ -82,7 +129,7 @@ func fulls(tables []*table) (out []string) {
 
 // install makes the shared tables, this capability's rows and its fence; uninstall takes them back.
 func (d *Database) install(ctx context.Context, tables []*table, state migrations.FenceState) (up, down *script, err error) {
-	up, down = &script{}, &script{}
+	up, down = &script{mode: forTriggers}, &script{mode: forDrops}
 	c := literal(d.b.Capability)
 	for _, t := range sharedTables {
 		up.add("CREATE TABLE IF NOT EXISTS %s (%s)", d.ours(t.name), t.columns)
@@ -131,7 +178,7 @@ func (d *Database) forgetRows(s *script) {
 }
 
 func (d *Database) captureScript(ctx context.Context, tables []*table, state migrations.FenceState) (up, down *script, err error) {
-	up, down = &script{}, &script{}
+	up, down = &script{mode: forTriggers}, &script{mode: forDrops}
 	down.refuseUnless(fmt.Sprintf("the fence of %s is not %s here: changes are still recorded for the other side", d.b.Capability, state), d.stateIs(state))
 	for _, t := range tables {
 		up.add("%s", d.logDDL(t))
@@ -187,13 +234,12 @@ func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]mig
 	}
 	capture := d.pair(migrations.StageCapture, "capture", "Records which rows of "+d.b.Capability+" change.", up, down, fulls(tables)...)
 
-	up, down, crossed, err := d.cutScript(ctx)
-	if err != nil {
+	if up, down, err = d.cutScript(ctx); err != nil {
 		return nil, err
 	}
-	cut := d.pair(migrations.StageArmed, "cut_foreign_keys", "Drops the foreign keys that cross the cut; run before a cutover.", up, down, crossed...)
+	cut := d.pair(migrations.StageArmed, "cut_foreign_keys", "Drops the foreign keys that cross the cut; run before a cutover.", up, down)
 
-	up = &script{}
+	up = &script{mode: forDrops}
 	up.refuseUnless("the service does not own "+d.b.Capability+"; its tables here are the only copy", d.stateIsSurely(migrations.FenceClosed))
 	up.add("DROP TABLE %s", list(tables, func(t *table) string { return t.full() }))
 	for _, t := range tables {
@@ -201,46 +247,47 @@ func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]mig
 	}
 	up.add("DROP FUNCTION %s()", d.ours(d.fenceTrigger().function))
 	d.forgetRows(up)
-	complete := d.pair(migrations.StageComplete, "complete", "The point of no return: drops the tables of "+d.b.Capability+" and their fence together.", up, never("complete cannot be taken back: the tables are gone from here"))
+	complete := d.pair(migrations.StageComplete, "complete", "The point of no return: drops the tables of "+d.b.Capability+" and their fence together.", up, never("complete cannot be taken back: the tables are gone from here"), fulls(tables)...)
 	return []migrations.Script{fence, capture, cut, complete}, nil
 }
 
-// cutScript drops the crossing foreign keys. Down, they come back NOT VALID, so that new rows are checked
-// from there on; the old rows are checked in a transaction of their own, which lets writers pass, and
-// orphans leave the key NOT VALID with a warning.
-func (d *Database) cutScript(ctx context.Context) (up, down *script, tables []string, err error) {
+// cutScript drops the crossing foreign keys, each in a transaction of its own: the fewer tables are locked together,
+// the fewer transactions stand in the way. Down, they come back NOT VALID, so that new rows are checked from
+// there on; the old rows are checked in a transaction of their own, which lets writers pass, and orphans leave
+// the key NOT VALID with a warning.
+func (d *Database) cutScript(ctx context.Context) (up, down *script, err error) {
 	up, down = &script{}, &script{}
 	all, err := d.crossing(ctx)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	if len(all) == 0 {
 		up.add("SELECT 1")
 		down.add("SELECT 1")
-		return up, down, nil, nil
+		return up, down, nil
 	}
-	down.refuseUnless("the monolith does not own "+d.b.Capability+": its foreign keys would refuse what the service writes", d.stateIs(migrations.FenceOpen))
 	var check []string
 	for _, k := range all {
 		table, name := k.table.full(), ident(k.name)
-		tables = append(tables, table, k.parent.full())
-		up.add("ALTER TABLE %s DROP CONSTRAINT %s", table, name)
+		both := slices.Compact([]string{table, k.parent.full()})
+		up.b.WriteString(limits(forDrops, both))
+		up.add("ALTER TABLE %s DROP CONSTRAINT IF EXISTS %s", table, name)
+		up.add("COMMIT")
 		def := strings.TrimSuffix(k.def, " NOT VALID") + " NOT VALID"
+		down.b.WriteString(limits(forTriggers, both))
+		down.refuseUnless("the monolith does not own "+d.b.Capability+": its foreign keys would refuse what the service writes", d.stateIs(migrations.FenceOpen))
 		down.add("DO %s", literal(fmt.Sprintf("BEGIN IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = %s::regclass AND conname = %s) THEN ALTER TABLE %s ADD CONSTRAINT %s %s; END IF; END",
 			literal(table), literal(k.name), table, name, def)))
+		down.add("COMMIT")
 		if k.validated {
 			check = append(check, fmt.Sprintf("DO %s", literal(fmt.Sprintf("BEGIN ALTER TABLE %s VALIDATE CONSTRAINT %s; EXCEPTION WHEN foreign_key_violation THEN RAISE WARNING USING MESSAGE = %s; END",
 				table, name, literal("strangler: rows violate "+k.name+", which stays NOT VALID")))))
 		}
 	}
-	if len(check) > 0 {
-		down.add("COMMIT")
-		for _, text := range check {
-			down.add("%s", text)
-		}
+	for _, text := range check {
+		down.add("%s", text)
 	}
-	slices.Sort(tables)
-	return up, down, slices.Compact(tables), nil
+	return up, down, nil
 }
 
 // FollowerScripts are the service's: tables, fence, its own capture, the end.
@@ -327,14 +374,14 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 	}
 	armed := d.pair(migrations.StageArmed, "capture", "Records which rows change once the service owns them; run before a cutover.", up, down, fulls(tables)...)
 
-	up = &script{}
+	up = &script{mode: forDrops}
 	up.refuseUnless("the service does not own "+d.b.Capability, d.stateIsSurely(migrations.FenceOpen))
 	for _, t := range tables {
 		d.dropCapture(up, t)
 	}
 	up.add("DROP FUNCTION %s() CASCADE", d.ours(d.fenceTrigger().function))
 	d.forgetRows(up)
-	complete := d.pair(migrations.StageComplete, "complete", "The service's tables are its own from here on: fence and capture go.", up, never("complete cannot be taken back: the monolith's tables are gone"))
+	complete := d.pair(migrations.StageComplete, "complete", "The service's tables are its own from here on: fence and capture go.", up, never("complete cannot be taken back: the monolith's tables are gone"), fulls(tables)...)
 	return []migrations.Script{tablesPair, fence, armed, complete}, nil
 }
 
