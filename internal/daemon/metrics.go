@@ -15,7 +15,7 @@ type splitMetrics struct {
 	splits       *migrations.Splits
 	capabilities []strangler.Capability
 
-	owner, changes, seconds, copied, pause *prometheus.Desc
+	owner, phase, changes, seconds, copied, rows, verified, mismatches, pause *prometheus.Desc
 }
 
 func newSplitMetrics(s *migrations.Splits, cs []strangler.Capability) *splitMetrics {
@@ -24,9 +24,13 @@ func newSplitMetrics(s *migrations.Splits, cs []strangler.Capability) *splitMetr
 	}
 	return &splitMetrics{s, cs,
 		d("owner", "1 for the side that owns the capability's writes.", "side"),
+		d("phase", "1 for the phase that the split is in.", "phase"),
 		d("lag_changes", "Changes at the owner that are not yet applied at the follower."),
 		d("lag_seconds", "Age of the state that a reader of the follower may see."),
 		d("rows_copied", "Rows of a table that the backfill has copied.", "table"),
+		d("rows", "Rows of a table that there are to copy; an estimate while copying.", "table"),
+		d("verified_timestamp_seconds", "When the latest verification ended; absent before the first."),
+		d("mismatches", "Rows that the latest verification found different; absent before the first."),
 		d("cutover_pause_seconds", "Longest hold of a write in the latest cutover, failed attempts included."),
 	}
 }
@@ -38,9 +42,6 @@ func (m *splitMetrics) Describe(ch chan<- *prometheus.Desc) { prometheus.Describ
 func (m *splitMetrics) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-	}
 	for _, c := range m.capabilities {
 		if c.Stateless() {
 			continue
@@ -49,18 +50,41 @@ func (m *splitMetrics) Collect(ch chan<- prometheus.Metric) {
 		if err != nil {
 			continue
 		}
-		for _, side := range []strangler.Side{strangler.Legacy, strangler.Service} {
-			v := 0.0
-			if s.Owner == side {
-				v = 1
-			}
-			gauge(m.owner, v, c.Name, string(side))
+		m.send(ch, s)
+	}
+}
+
+// phases are those that a split which was ever planned can be in.
+var phases = []strangler.Phase{
+	strangler.PhasePlanned, strangler.PhaseCopying, strangler.PhaseSyncing, strangler.PhaseReversed,
+	strangler.PhaseComplete, strangler.PhaseCancelled, strangler.PhaseStopped,
+}
+
+func (m *splitMetrics) send(ch chan<- prometheus.Metric, s strangler.SplitStatus) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, append([]string{s.Capability}, labels...)...)
+	}
+	one := func(is bool) float64 {
+		if is {
+			return 1
 		}
-		gauge(m.changes, float64(s.Lag.Changes), c.Name)
-		gauge(m.seconds, s.Lag.Seconds, c.Name)
-		gauge(m.pause, s.Pause/1000, c.Name)
-		for _, t := range s.Tables {
-			gauge(m.copied, float64(t.RowsCopied), c.Name, t.Name)
-		}
+		return 0
+	}
+	for _, side := range []strangler.Side{strangler.Legacy, strangler.Service} {
+		gauge(m.owner, one(s.Owner == side), string(side))
+	}
+	for _, p := range phases {
+		gauge(m.phase, one(s.Phase == p), string(p))
+	}
+	gauge(m.changes, float64(s.Lag.Changes))
+	gauge(m.seconds, s.Lag.Seconds)
+	gauge(m.pause, s.Pause/1000)
+	for _, t := range s.Tables {
+		gauge(m.copied, float64(t.RowsCopied), t.Name)
+		gauge(m.rows, float64(t.RowsTotal), t.Name)
+	}
+	if v := s.LastVerify; !v.At.IsZero() {
+		gauge(m.verified, float64(v.At.UnixMilli())/1000)
+		gauge(m.mismatches, float64(v.Mismatches))
 	}
 }
