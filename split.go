@@ -47,6 +47,10 @@ type TableProgress struct {
 	Name       string `json:"name"`
 	RowsCopied int64  `json:"rows_copied"`
 	RowsTotal  int64  `json:"rows_total"` // an estimate while copying
+	// Rate and ETA are of the last seconds, and absent where the daemon that answers does not copy the table, or has
+	// only begun to.
+	Rate float64 `json:"rows_per_second,omitempty"`
+	ETA  float64 `json:"eta_seconds,omitempty"`
 }
 
 // SplitStatus is what `split status` shows.

@@ -34,6 +34,9 @@ type part struct{ table, number int }
 // backfill copies every table, part by part and range by range, beside the stream; as many parts at once as the
 // follower has lanes. It returns when all are finished. The range gate is the one of docs/CUTOVER.md, section 6.
 func (s *split) backfill(ctx context.Context, from, to Database) error {
+	for i := range s.paces {
+		s.paces[i].restart()
+	}
 	lanes := to.Lanes()
 	if lanes > 1 {
 		if err := s.divide(ctx, from, to, lanes*partsPerLane); err != nil {
@@ -106,6 +109,7 @@ func (s *split) copyPart(ctx context.Context, from, to Database, p part) error {
 	if sized {
 		rows = firstChunk
 	}
+	s.paces[p.table].add(time.Now(), 0)
 	var m Mark // as this worker has set it
 	conflicts := 0
 	for {
@@ -188,6 +192,7 @@ func (s *split) copyRange(ctx context.Context, from, to Database, m Mark, form s
 	case err != nil:
 		return Mark{}, err
 	}
+	s.paces[m.Table].add(time.Now(), next.Rows-m.Rows)
 	return next, nil
 }
 

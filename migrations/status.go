@@ -68,6 +68,10 @@ func (s *split) progress(ctx context.Context, out *strangler.SplitStatus) {
 		}
 		if standings(i, marks).finished {
 			p.RowsTotal = max(p.RowsTotal, p.RowsCopied)
+		} else if out.Phase == strangler.PhaseCopying && s.holding.Load() {
+			if p.Rate = s.paces[i].rate(time.Now()); p.Rate > 0 {
+				p.ETA = max(0, float64(p.RowsTotal-p.RowsCopied)/p.Rate)
+			}
 		}
 		out.Tables = append(out.Tables, p)
 	}

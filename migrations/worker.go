@@ -20,6 +20,7 @@ type split struct {
 	holding  atomic.Bool             // this process has the lease
 	passed   atomic.Pointer[instant] // what the follower holds
 	suspects chan suspects           // what a verification wants compared at one position
+	paces    []pace                  // of each table, as this worker copies it
 	dbMu     sync.Mutex
 	dbs      map[strangler.Side]Database
 	recordMu sync.Mutex // one change of the record at a time: a verification ends beside the worker
@@ -43,7 +44,7 @@ type command struct {
 }
 
 func newSplit(cfg *Config, c strangler.Capability) *split {
-	s := &split{cfg: cfg, c: c, commands: make(chan command), wake: make(chan struct{}, 1), suspects: make(chan suspects, 1), dbs: map[strangler.Side]Database{}, halt: func() {}}
+	s := &split{cfg: cfg, c: c, commands: make(chan command), wake: make(chan struct{}, 1), suspects: make(chan suspects, 1), paces: make([]pace, len(c.Tables)), dbs: map[strangler.Side]Database{}, halt: func() {}}
 	s.passed.Store(&instant{next: make(chan struct{})})
 	return s
 }

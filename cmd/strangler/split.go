@@ -80,6 +80,14 @@ func (a *app) printStatus(s strangler.SplitStatus) error {
 	return a.print(s, func(w io.Writer) { writeStatus(w, s) })
 }
 
+// speed is how fast a table is copied and how long it will take, where that is known.
+func speed(t strangler.TableProgress) string {
+	if t.Rate <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %.0f rows/s, %.0f s left", t.Rate, t.ETA)
+}
+
 func writeStatus(w io.Writer, s strangler.SplitStatus) {
 	phase := string(s.Phase)
 	if s.Phase == strangler.PhaseNone {
@@ -94,7 +102,7 @@ func writeStatus(w io.Writer, s strangler.SplitStatus) {
 		rows = append(rows, []string{"error", s.Error})
 	}
 	for _, t := range s.Tables {
-		rows = append(rows, []string{"table " + t.Name, fmt.Sprintf("%d of %d rows (%d%%)", t.RowsCopied, t.RowsTotal, percent(t.RowsCopied, t.RowsTotal))})
+		rows = append(rows, []string{"table " + t.Name, fmt.Sprintf("%d of %d rows (%d%%)%s", t.RowsCopied, t.RowsTotal, percent(t.RowsCopied, t.RowsTotal), speed(t))})
 	}
 	rows = append(rows, []string{"lag", fmt.Sprintf("%d changes, %.1f s", s.Lag.Changes, s.Lag.Seconds)})
 	verified := "never"

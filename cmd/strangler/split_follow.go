@@ -70,7 +70,7 @@ func drawSplit(p *progress, s strangler.SplitStatus) (block []string, line strin
 	words := []string{string(s.Phase)}
 	for _, t := range s.Tables {
 		share := percent(t.RowsCopied, t.RowsTotal)
-		block = append(block, fmt.Sprintf("%-*s %s %3d%%  %d / %d rows", width, t.Name, p.bar(t.RowsCopied, t.RowsTotal), share, t.RowsCopied, t.RowsTotal))
+		block = append(block, fmt.Sprintf("%-*s %s %3d%%  %d / %d rows%s", width, t.Name, p.bar(t.RowsCopied, t.RowsTotal), share, t.RowsCopied, t.RowsTotal, speed(t)))
 		words = append(words, fmt.Sprintf("%s %d%%", t.Name, share/10*10))
 	}
 	block = append(block, fmt.Sprintf("%s, lag %d changes", p.paint(busy, string(s.Phase)), s.Lag.Changes))
