@@ -17,6 +17,7 @@ type Capability struct {
 	Service Upstream // the service that takes over
 	Legacy  Upstream // the monolith, the same for all capabilities
 	Tables  []Table  // none: the capability is stateless, and a canary moves every method
+	Capture Capture  // how the monolith's changes are recorded; empty: CaptureTriggers
 
 	IdentityHeader string // what a canary sticks to; empty: Strangler's own signed cookie
 	Shadow         Shadow
@@ -43,6 +44,14 @@ type Table struct {
 	From string // its name in the legacy database
 	To   string // its name in the service's database
 }
+
+// Capture is a way to record what changes at the owner.
+type Capture string
+
+const (
+	CaptureTriggers Capture = "triggers" // in the application's own transaction
+	CaptureLogical  Capture = "logical"  // by PostgreSQL's logical decoding, beside it
+)
 
 // Touch is a route that stays in the monolith and writes the capability's tables. It is held at the
 // gate like the capability's own writes.

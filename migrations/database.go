@@ -16,8 +16,9 @@ type Binding struct {
 	Capability string
 	Side       strangler.Side
 	DSN        string
-	Tables     []string // names at this side; a table's number is its index here, the same at both sides
-	ControlID  string   // the control store's id; every write checks it
+	Tables     []string          // names at this side; a table's number is its index here, the same at both sides
+	ControlID  string            // the control store's id; every write checks it
+	Capture    strangler.Capture // how changes are recorded where the engine has the choice
 }
 
 // CheckReach is the check by which Open refuses a database that cannot be reached. A command ends with it; a
@@ -34,6 +35,7 @@ type Database interface {
 	Scripter
 	Fencer
 	Holder
+	Preparer
 	Capture
 	Reader
 	Copier
@@ -117,6 +119,13 @@ type Holder interface {
 
 // Position is how far a capture has been applied. It is opaque outside its engine.
 type Position string
+
+// Preparer readies a capture where its script alone does not.
+type Preparer interface {
+	// Ready makes what the capture needs and no script can make, before the first range is copied. Done already, or
+	// nothing needed: nothing happens. What stands in its way for long is named in ErrRefused.
+	Ready(ctx context.Context) error
+}
 
 // Capture reads what changed at the owner (CUTOVER.md, section 5).
 type Capture interface {

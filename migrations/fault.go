@@ -47,6 +47,10 @@ func (d faulty) Claim(ctx context.Context, epoch int64, state FenceState, term i
 	return around(d.fault, "claim", func() error { return d.Database.Claim(ctx, epoch, state, term) })
 }
 
+func (d faulty) Ready(ctx context.Context) error {
+	return around(d.fault, "ready", func() error { return d.Database.Ready(ctx) })
+}
+
 func (d faulty) Forget(ctx context.Context, b Batch) error {
 	return around(d.fault, "forget", func() error { return d.Database.Forget(ctx, b) })
 }

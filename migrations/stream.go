@@ -24,6 +24,9 @@ func (s *split) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := from.Ready(ctx); err != nil {
+		return err
+	}
 	// The copy runs beside the stream and ends before this function does.
 	copyCtx, cancel := context.WithCancel(ctx)
 	var copying sync.WaitGroup
@@ -38,6 +41,7 @@ func (s *split) follow(ctx context.Context) error {
 		copied <- nil
 	}
 	conflicts := 0
+	rested := time.Now()
 	for {
 		select {
 		case cmd := <-s.commands:
@@ -73,7 +77,14 @@ func (s *split) follow(ctx context.Context) error {
 			return err
 		}
 		if n > 0 {
+			rested = time.Now()
 			continue
+		}
+		if time.Since(rested) >= restPause { // what the follower's own capture keeps is let go in such a transaction
+			if err := s.transact(ctx, to, func(Apply) error { return nil }); err != nil {
+				return err
+			}
+			rested = time.Now()
 		}
 		if err := s.await(ctx, from, copied); err != nil {
 			return err
@@ -84,6 +95,9 @@ func (s *split) follow(ctx context.Context) error {
 		}
 	}
 }
+
+// restPause is how long the follower is left alone at most.
+const restPause = 10 * time.Second
 
 func following(p strangler.Phase) bool {
 	return p == strangler.PhaseCopying || p == strangler.PhaseSyncing || p == strangler.PhaseReversed

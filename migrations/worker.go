@@ -219,7 +219,7 @@ func (s *split) db(ctx context.Context, side strangler.Side) (Database, error) {
 }
 
 func binding(c strangler.Capability, side strangler.Side, controlID string) Binding {
-	b := Binding{Capability: c.Name, Side: side, DSN: c.Legacy.Database, ControlID: controlID}
+	b := Binding{Capability: c.Name, Side: side, DSN: c.Legacy.Database, ControlID: controlID, Capture: c.Capture}
 	if side == strangler.Service {
 		b.DSN = c.Service.Database
 	}

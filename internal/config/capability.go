@@ -24,7 +24,7 @@ func (r *reader) capabilities(c *Config, f field) {
 }
 
 func (r *reader) capability(c *Config, name string, f field, o *overlap) strangler.Capability {
-	keys := r.object(f, "routes", "touches", "service", "tables", "identity", "shadow", "guard", "playbook")
+	keys := r.object(f, "routes", "touches", "service", "tables", "capture", "identity", "shadow", "guard", "playbook")
 	k := strangler.Capability{Name: name, Legacy: c.Legacy}
 	for _, item := range r.list(keys["routes"]) {
 		if route, ok := r.route(item); ok && o.route(name, route, item) {
@@ -45,6 +45,7 @@ func (r *reader) capability(c *Config, name string, f field, o *overlap) strangl
 			k.Tables = append(k.Tables, table)
 		}
 	}
+	k.Capture = r.capture(k, keys["capture"])
 	r.databases(k, c, keys)
 	identity := r.object(keys["identity"], "header")
 	k.IdentityHeader = r.header(identity["header"])
@@ -52,6 +53,19 @@ func (r *reader) capability(c *Config, name string, f field, o *overlap) strangl
 	k.Guard = r.guard(keys["guard"])
 	k.Playbook = r.playbook(keys["playbook"])
 	return k
+}
+
+func (r *reader) capture(k strangler.Capability, f field) strangler.Capture {
+	text, ok := r.text(f)
+	c := strangler.Capture(text)
+	switch {
+	case !ok || c == strangler.CaptureTriggers:
+	case c != strangler.CaptureLogical:
+		r.problem(f, "%s is no way to record changes; write triggers or logical", f.raw())
+	case !strings.HasPrefix(k.Legacy.Database, "postgres"):
+		r.problem(f, "logical decoding is PostgreSQL's, and legacy.database is not one; leave it out")
+	}
+	return c
 }
 
 func emptyList(f field) bool {

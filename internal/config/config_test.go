@@ -53,6 +53,7 @@ capabilities:
     tables:
       - couriers
       - {from: courier_actions, to: actions}
+    capture: logical
     identity: {header: X-User-ID}
     shadow:   {sample: 10%, methods: [GET, HEAD], ignore: [$.generated_at]}
     guard:    {min_requests: 200, max_error_delta: 1%, max_p99_ratio: 1.5}
@@ -67,6 +68,7 @@ func delivery(legacy strangler.Upstream) strangler.Capability {
 		Service: strangler.Upstream{URL: "http://127.0.0.1:9001", Health: "/healthz", Database: "postgres://strangler@localhost/delivery"},
 		Legacy:  legacy,
 		Tables:  []strangler.Table{{From: "couriers", To: "couriers"}, {From: "courier_actions", To: "actions"}},
+		Capture: strangler.CaptureLogical,
 
 		IdentityHeader: "X-User-ID",
 		Shadow:         strangler.Shadow{Sample: 100_000, Methods: []string{"GET", "HEAD"}, Ignore: []string{"$.generated_at"}},

@@ -50,6 +50,7 @@ capabilities:
     shadow: {sample: 0.1, methods: [POST], ignore: [generated_at]}
     guard: {min_requests: 0, max_error_delta: 101%, max_p99_ratio: 0.5}
     playbook: {canary: [10%, 5%, 0%], soak: 14, approve: [deploy]}
+    capture: wal
   Billing: {}
 `, nil)
 	want := []string{
@@ -82,7 +83,8 @@ capabilities:
 		`line 17, capabilities.delivery.playbook.canary[2]: 0% moves nobody; begin above it, as in 1%`,
 		`line 17, capabilities.delivery.playbook.soak: "14": write a duration with its unit, as in 14d, 12h, 30s or 1d12h`,
 		`line 17, capabilities.delivery.playbook.approve[0]: "deploy" is not a step; the steps are expand, copy, verify, shadow, canary, cutover, soak, complete`,
-		`line 18, capabilities.Billing: the name is part of tables, folders and URLs; write small letters, digits and underscores, at most 30, a letter first`,
+		`line 18, capabilities.delivery.capture: "wal" is no way to record changes; write triggers or logical`,
+		`line 19, capabilities.Billing: the name is part of tables, folders and URLs; write small letters, digits and underscores, at most 30, a letter first`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)

@@ -19,6 +19,8 @@ var defaults = map[string]string{
 	"max_connections":            "200",
 	"max_prepared_transactions":  "20",
 	"wal_level":                  "logical",
+	"max_replication_slots":      "100",
+	"max_wal_senders":            "100",
 	"min_wal_size":               "32MB",
 	"max_wal_size":               "256MB",
 	"autovacuum":                 "on",

@@ -32,8 +32,14 @@ func (s *Server) Create(ctx context.Context, database, owner string) error {
 	return s.run(ctx, fmt.Sprintf("CREATE DATABASE %s OWNER %s", quote(database), quote(owner)))
 }
 
-// Drop removes a database, and ends whatever sessions are in it.
+// Drop removes a database, its replication slots, and ends whatever sessions are in it.
 func (s *Server) Drop(ctx context.Context, database string) error {
+	name := "'" + strings.ReplaceAll(database, "'", "''") + "'"
+	err := s.run(ctx, "DO $$BEGIN FOR i IN 1 .. 100 LOOP PERFORM pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE database = "+name+" AND active; "+
+		"BEGIN PERFORM pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = "+name+"; EXIT; EXCEPTION WHEN object_in_use THEN PERFORM pg_sleep(0.05); END; END LOOP; END$$")
+	if err != nil {
+		return err
+	}
 	return s.run(ctx, fmt.Sprintf("DROP DATABASE %s WITH (FORCE)", quote(database)))
 }
 

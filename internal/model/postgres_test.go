@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -92,14 +93,14 @@ var team sync.Once
 func standPostgres(t *testing.T) *stand {
 	server, ctx := localdbtest.Shared(t), context.Background()
 	team.Do(func() {
-		must(t, errors.Join(server.Role(ctx, "shop"), server.Role(ctx, "billing"), server.Role(ctx, "strangler", "IN ROLE shop, billing")))
+		must(t, errors.Join(server.Role(ctx, "shop"), server.Role(ctx, "billing"), server.Role(ctx, "strangler", "REPLICATION", "IN ROLE shop, billing")))
 		root, err := sql.Open("pgx", server.DSN("postgres"))
 		must(t, err)
 		defer root.Close()
 		_, err = root.Exec("GRANT SET ON PARAMETER session_replication_role TO strangler")
 		must(t, err)
 	})
-	s := &stand{speech: postgres, dir: t.TempDir(), dsns: map[strangler.Side]string{}}
+	s := &stand{speech: postgres, capture: strangler.Capture(os.Getenv("STRANGLER_CAPTURE")), dir: t.TempDir(), dsns: map[strangler.Side]string{}}
 	n := 0
 	s.fresh = func(t *rapid.T) (legacy, service *application) {
 		n++

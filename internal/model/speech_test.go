@@ -34,6 +34,8 @@ type stand struct {
 	fresh func(t *rapid.T) (legacy, service *application)
 	dsns  map[strangler.Side]string // as Strangler connects
 	dir   string
+
+	capture strangler.Capture
 }
 
 // newStand makes the stands of an engine.

@@ -191,7 +191,7 @@ func (r *rig) start() {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	r.c = strangler.Capability{Name: capability,
+	r.c = strangler.Capability{Name: capability, Capture: strangler.Capture(os.Getenv("STRANGLER_CAPTURE")),
 		Legacy:  strangler.Upstream{Database: r.dsn(strangler.Legacy, ourRole, "")},
 		Service: strangler.Upstream{Database: r.dsn(strangler.Service, ourRole, "")}}
 	for _, name := range tables {

@@ -61,7 +61,7 @@ func startServer(side strangler.Side) error {
 		return err
 	}
 	servers.at[side] = s
-	return errors.Join(s.Role(ctx, appRole), s.Role(ctx, ourRole, "IN ROLE "+appRole), grant(ctx, s))
+	return errors.Join(s.Role(ctx, appRole), s.Role(ctx, ourRole, "REPLICATION", "IN ROLE "+appRole), grant(ctx, s))
 }
 
 // grant gives Strangler what it needs beside the tables.

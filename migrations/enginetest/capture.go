@@ -23,7 +23,7 @@ var captureRules = []rule{
 	{"reading sees one snapshot", captureOneSnapshot},
 	{"a change between reading and forgetting stays", captureBetween},
 	{"forgetting twice drops nothing newer", captureForgetTwice},
-	{"what a crash left is applied again", captureCrash},
+	{"what a crash left is applied again, and after the next crash too", captureCrash},
 	{"serials more than one apart stop", captureSerialsApart},
 	{"the service's own changes stream back", captureReversed},
 	{"keys that are hard to compare arrive", captureHardKeys},
@@ -240,13 +240,8 @@ func captureCrash(t *testing.T, lab Lab) {
 			t.Fatalf("crash %d: %v", i, err)
 		}
 		p.Alike()
-		if i < 2 { // each crash is settled before the next: serials are one apart at most
-			p.Exec(p.App, fmt.Sprintf("UPDATE couriers SET name = 'again %d' WHERE id = 1", i))
-			p.Exec(p.App, "INSERT INTO actions (courier, at, what) VALUES (2, 1, 'back')")
-			p.Sync()
-			p.Alike()
-			p.Exec(p.App, "DELETE FROM actions WHERE courier = 2")
-		}
+		p.Exec(p.App, fmt.Sprintf("UPDATE couriers SET name = 'again %d' WHERE id = 1", i))
+		p.Exec(p.App, fmt.Sprintf("INSERT INTO actions (courier, at, what) VALUES (2, %d, 'back')", i+1))
 	}
 	p.Sync()
 	p.Alike()
@@ -265,6 +260,9 @@ func captureSerialsApart(t *testing.T, lab Lab) {
 			p.Exec(p.Admin(strangler.Service), "UPDATE strangler_position SET applied = applied - 1")
 		},
 	} {
+		if lab.Speech().Streamed && name == "the owner" {
+			continue // its log has one position only, which a restore takes with it
+		}
 		t.Run(name, func(t *testing.T) {
 			p := Armed(t, lab, Couriers, Moved...)
 			for i := range 3 {
@@ -332,7 +330,7 @@ func captureEnd(t *testing.T, lab Lab) {
 		p.must(err)
 		end, err := p.Legacy.End(t.Context())
 		p.must(err)
-		if applied != end {
+		if applied != end && !lab.Speech().Streamed {
 			t.Errorf("round %d: applied up to %q, given away up to %q", i, applied, end)
 		}
 		p.Exec(p.App, fmt.Sprintf("UPDATE couriers SET name = 'n%d'", i))

@@ -38,6 +38,11 @@ type Speech struct {
 	Keys    []Sample  // tables whose keys are hard to order and to compare
 	Refused []Refusal // tables that cannot move, for reasons of this engine alone
 	Tampers []Tamper  // what breaks a fence or a capture behind Strangler's back
+	// Obstacle makes what stands in the way of the script that arms the owner's capture, and drops it.
+	Obstacle [2]string
+	// Streamed: changes are in a log of the database's own, whose positions move by themselves, and are not counted
+	// before they are read.
+	Streamed bool
 }
 
 // Sample is a table with rows. Its statements use %s for the table's quoted name, which is the sample's. All

@@ -131,6 +131,9 @@ func (p *Pair) Write() migrations.Plan {
 func (p *Pair) To(s migrations.Stage) {
 	p.t.Helper()
 	p.must(p.Plan.To(p.t.Context(), s))
+	if s >= migrations.StageCapture && s < migrations.StageComplete {
+		p.must(p.Legacy.Ready(p.t.Context()))
+	}
 }
 
 // Raise takes a new term at both sides.
@@ -338,6 +341,14 @@ func (p *Pair) execAll(db *sql.DB, queries []string) {
 // Pending counts the owner's changes that are not yet given away.
 func (p *Pair) Pending() int64 {
 	p.t.Helper()
+	if p.lab.Speech().Streamed {
+		applied, err := p.to().Applied(p.t.Context())
+		p.must(err)
+		b, err := p.from().Read(p.t.Context(), applied)
+		p.must(err)
+		defer func() { p.must(b.Close()) }()
+		return b.Changes()
+	}
 	n, err := p.from().Pending(p.t.Context())
 	p.must(err)
 	return n

@@ -134,7 +134,7 @@ func scriptsNotRewritten(t *testing.T, lab Lab) {
 func scriptsFailClean(t *testing.T, lab Lab) {
 	for name, obstacle := range map[string]func(p *Pair) (make, drop string){
 		"legacy": func(p *Pair) (string, string) {
-			return "CREATE TABLE strangler_log_couriers (x INTEGER)", "DROP TABLE strangler_log_couriers"
+			return lab.Speech().Obstacle[0], lab.Speech().Obstacle[1]
 		},
 		"service": func(p *Pair) (string, string) { return "CREATE TABLE actions (x INTEGER)", "DROP TABLE actions" },
 	} {

@@ -20,6 +20,7 @@ type apply struct {
 	tables []*table
 	rows   []rowBuffer // by table
 	kept   keyBuffer
+	base   int64 // of the capture here, once this transaction is committed; 0: none
 }
 
 // Begin locks the fence row against a new term, then checks the term, the control id and the fence. In this
@@ -69,7 +70,8 @@ func (d *Database) Begin(ctx context.Context, term int64) (_ migrations.Apply, e
 	for i := range a.rows {
 		a.rows[i] = rowBuffer{tx: t, table: tables[i]}
 	}
-	return a, nil
+	d.stopFeed() // this side follows
+	return a, a.rest(ctx)
 }
 
 // Commit writes what is collected, and the deferred constraints have their say before it.
@@ -79,7 +81,11 @@ func (a *apply) Commit() error {
 	if err := a.flush(ctx); err != nil {
 		return errors.Join(err, a.rollback())
 	}
-	return a.commit()
+	if err := a.commit(); err != nil {
+		return err
+	}
+	_ = a.d.let(a.base) // the next one lets go of as much
+	return nil
 }
 
 func (a *apply) Rollback() error { return a.rollback() }
@@ -162,15 +168,15 @@ func (d *Database) Sequences(ctx context.Context) ([]int64, error) {
 }
 
 func (a *apply) Advance(ctx context.Context, from, to migrations.Position) error {
-	f, err := serial(from)
+	f, err := parse(from)
 	if err != nil {
 		return err
 	}
-	n, err := serial(to)
+	n, err := parse(to)
 	if err != nil {
 		return err
 	}
-	done, err := a.Exec(ctx, "UPDATE "+a.d.ours("strangler_position")+" SET applied = $1::bigint WHERE capability = $2::text AND applied = $3::bigint", n, a.d.b.Capability, f)
+	done, err := a.Exec(ctx, "UPDATE "+a.d.ours("strangler_position")+" SET applied = $1::bigint, lsn = $2::bigint WHERE capability = $3::text AND applied = $4::bigint AND lsn = $5::bigint", n.serial, n.lsn, a.d.b.Capability, f.serial, f.lsn)
 	if err == nil && done.RowsAffected() == 0 {
 		err = fmt.Errorf("%w: the position at the %s database is no longer %s", strangler.ErrSuperseded, a.d.b.Side, from)
 	}
@@ -179,9 +185,9 @@ func (a *apply) Advance(ctx context.Context, from, to migrations.Position) error
 
 // Applied reads the position.
 func (d *Database) Applied(ctx context.Context) (migrations.Position, error) {
-	var n int64
-	err := d.pool.QueryRow(ctx, "SELECT applied FROM "+d.ours("strangler_position")+" WHERE capability = $1::text", d.b.Capability).Scan(&n)
-	return position(n), err
+	var p at
+	err := d.pool.QueryRow(ctx, "SELECT applied, lsn FROM "+d.ours("strangler_position")+" WHERE capability = $1::text", d.b.Capability).Scan(&p.serial, &p.lsn)
+	return p.position(), err
 }
 
 // Marks reads the progress of the copy.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,46 +22,61 @@ const pollInterval = 10 * time.Millisecond
 // idleRead is how long Wait lasts at most, so that readers of the follower get a fresh instant.
 const idleRead = 500 * time.Millisecond
 
-// batch is one repeatable-read transaction over the logs and the rows.
+// batch is one repeatable-read transaction over the rows, and the logs or what a slot has told.
 type batch struct {
 	d         *Database
 	tx        *tx
 	tables    []*table
-	ids       [][]int64 // by table
+	ids       [][]int64 // by table: the entries of its log
 	nonces    [][]int64
+	keys      [][]migrations.Key // by table: what the slot has told; nil where triggers capture
+	logical   bool
 	truncated []bool
 	count     int64
-	next      int64
+	next      at
 	started   time.Time
 }
 
-func position(n int64) migrations.Position { return migrations.Position(strconv.FormatInt(n, 10)) }
+// at is a position: the serial of the last batch applied, and, where a slot is read, the place in the server's log up to
+// which it came.
+type at struct{ serial, lsn int64 }
 
-func serial(p migrations.Position) (int64, error) {
+func (p at) position() migrations.Position {
+	text := strconv.FormatInt(p.serial, 10)
+	if p.lsn > 0 {
+		text += "@" + strconv.FormatInt(p.lsn, 10)
+	}
+	return migrations.Position(text)
+}
+
+func parse(p migrations.Position) (out at, err error) {
+	serial, lsn, two := strings.Cut(string(p), "@")
 	if p == "" {
-		return 0, nil
+		return out, nil
 	}
-	n, err := strconv.ParseInt(string(p), 10, 64)
+	if out.serial, err = strconv.ParseInt(serial, 10, 64); err == nil && two {
+		out.lsn, err = strconv.ParseInt(lsn, 10, 64)
+	}
 	if err != nil {
-		return 0, fmt.Errorf("%w: %q is not a position of this engine", strangler.ErrStopped, p)
+		err = fmt.Errorf("%w: %q is not a position of this engine", strangler.ErrStopped, p)
 	}
-	return n, nil
+	return out, err
 }
 
 // Read takes every log entry that one snapshot sees, and then makes a durable commit: the log of the server
 // is flushed up to it, and so are all the commits that the snapshot sees, those without synchronous_commit too.
 func (d *Database) Read(ctx context.Context, applied migrations.Position) (_ migrations.Batch, err error) {
-	at, err := serial(applied)
+	from, err := parse(applied)
 	if err != nil {
 		return nil, err
 	}
-	b, err := d.snapshot(ctx, at)
+	b, err := d.snapshot(ctx, from)
 	if err != nil {
 		return nil, err
 	}
-	if b.count > 0 {
+	if b.count > 0 && !b.logical {
 		err := d.write(ctx, func(t *tx) error {
-			_, err := t.Exec(ctx, "UPDATE "+d.ours("strangler_position")+" SET durable = durable + 1 WHERE capability = $1::text", d.b.Capability)
+			_, err := t.Exec(ctx, "UPDATE "+d.ours("strangler_position")+" SET durable = durable + 1, forgotten = CASE WHEN forgotten + 1 = $2::bigint THEN forgotten + 1 ELSE forgotten END WHERE capability = $1::text", d.b.Capability, from.serial)
 			return err
 		})
 		if err != nil && !errors.Is(err, strangler.ErrUnknown) {
@@ -74,12 +91,12 @@ func (d *Database) Read(ctx context.Context, applied migrations.Position) (_ mig
 
 // snapshot locks the tables before its first look at them: a rewriting ALTER TABLE, or a TRUNCATE, that an
 // older snapshot met would show it an empty table.
-func (d *Database) snapshot(ctx context.Context, at int64) (_ *batch, err error) {
+func (d *Database) snapshot(ctx context.Context, from at) (_ *batch, err error) {
 	tables, err := d.tables(ctx)
 	if err != nil {
 		return nil, err
 	}
-	b := &batch{d: d, tables: tables, ids: make([][]int64, len(tables)), nonces: make([][]int64, len(tables)), truncated: make([]bool, len(tables)), next: at, started: time.Now()}
+	b := &batch{d: d, tables: tables, ids: make([][]int64, len(tables)), nonces: make([][]int64, len(tables)), truncated: make([]bool, len(tables)), next: from, started: time.Now()}
 	t, err := d.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return nil, err
@@ -90,7 +107,17 @@ func (d *Database) snapshot(ctx context.Context, at int64) (_ *batch, err error)
 			err = errors.Join(err, b.Close())
 		}
 	}()
-	if _, err := b.tx.Exec(ctx, fmt.Sprintf("LOCK TABLE %s IN ACCESS SHARE MODE", list(tables, func(t *table) string { return t.full() + ", " + d.ours(d.logTable(t.bound)) }))); err != nil {
+	base, err := d.base(ctx, d.pool)
+	if err != nil {
+		return nil, err
+	}
+	b.logical = base >= 0
+	if _, err := b.tx.Exec(ctx, fmt.Sprintf("LOCK TABLE %s IN ACCESS SHARE MODE", list(tables, func(t *table) string {
+		if b.logical {
+			return t.full()
+		}
+		return t.full() + ", " + d.ours(d.logTable(t.bound))
+	}))); err != nil {
 		if c := code(err); c == "42P01" { // undefined_table
 			return nil, fmt.Errorf("%w: a table of %s, or its change log, is gone from the %s database: %w", strangler.ErrStopped, d.b.Capability, d.b.Side, err)
 		}
@@ -98,30 +125,33 @@ func (d *Database) snapshot(ctx context.Context, at int64) (_ *batch, err error)
 	}
 	var forgotten int64
 	var state migrations.FenceState
-	err = b.tx.QueryRow(ctx, "SELECT p.forgotten, f.state FROM "+d.ours("strangler_position")+" AS p JOIN "+d.ours("strangler_fence")+" AS f USING (capability) WHERE capability = $1::text", d.b.Capability).Scan(&forgotten, &state)
+	err = b.tx.QueryRow(ctx, "SELECT p.forgotten, f.state, "+baseColumn+" FROM "+d.ours("strangler_position")+" AS p JOIN "+d.ours("strangler_fence")+" AS f USING (capability) WHERE capability = $1::text", d.b.Capability).Scan(&forgotten, &state, &base)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, fmt.Errorf("%w: the %s database of %s has lost its fence row. Look at: strangler split adopt %s", strangler.ErrStopped, d.b.Side, d.b.Capability, d.b.Capability)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the position at the %s database: %w", d.b.Side, err)
 	}
-	if at != forgotten && at != forgotten+1 {
+	if from.serial != forgotten && from.serial != forgotten+1 {
 		return nil, fmt.Errorf("%w: the %s database has given away batch %d and the other side holds batch %d, so one of them was put back from an older copy; nothing was applied. Look at: strangler split adopt %s",
-			strangler.ErrStopped, d.b.Side, forgotten, at, d.b.Capability)
+			strangler.ErrStopped, d.b.Side, forgotten, from.serial, d.b.Capability)
 	}
 	s, tables, err := d.asPlanned(ctx, b.tx, tables)
 	if err != nil {
 		return nil, err
 	}
 	b.tables = tables
-	if err := d.intact(s, tables, state); err != nil {
+	if err := d.intact(s, tables, state, b.logical); err != nil {
 		return nil, err
+	}
+	if b.logical {
+		return b, b.readSlot(ctx, from, base)
 	}
 	if err := b.readLogs(ctx); err != nil {
 		return nil, err
 	}
 	if b.count > 0 {
-		b.next = at + 1
+		b.next.serial++
 	}
 	return b, nil
 }
@@ -148,11 +178,15 @@ func (b *batch) readLogs(ctx context.Context) error {
 }
 
 // intact refuses a snapshot in which a trigger of the capture or the fence is gone, on a table or a partition.
-func (d *Database) intact(s survey, tables []*table, state migrations.FenceState) error {
+func (d *Database) intact(s survey, tables []*table, state migrations.FenceState, logical bool) error {
 	var gone []string
 	capture := false
 	for _, p := range s.relations {
-		fences, captures := d.broken(p, firing(state), d.captureTriggers(tables[p.table]))
+		var triggers []trigger
+		if !logical {
+			triggers = d.captureTriggers(tables[p.table])
+		}
+		fences, captures := d.broken(p, firing(state), triggers)
 		gone = append(append(gone, fences...), captures...)
 		capture = capture || len(captures) > 0
 	}
@@ -168,7 +202,7 @@ func (d *Database) intact(s survey, tables []*table, state migrations.FenceState
 }
 
 func (b *batch) Changes() int64            { return b.count }
-func (b *batch) Next() migrations.Position { return position(b.next) }
+func (b *batch) Next() migrations.Position { return b.next.position() }
 func (b *batch) Truncated(table int) bool  { return b.truncated[table] }
 func (b *batch) Started() time.Time        { return b.started }
 func (b *batch) Close() error              { return b.tx.rollback() }
@@ -185,38 +219,84 @@ func (b *batch) changed(t *table) string {
 	return half(oldKey) + " UNION " + half(newKey)
 }
 
+// keysAtOnce is how many keys of a slot go into one statement.
+const keysAtOnce = 5000
+
+// sets are what selects the keys of a table that changed, as k0, k1…: one log, or the slot's keys by and by.
+func (b *batch) sets(i int) iter.Seq[func(p *parameters) string] {
+	t := b.tables[i]
+	return func(yield func(func(p *parameters) string) bool) {
+		if !b.logical {
+			if len(b.ids[i]) > 0 {
+				yield(func(*parameters) string { return b.changed(t) })
+			}
+			return
+		}
+		for some := range slices.Chunk(b.keys[i], keysAtOnce) {
+			if !yield(func(p *parameters) string {
+				return "SELECT DISTINCT * FROM (" + p.keyArrays(t.key(), some) + ") AS given"
+			}) {
+				return
+			}
+		}
+	}
+}
+
 // Keys lets the owner's own order say in which range a key is.
 func (b *batch) Keys(ctx context.Context, i int, ranges []migrations.Range, yield func(migrations.Key, int) error) error {
-	if len(b.ids[i]) == 0 {
-		return nil
-	}
 	t := b.tables[i]
 	names := make([]string, len(t.keyAt))
 	for j := range names {
 		names[j] = fmt.Sprintf("k%d", j)
 	}
 	key := strings.Join(names, ", ")
-	var p parameters
-	rows, err := query(ctx, b.tx, fmt.Sprintf("SELECT %s, %s FROM (%s) AS k", key, t.locate(ranges, key, &p), b.changed(t)), p)
-	if err != nil {
-		return err
+	for set := range b.sets(i) {
+		var p parameters
+		changed := set(&p)
+		rows, err := query(ctx, b.tx, fmt.Sprintf("SELECT %s, %s FROM (%s) AS k", key, t.locate(ranges, key, &p), changed), p)
+		if err != nil {
+			return err
+		}
+		if err := scan(rows, t.key(), 1, func(vs []migrations.Value, more []int64) error { return yield(vs, int(more[0])) }); err != nil {
+			return err
+		}
 	}
-	return scan(rows, t.key(), 1, func(vs []migrations.Value, more []int64) error { return yield(vs, int(more[0])) })
+	return nil
 }
 
-// Rows joins the log with the table as the snapshot sees both.
+// Rows joins the keys with the table as the snapshot sees both. Two keys that are written differently and are equal
+// may lie in two sets: their row comes once.
 func (b *batch) Rows(ctx context.Context, i int, ranges []migrations.Range, yield func(migrations.Row, int) error) error {
-	if len(b.ids[i]) == 0 {
-		return nil
-	}
 	t := b.tables[i]
-	var p parameters
-	rows, err := query(ctx, b.tx, fmt.Sprintf("SELECT %s, %s FROM %s AS t WHERE (%s) IN (%s)",
-		t.selectList("t"), t.locate(ranges, t.keyList("t"), &p), t.full(), t.keyList("t"), b.changed(t)), p)
-	if err != nil {
-		return err
+	seen := map[string]bool{}
+	many := len(b.keys) > i && len(b.keys[i]) > keysAtOnce
+	for set := range b.sets(i) {
+		var p parameters
+		changed := set(&p)
+		rows, err := query(ctx, b.tx, fmt.Sprintf("SELECT %s, %s FROM %s AS t WHERE (%s) IN (%s)",
+			t.selectList("t"), t.locate(ranges, t.keyList("t"), &p), t.full(), t.keyList("t"), changed), p)
+		if err != nil {
+			return err
+		}
+		err = scan(rows, t.columns, 1, func(vs []migrations.Value, more []int64) error {
+			if many {
+				k := make(migrations.Key, len(t.keyAt))
+				for j, at := range t.keyAt {
+					k[j] = vs[at]
+				}
+				e := string(migrations.Encode(k))
+				if seen[e] {
+					return nil
+				}
+				seen[e] = true
+			}
+			return yield(vs, int(more[0]))
+		})
+		if err != nil {
+			return err
+		}
 	}
-	return scan(rows, t.columns, 1, func(vs []migrations.Value, more []int64) error { return yield(vs, int(more[0])) })
+	return nil
 }
 
 // Lookup reads single rows in the snapshot.
@@ -230,6 +310,9 @@ func (d *Database) Forget(ctx context.Context, mb migrations.Batch) error {
 	b := mb.(*batch)
 	if err := b.Close(); err != nil {
 		return err
+	}
+	if b.logical {
+		return d.forgetSlot(ctx, b.next)
 	}
 	return d.write(ctx, func(x *tx) error {
 		for i, t := range b.tables {
@@ -245,7 +328,7 @@ func (d *Database) Forget(ctx context.Context, mb migrations.Batch) error {
 				return err
 			}
 		}
-		_, err := x.Exec(ctx, "UPDATE "+d.ours("strangler_position")+" SET forgotten = greatest(forgotten, $1::bigint) WHERE capability = $2::text", b.next, d.b.Capability)
+		_, err := x.Exec(ctx, "UPDATE "+d.ours("strangler_position")+" SET forgotten = greatest(forgotten, $1::bigint) WHERE capability = $2::text", b.next.serial, d.b.Capability)
 		return err
 	})
 }
@@ -254,6 +337,12 @@ func (d *Database) Forget(ctx context.Context, mb migrations.Batch) error {
 func (d *Database) Wait(ctx context.Context) error {
 	tables, err := d.tables(ctx)
 	if err != nil {
+		return err
+	}
+	if s := d.feeding(); s != nil {
+		return s.some(ctx)
+	}
+	if base, err := d.base(ctx, d.pool); err != nil || base >= 0 {
 		return err
 	}
 	var logs []string
@@ -287,13 +376,16 @@ func (d *Database) Wait(ctx context.Context) error {
 // End is the serial of the last batch given away. Behind a closed fence an empty log means that
 // nothing follows it.
 func (d *Database) End(ctx context.Context) (migrations.Position, error) {
-	var n int64
-	err := d.pool.QueryRow(ctx, "SELECT forgotten FROM "+d.ours("strangler_position")+" WHERE capability = $1::text", d.b.Capability).Scan(&n)
-	return position(n), err
+	var end at
+	err := d.pool.QueryRow(ctx, "SELECT forgotten, CASE WHEN base IS NULL THEN 0 ELSE (pg_current_wal_insert_lsn() - '0/0')::bigint END FROM "+d.ours("strangler_position")+" WHERE capability = $1::text", d.b.Capability).Scan(&end.serial, &end.lsn)
+	return end.position(), err
 }
 
 // Pending counts the entries of all logs; 0 where no capture is installed.
 func (d *Database) Pending(ctx context.Context) (total int64, err error) {
+	if s := d.feeding(); s != nil {
+		return s.pending(), nil
+	}
 	for _, name := range d.b.Tables {
 		there, err := d.exists(ctx, d.logTable(name))
 		if err != nil {

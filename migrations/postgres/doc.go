@@ -1,4 +1,4 @@
-// Package postgres is the engine for PostgreSQL 13 and later: capture by triggers, fences by statement
+// Package postgres is the engine for PostgreSQL 13 and later: capture by triggers or logical decoding, fences by statement
 // triggers that fire always or never, and apply by delete and insert anew, all by the rules of
 // docs/CUTOVER.md.
 //
@@ -13,7 +13,8 @@
 //  5. triggers.go: the fence's and the capture's triggers; survey.go: whether they stand as they were made
 //  6. scripts.go: the golang-migrate pairs; runner.go: each in one transaction with its version
 //  7. reader.go: chunks and single rows; copier.go: chunks that nobody looks into
-//  8. capture.go: what changed, from one repeatable-read transaction
+//  8. capture.go: what changed, from one repeatable-read transaction and the triggers' log; or, logical.go, from a
+//     replication slot: slot.go makes it, feed.go reads it, decode.go takes the keys out
 //  9. applier.go: the transaction at the follower; buffer.go: what it sends in bulk
 //  10. fence.go: open, closed, terms; hold.go: the fence made ready while writes pass
 //

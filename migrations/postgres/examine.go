@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -212,7 +213,23 @@ func (x *examination) decoding(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f := migrations.Finding{Check: "replication", What: fmt.Sprintf("wal_level is %s, %d of %d replication slots are used, max_wal_senders is %d; changes are captured by triggers, which need none of these", level, used, slots, senders), Fine: true}
+	f := migrations.Finding{Check: "replication", What: fmt.Sprintf("wal_level is %s, %d of %d replication slots are used, max_wal_senders is %d", level, used, slots, senders), Fine: true}
+	if x.d.b.Capture == strangler.CaptureLogical && x.d.b.Side == strangler.Legacy {
+		if slices.Contains(x.tables, nil) {
+			return nil
+		}
+		why, next, err := x.d.unfit(ctx, x.tables)
+		if err != nil {
+			return err
+		}
+		f.Phase, f.What = toCopy, f.What+"; changes are captured by logical decoding"
+		if why != "" {
+			f.What, f.Fine, f.Forbids, f.Next = f.What+", which cannot be: "+why, false, true, append(next, "capture: triggers")
+		}
+		x.add(f)
+		return nil
+	}
+	f.What += "; changes are captured by triggers, which need none of these"
 	if level != "logical" {
 		f.Next = append(f.Next, "ALTER SYSTEM SET wal_level = logical, then restart the server: for capture by logical decoding")
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"go.uber.org/goleak"
 
+	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/internal/localdb"
 	"github.com/strangler-fig/strangler/internal/localdb/localdbtest"
 	"github.com/strangler-fig/strangler/migrations"
@@ -24,6 +26,8 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(localdbtest.Main(m)) }
 
 func TestConformance(t *testing.T) { enginetest.Run(t, lab{}) }
+
+func TestConformanceOfLogicalDecoding(t *testing.T) { enginetest.Run(t, decoding{}) }
 
 // lab makes databases as a team has them: the application's role owns the database and the tables, Strangler has
 // a role of its own with the rights that `check` asks for, and text compares by a language's rules.
@@ -37,6 +41,7 @@ func (lab) Open(ctx context.Context, b migrations.Binding) (migrations.Database,
 const (
 	application = "app"
 	role        = "strangler"
+	decoder     = "strangler_decoder" // the same, that may read a replication slot
 	template    = "lab"
 )
 
@@ -51,6 +56,11 @@ func (l lab) Fresh(t *testing.T) string {
 	s := localdbtest.Shared(t)
 	prepareOnce.Do(func() { prepareErr = prepare(s) })
 	must(t, prepareErr)
+	return l.fresh(t, s)
+}
+
+func (lab) fresh(t *testing.T, s *localdb.Server) string {
+	t.Helper()
 	name := fmt.Sprintf("lab_%d", copies.Add(1))
 	must(t, run(s.DSN("postgres"), fmt.Sprintf("CREATE DATABASE %s OWNER %s TEMPLATE %s", name, application, template)))
 	t.Cleanup(func() {
@@ -61,13 +71,52 @@ func (l lab) Fresh(t *testing.T) string {
 	return s.As(role, name)
 }
 
+// decoding is the lab where changes are read from a replication slot.
+type decoding struct{ lab }
+
+func (decoding) Open(ctx context.Context, b migrations.Binding) (migrations.Database, error) {
+	b.Capture = strangler.CaptureLogical
+	return postgres.Open(ctx, b)
+}
+
+func (l decoding) Fresh(t *testing.T) string {
+	t.Helper()
+	return decoders(t, localdbtest.Shared(t), l.lab.Fresh(t))
+}
+
+// decoders is the way of the role that decodes to a database.
+func decoders(t *testing.T, s *localdb.Server, dsn string) string {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	must(t, err)
+	name := strings.TrimPrefix(u.Path, "/")
+	return s.As(decoder, name)
+}
+
+// apart has the monolith on a server of its own.
+type apart struct {
+	decoding
+	server *localdb.Server
+	made   *bool
+}
+
+func (l apart) Fresh(t *testing.T) string {
+	t.Helper()
+	if *l.made {
+		return l.decoding.Fresh(t)
+	}
+	*l.made = true
+	return decoders(t, l.server, l.fresh(t, l.server))
+}
+
 // prepare makes the roles and the template. What Strangler's role is set to would spoil every value that it reads or
 // writes, were its sessions not to set it themselves.
 func prepare(s *localdb.Server) error {
 	ctx := context.Background()
-	err := errors.Join(s.Role(ctx, application), s.Role(ctx, role, "IN ROLE "+application))
+	err := errors.Join(s.Role(ctx, application), s.Role(ctx, role, "IN ROLE "+application), s.Role(ctx, decoder, "REPLICATION", "IN ROLE "+application))
 	for _, q := range []string{
-		"GRANT SET ON PARAMETER session_replication_role TO " + role,
+		"GRANT SET ON PARAMETER session_replication_role TO " + role + ", " + decoder,
+		"ALTER ROLE " + decoder + " SET DateStyle = 'German'", "ALTER ROLE " + decoder + " SET bytea_output = 'escape'", "ALTER ROLE " + decoder + " SET extra_float_digits = -5", "ALTER ROLE " + decoder + " SET TimeZone = 'Asia/Kathmandu'",
 		"ALTER ROLE " + role + " SET DateStyle = 'German'", "ALTER ROLE " + role + " SET IntervalStyle = 'sql_standard'", "ALTER ROLE " + role + " SET TimeZone = 'Asia/Kathmandu'",
 		"ALTER ROLE " + role + " SET bytea_output = 'escape'", "ALTER ROLE " + role + " SET extra_float_digits = -5", "ALTER ROLE " + role + " SET xmloption = 'document'",
 		"ALTER ROLE " + role + " SET standard_conforming_strings = off", "ALTER ROLE " + role + " SET backslash_quote = off", "ALTER ROLE " + role + " SET default_transaction_isolation = 'serializable'",
@@ -103,7 +152,9 @@ func session(t *testing.T, role, dsn string) *sql.DB {
 	t.Helper()
 	u, err := url.Parse(dsn)
 	must(t, err)
-	db, err := sql.Open("pgx", localdbtest.Shared(t).As(role, strings.TrimPrefix(u.Path, "/")))
+	password, _ := u.User.Password() // the same for all roles of a private server
+	u.User = url.UserPassword(role, password)
+	db, err := sql.Open("pgx", u.String())
 	must(t, err)
 	db.SetMaxOpenConns(1)
 	t.Cleanup(func() { must(t, db.Close()) })
@@ -120,7 +171,39 @@ func (lab) Speech() enginetest.Speech {
 		Keys:    keys,
 		Refused: refused,
 		Tampers: tampers,
+
+		Obstacle: [2]string{"CREATE TABLE strangler_log_couriers (x INTEGER)", "DROP TABLE strangler_log_couriers"},
 	}
+}
+
+// Speech leaves out what is not decoded, partitions, and has every row identified whose key is not the primary one.
+func (l decoding) Speech() enginetest.Speech {
+	s := l.lab.Speech()
+	s.Streamed = true
+	s.Obstacle = [2]string{"CREATE PUBLICATION strangler_delivery", "DROP PUBLICATION strangler_delivery"}
+	s.Edges, s.Keys = identified(s.Edges), identified(s.Keys)
+	s.Tampers = append([]enginetest.Tamper{
+		tamper("publication dropped", false, "DROP PUBLICATION IF EXISTS strangler_delivery"),
+		tamper("publication for fewer changes", false, "ALTER PUBLICATION strangler_delivery SET (publish = 'insert, update')"),
+		tamper("table no longer published", false, "ALTER PUBLICATION strangler_delivery SET TABLE actions"),
+		tamper("slot dropped", false, "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE database = current_database(); SELECT pg_sleep(0.2); SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()"),
+	}, s.Tampers...)
+	s.Tampers = slices.DeleteFunc(s.Tampers, func(t enginetest.Tamper) bool {
+		return !t.Fence && (strings.Contains(t.Name, "trigger") || strings.Contains(t.Name, "TRUNCATE") || strings.Contains(t.Name, "capture"))
+	})
+	return s
+}
+
+func identified(samples []enginetest.Sample) (out []enginetest.Sample) {
+	for _, s := range samples {
+		if create := strings.Join(s.Create, "\n"); !strings.Contains(create, "PARTITION") {
+			if !strings.Contains(create, "PRIMARY KEY") {
+				s.Create = append(slices.Clone(s.Create), "ALTER TABLE %s REPLICA IDENTITY FULL")
+			}
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // image reads every column by name, with its type and the text that its type's output function writes, which a

@@ -44,6 +44,11 @@ type Database struct {
 	heldMu sync.Mutex
 	held   *held
 
+	slot   string // of a capture by logical decoding, where it is one
+	feedMu sync.Mutex
+	feed   *stream
+	rested time.Time // when the slot last let go of the server's log
+
 	own   pids
 	lines *lines
 }
@@ -122,7 +127,8 @@ func Open(ctx context.Context, b migrations.Binding) (migrations.Database, error
 	}
 	d.pool = pool
 	d.lines.watch(pool)
-	if err := pool.QueryRow(ctx, "SELECT session_user::text, quote_ident(coalesce(current_schema(), ''))").Scan(&d.role, &d.schema); err != nil {
+	var database uint32
+	if err := pool.QueryRow(ctx, "SELECT session_user::text, quote_ident(coalesce(current_schema(), '')), (SELECT oid FROM pg_database WHERE datname = current_database())").Scan(&d.role, &d.schema, &database); err != nil {
 		d.close()
 		var refused *pgconn.ConnectError
 		if errors.As(err, &refused) && ctx.Err() == nil {
@@ -134,6 +140,7 @@ func Open(ctx context.Context, b migrations.Binding) (migrations.Database, error
 		d.close()
 		return nil, strangler.Refuse("schema", fmt.Sprintf("in the %s database of %s no schema of the search_path exists", b.Side, b.Capability), "ALTER ROLE "+ident(d.role)+" SET search_path = …")
 	}
+	d.slot = slotName(b.Capability, database)
 	return d, nil
 }
 
@@ -142,6 +149,7 @@ func application(capability string) string { return short("strangler " + capabil
 
 // Close waits for transactions in flight.
 func (d *Database) Close() error {
+	d.stopFeed()
 	d.release(d.takeHeld())
 	d.close()
 	return nil

@@ -62,6 +62,7 @@ func (r *runner) Run(script io.Reader) error {
 	if r.version >= 0 {
 		list += fmt.Sprintf(";INSERT INTO %s (version, dirty) VALUES (%d, false)", r.table, r.version)
 	}
+	r.d.stopFeed() // a script may drop the slot
 	for try := 1; ; try++ {
 		_, err = r.db.ExecContext(r.ctx, list)
 		if c := code(err); try == scriptTries || c != lockNotAvailable && c != deadlockDetected {

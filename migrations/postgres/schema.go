@@ -58,7 +58,7 @@ type column struct {
 	oid               uint32 // type
 	base              uint32 // type below domains
 	baseKind          string // typtype of base: b, c composite, e enum, r range, m multirange
-	collation         string // quoted, qualified, or empty where the type's default
+	collation         string // quoted, qualified, or empty where it is the database's default or none
 	sequence          string // regclass text of the sequence behind serial, identity or a nextval default, or empty
 	identity          string // a: GENERATED ALWAYS AS IDENTITY, d: BY DEFAULT, or empty
 }
@@ -128,7 +128,7 @@ func (t *table) readColumns(ctx context.Context, q querier) error {
 			SELECT DISTINCT a.atttypid AS oid, a.atttypid AS base FROM pg_attribute AS a WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped
 			UNION ALL SELECT b.oid, y.typbasetype FROM below AS b JOIN pg_type AS y ON y.oid = b.base WHERE y.typtype = 'd')
 		SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atttypid, b.oid, b.typtype::text, coalesce(a.attidentity::text, ''),
-			CASE WHEN a.attcollation <> y.typcollation THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) ELSE '' END,
+			CASE WHEN a.attcollation NOT IN (0, 'pg_catalog."default"'::regcollation) THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) ELSE '' END,
 			CASE WHEN en.nspname = 'pg_catalog' THEN '' ELSE quote_ident(en.nspname) END, quote_ident(e.typname),
 			coalesce((SELECT quote_ident(sn.nspname) || '.' || quote_ident(s.relname)
 				FROM pg_depend AS p JOIN pg_class AS s ON s.oid = CASE WHEN p.refclassid = 'pg_class'::regclass AND p.classid = 'pg_attrdef'::regclass THEN p.refobjid ELSE p.objid END AND s.relkind = 'S'

@@ -17,7 +17,7 @@ import (
 // sharedTables are one set for all capabilities of a database. Sweep drops them once they are empty.
 var sharedTables = []struct{ name, columns string }{
 	{"strangler_fence", "capability text PRIMARY KEY, control_id text NOT NULL, epoch bigint NOT NULL, state text NOT NULL CHECK (state IN ('open', 'closed')), term bigint NOT NULL, server text NOT NULL"},
-	{"strangler_position", "capability text PRIMARY KEY, applied bigint NOT NULL, forgotten bigint NOT NULL, durable bigint NOT NULL"},
+	{"strangler_position", "capability text PRIMARY KEY, applied bigint NOT NULL, forgotten bigint NOT NULL, durable bigint NOT NULL, lsn bigint NOT NULL DEFAULT 0, base bigint"},
 	{"strangler_mark", "capability text, tbl integer, part integer, after bytea, upto bytea, done bytea, flight bytea, in_flight boolean NOT NULL, attempt bigint NOT NULL, finished boolean NOT NULL, copied bigint NOT NULL, columns text NOT NULL, PRIMARY KEY (capability, tbl, part)"},
 	{"strangler_key", "capability text, kind text, tbl integer, key bytea, PRIMARY KEY (capability, kind, tbl, key)"},
 	{"strangler_writer", `capability text, "user" text, application text, address text, writes bigint NOT NULL, last timestamptz NOT NULL, PRIMARY KEY (capability, "user", application, address)`},
@@ -229,10 +229,18 @@ func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]mig
 	d.forgetRows(down)
 	fence := d.pair(migrations.StageFirst, "fence", "The fence of "+d.b.Capability+", open: the monolith owns its tables.", up, down, fulls(tables)...)
 
-	if up, down, err = d.captureScript(ctx, tables, migrations.FenceOpen); err != nil {
+	logical, err := d.decodes(ctx, tables)
+	if err != nil {
 		return nil, err
 	}
-	capture := d.pair(migrations.StageCapture, "capture", "Records which rows of "+d.b.Capability+" change.", up, down, fulls(tables)...)
+	records := "Records which rows of " + d.b.Capability + " change."
+	if logical {
+		records = "Publishes the tables of " + d.b.Capability + "; their changes are read from a replication slot, which is made before the copy."
+		up, down = d.publishScript(tables)
+	} else if up, down, err = d.captureScript(ctx, tables, migrations.FenceOpen); err != nil {
+		return nil, err
+	}
+	capture := d.pair(migrations.StageCapture, "capture", records, up, down, fulls(tables)...)
 
 	if up, down, err = d.cutScript(ctx); err != nil {
 		return nil, err
@@ -242,8 +250,12 @@ func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]mig
 	up = &script{mode: forDrops}
 	up.refuseUnless("the service does not own "+d.b.Capability+"; its tables here are the only copy", d.stateIsSurely(migrations.FenceClosed))
 	up.add("DROP TABLE %s", list(tables, func(t *table) string { return t.full() }))
-	for _, t := range tables {
-		d.dropCapture(up, t)
+	if logical {
+		d.unpublish(up)
+	} else {
+		for _, t := range tables {
+			d.dropCapture(up, t)
+		}
 	}
 	up.add("DROP FUNCTION %s()", d.ours(d.fenceTrigger().function))
 	d.forgetRows(up)

@@ -105,7 +105,7 @@ func (literals) add(c column, v migrations.Value) string {
 }
 
 // keyArrays appends one array for each column of the key, and returns what selects the keys from them: columns
-// k0, k1… of the key's own types.
+// k0, k1… of the key's own types and collations.
 func (p *parameters) keyArrays(key []column, keys []migrations.Key) string {
 	var arrays, names, casts []string
 	for j, c := range key {
@@ -116,7 +116,11 @@ func (p *parameters) keyArrays(key []column, keys []migrations.Key) string {
 		*p = append(*p, vs)
 		arrays = append(arrays, fmt.Sprintf("$%d::text[]", len(*p)))
 		names = append(names, fmt.Sprintf("t%d", j))
-		casts = append(casts, fmt.Sprintf("t%d::%s AS k%d", j, c.typed, j))
+		cast := fmt.Sprintf("t%d::%s", j, c.typed)
+		if c.collation != "" {
+			cast += " COLLATE " + c.collation
+		}
+		casts = append(casts, fmt.Sprintf("%s AS k%d", cast, j))
 	}
 	return fmt.Sprintf("SELECT %s FROM unnest(%s) AS given (%s)", strings.Join(casts, ", "), strings.Join(arrays, ", "), strings.Join(names, ", "))
 }

@@ -52,7 +52,7 @@ func (d *Database) Read(ctx context.Context, applied migrations.Position) (migra
 			if pending, err := d.Pending(ctx); err != nil {
 				return nil, err
 			} else if pending > 0 {
-				if version, err = d.durable(ctx); err != nil {
+				if version, err = d.durable(ctx, at); err != nil {
 					return nil, err
 				}
 			}
@@ -65,7 +65,7 @@ func (d *Database) Read(ctx context.Context, applied migrations.Position) (migra
 			return b, nil
 		}
 		if mode == "wal" {
-			if _, err := d.durable(ctx); err != nil {
+			if _, err := d.durable(ctx, at); err != nil {
 				return nil, errors.Join(err, b.Close())
 			}
 			return b, nil
@@ -83,10 +83,11 @@ func (d *Database) Read(ctx context.Context, applied migrations.Position) (migra
 	}
 }
 
-// durable commits at the owner, and returns the writer's data_version, which only commits of others change.
-func (d *Database) durable(ctx context.Context) (version int64, err error) {
+// durable commits at the owner, and returns the writer's data_version, which only commits of others change. What a crash
+// kept from being recorded of the batch applied last is recorded now, so that serials never come to be further apart.
+func (d *Database) durable(ctx context.Context, applied int64) (version int64, err error) {
 	err = d.write(ctx, func(t *tx) error {
-		if _, err := t.w.exec(ctx, "UPDATE strangler_position SET durable = durable + 1 WHERE capability = ?", d.b.Capability); err != nil {
+		if _, err := t.w.exec(ctx, "UPDATE strangler_position SET durable = durable + 1, forgotten = CASE WHEN forgotten + 1 = ? THEN forgotten + 1 ELSE forgotten END WHERE capability = ?", applied, d.b.Capability); err != nil {
 			return err
 		}
 		return t.w.conn.QueryRowContext(ctx, "PRAGMA data_version").Scan(&version)
@@ -311,6 +312,9 @@ func (d *Database) look(ctx context.Context) error {
 	defer d.watchMu.Unlock()
 	return d.watcher.QueryRowContext(ctx, "PRAGMA data_version").Scan(&d.seen)
 }
+
+// Ready has nothing to make: the triggers are there by a script.
+func (d *Database) Ready(context.Context) error { return nil }
 
 // Wait asks for the data's version until it changes.
 func (d *Database) Wait(ctx context.Context) error {

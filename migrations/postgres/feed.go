@@ -1,0 +1,353 @@
+package postgres
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/strangler-fig/strangler"
+)
+
+const (
+	// feedLimit is how many changes wait in memory at most before no more are taken from the server. A transaction
+	// that is larger comes whole.
+	feedLimit = 200_000
+	// feedPause is how often the server hears from us; it gives up after wal_sender_timeout, a minute by default.
+	feedPause = 5 * time.Second
+)
+
+// stream reads a replication slot into memory: the commits that have not been forgotten yet, in their order. One
+// goroutine reads and one answers, until close.
+type stream struct {
+	conn   *pgconn.PgConn
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	asking chan struct{} // for an answer that tells how far the server has read
+
+	mu        sync.Mutex
+	commits   []*commit
+	waiting   int64         // changes in commits
+	reached   pglogrepl.LSN // every commit before it has come
+	forgotten pglogrepl.LSN // what the server may throw away
+	last      time.Time     // when that was said
+	err       error
+	moved     chan struct{} // closed, and made anew, with every step
+}
+
+// follow begins to read the slot behind a position.
+func (d *Database) follow(ctx context.Context, tables []*table, from pglogrepl.LSN) (_ *stream, err error) {
+	if err := d.slotStands(ctx, from); err != nil {
+		return nil, err
+	}
+	cfg := d.pool.Config().ConnConfig.Config.Copy()
+	cfg.RuntimeParams["replication"] = "database"
+	cfg.DialFunc = newLines().dialer.DialContext
+	conn, err := pgconn.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("a replication connection to the %s database: %w", d.b.Side, err)
+	}
+	defer func() {
+		if err != nil {
+			shut(conn)
+		}
+	}()
+	if err := settleStream(ctx, conn); err != nil {
+		return nil, err
+	}
+	for try := 0; ; try++ {
+		err = pglogrepl.StartReplication(ctx, conn, d.slot, from, pglogrepl.StartReplicationOptions{Mode: pglogrepl.LogicalReplication,
+			PluginArgs: []string{"proto_version '1'", "publication_names " + plainLiteral(ident(d.publication()))}})
+		if code(err) != "55006" || try == 50 { // object_in_use: another worker still reads it
+			break
+		}
+		if err := d.freeSlot(ctx, d.pool); err != nil {
+			return nil, err
+		}
+		shut(conn)
+		if !wait(ctx, 100*time.Millisecond) {
+			return nil, ctx.Err()
+		}
+		if conn, err = pgconn.ConnectConfig(ctx, cfg); err != nil {
+			return nil, err
+		}
+		if err := settleStream(ctx, conn); err != nil {
+			return nil, err
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the replication slot %s: %w", d.slot, err)
+	}
+	own, cancel := context.WithCancel(context.Background())
+	s := &stream{conn: conn, cancel: cancel, asking: make(chan struct{}, 1), forgotten: from, last: time.Now(), moved: make(chan struct{})}
+	s.wg.Go(func() { s.fail(s.read(own, newDecoder(tables))) })
+	s.wg.Go(func() { s.fail(s.answer(own)) })
+	return s, nil
+}
+
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// shut closes a connection without asking anybody.
+func shut(c *pgconn.PgConn) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = c.Close(ctx)
+}
+
+// plainLiteral is a text for the replication grammar, which has no escapes but doubled quotes.
+func plainLiteral(s string) string {
+	out := "'"
+	for _, r := range s {
+		if r == '\'' {
+			out += "'"
+		}
+		out += string(r)
+	}
+	return out + "'"
+}
+
+// settleStream gives the session the settings that make its text ours.
+func settleStream(ctx context.Context, c *pgconn.PgConn) error {
+	var values string
+	for n, v := range settings {
+		if values != "" {
+			values += ", "
+		}
+		values += "(" + literal(n) + ", " + literal(v) + ")"
+	}
+	return c.Exec(ctx, "SELECT set_config(s.name, w.value, false) FROM (VALUES "+values+") AS w (name, value) JOIN pg_catalog.pg_settings AS s ON lower(s.name) = lower(w.name)").Close()
+}
+
+// slotStands refuses a slot that is gone, was invalidated, or has given away more than was applied.
+func (d *Database) slotStands(ctx context.Context, from pglogrepl.LSN) error {
+	var n, confirmed int64
+	var status string
+	err := d.pool.QueryRow(ctx, "SELECT count(*), coalesce(max((confirmed_flush_lsn - '0/0')::bigint), 0), coalesce(max(wal_status), '') FROM pg_replication_slots WHERE slot_name = $1::text AND plugin = 'pgoutput'", d.slot).Scan(&n, &confirmed, &status)
+	again := fmt.Sprintf("The owner goes on serving. To copy again: strangler split cancel %s, then run the playbook", d.b.Capability)
+	switch {
+	case err != nil:
+		return err
+	case n == 0:
+		return fmt.Errorf("%w: the replication slot %s of the %s database is gone, and with it the changes since. %s", strangler.ErrStopped, d.slot, d.b.Side, again)
+	case status == "lost":
+		return fmt.Errorf("%w: the replication slot %s of the %s database was invalidated: it had kept more of the server's log than max_slot_wal_keep_size allows. %s", strangler.ErrStopped, d.slot, d.b.Side, again)
+	case pglogrepl.LSN(confirmed) > from:
+		return fmt.Errorf("%w: the replication slot of %s has given away what came before %s, and the other side holds %s only: it was put back from an older copy; nothing was applied. Look at: strangler split adopt %s",
+			strangler.ErrStopped, d.b.Capability, pglogrepl.LSN(confirmed), from, d.b.Capability)
+	}
+	return nil
+}
+
+// fail keeps the first error, which ends the stream.
+func (s *stream) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil && err != nil {
+		s.err = err
+	}
+	s.cancel()
+	s.step()
+}
+
+// step wakes whoever waits; with mu held.
+func (s *stream) step() {
+	close(s.moved)
+	s.moved = make(chan struct{})
+}
+
+func (s *stream) close() {
+	s.cancel()
+	s.wg.Wait()
+	shut(s.conn)
+}
+
+func (s *stream) read(ctx context.Context, d *decoder) error {
+	for {
+		if err := s.room(ctx); err != nil {
+			return err
+		}
+		m, err := s.conn.ReceiveMessage(ctx)
+		if err != nil {
+			return err
+		}
+		switch m := m.(type) {
+		case *pgproto3.ErrorResponse:
+			return pgconn.ErrorResponseToPgError(m)
+		case *pgproto3.CopyDone:
+			return errors.New("the server has ended the replication stream")
+		case *pgproto3.CopyData:
+			if err := s.receive(m.Data, d); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// room waits until there is some in memory.
+func (s *stream) room(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		full, moved := s.waiting >= feedLimit, s.moved
+		s.mu.Unlock()
+		if !full {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *stream) receive(data []byte, d *decoder) error {
+	switch data[0] {
+	case pglogrepl.PrimaryKeepaliveMessageByteID:
+		k, err := pglogrepl.ParsePrimaryKeepaliveMessage(data[1:])
+		if err != nil {
+			return err
+		}
+		if k.ReplyRequested {
+			s.ask()
+		}
+		s.mu.Lock()
+		s.reached = max(s.reached, k.ServerWALEnd)
+		s.step()
+		s.mu.Unlock()
+	case pglogrepl.XLogDataByteID:
+		x, err := pglogrepl.ParseXLogData(data[1:])
+		if err != nil {
+			return err
+		}
+		c, err := d.take(x.WALData)
+		if err != nil || c == nil {
+			return err
+		}
+		s.mu.Lock()
+		if c.changes > 0 {
+			s.commits = append(s.commits, c)
+			s.waiting += c.changes
+		}
+		s.reached = max(s.reached, c.end)
+		s.step()
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// ask has an answer sent, which asks how far the server has read.
+func (s *stream) ask() {
+	select {
+	case s.asking <- struct{}{}:
+	default:
+	}
+}
+
+// answer tells the server what it may throw away, now and then and when it is asked to, and asks how far it has read.
+func (s *stream) answer(ctx context.Context) error {
+	tick := time.NewTicker(feedPause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.asking:
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		s.mu.Lock()
+		at := s.forgotten
+		s.mu.Unlock()
+		if _, err := s.conn.Conn().Write(status(at, time.Now())); err != nil {
+			return err
+		}
+	}
+}
+
+// status is a Standby status update that asks for a reply (PostgreSQL, Streaming Replication Protocol). It is written
+// beside the goroutine that reads, whose buffers it does not touch.
+func status(at pglogrepl.LSN, now time.Time) []byte {
+	b := []byte{'d', 0, 0, 0, 4 + 34, pglogrepl.StandbyStatusUpdateByteID}
+	for range 3 {
+		b = binary.BigEndian.AppendUint64(b, uint64(at))
+	}
+	b = binary.BigEndian.AppendUint64(b, uint64(now.Sub(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).Microseconds()))
+	return append(b, 1)
+}
+
+// reach waits until every commit before a position has come. Whole is false where memory was full before.
+func (s *stream) reach(ctx context.Context, at pglogrepl.LSN, nudge func() error) (whole bool, err error) {
+	late, again := time.NewTimer(50*time.Millisecond), time.NewTicker(2*time.Millisecond)
+	defer late.Stop()
+	defer again.Stop()
+	s.ask()
+	for {
+		s.mu.Lock()
+		reached, full, err, moved := s.reached, s.waiting >= feedLimit, s.err, s.moved
+		s.mu.Unlock()
+		switch {
+		case err != nil:
+			return false, err
+		case reached >= at:
+			return true, nil
+		case full:
+			return false, nil
+		}
+		select {
+		case <-moved:
+		case <-again.C:
+			s.ask()
+		case <-late.C: // the position may lie behind a page's head, which nothing has been written behind
+			if err := nudge(); err != nil {
+				return false, err
+			}
+			late.Reset(50 * time.Millisecond)
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+}
+
+// held are the commits that have come and are not forgotten.
+func (s *stream) held() []*commit {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]*commit{}, s.commits...)
+}
+
+// pending counts their changes.
+func (s *stream) pending() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waiting
+}
+
+// forget drops what the follower has committed, and lets the server do so.
+func (s *stream) forget(at pglogrepl.LSN) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for n < len(s.commits) && s.commits[n].end <= at {
+		s.waiting -= s.commits[n].changes
+		n++
+	}
+	s.commits = append([]*commit{}, s.commits[n:]...)
+	if at > s.forgotten {
+		s.forgotten, s.last = at, time.Now()
+	}
+	s.step()
+}

@@ -1,0 +1,254 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+
+	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/migrations"
+)
+
+// A position that has only to pass the changes of others moves after idleMove bytes of them, or idleTime.
+const (
+	idleMove = 16 << 20
+	idleTime = 10 * time.Second
+)
+
+// decodes says whether the capture here is by logical decoding; where it was asked for and cannot be, it refuses.
+func (d *Database) decodes(ctx context.Context, tables []*table) (bool, error) {
+	if d.b.Capture != strangler.CaptureLogical {
+		return false, nil
+	}
+	why, next, err := d.unfit(ctx, tables)
+	if err == nil && why != "" {
+		err = strangler.Refuse("capture", fmt.Sprintf("%s cannot be captured by logical decoding in the %s database: %s", d.b.Capability, d.b.Side, why), append(next, "capture: triggers")...)
+	}
+	return err == nil, err
+}
+
+// feeding is the stream of the slot, where it is read.
+func (d *Database) feeding() *stream {
+	d.feedMu.Lock()
+	defer d.feedMu.Unlock()
+	return d.feed
+}
+
+// stopFeed ends the reading of the slot.
+func (d *Database) stopFeed() {
+	d.feedMu.Lock()
+	s := d.feed
+	d.feed = nil
+	d.feedMu.Unlock()
+	if s != nil {
+		s.close()
+	}
+}
+
+// readFrom is the stream of the slot behind a position; one that has ended is begun anew.
+func (d *Database) readFrom(ctx context.Context, tables []*table, from pglogrepl.LSN) (*stream, error) {
+	if s := d.feeding(); s != nil {
+		s.mu.Lock()
+		err, ahead := s.err, s.forgotten > from
+		s.mu.Unlock()
+		if err == nil && !ahead {
+			s.forget(from)
+			return s, nil
+		}
+		d.stopFeed()
+		if err != nil && ctx.Err() == nil && errors.Is(err, strangler.ErrStopped) {
+			return nil, err
+		}
+	}
+	s, err := d.follow(ctx, tables, from)
+	if err != nil {
+		return nil, err
+	}
+	d.feedMu.Lock()
+	defer d.feedMu.Unlock()
+	d.feed = s
+	return s, nil
+}
+
+// forgetSlot records the batch's serial at the owner, and lets the slot go of what it held. The commit need not be
+// durable: before another batch is applied the server has written out its log beyond it.
+func (d *Database) forgetSlot(ctx context.Context, p at) error {
+	err := d.write(ctx, func(t *tx) error {
+		if _, err := t.Exec(ctx, "SET LOCAL synchronous_commit = off"); err != nil {
+			return err
+		}
+		_, err := t.Exec(ctx, "UPDATE "+d.ours("strangler_position")+" SET forgotten = greatest(forgotten, $1::bigint) WHERE capability = $2::text", p.serial, d.b.Capability)
+		return err
+	})
+	if s := d.feeding(); s != nil && err == nil {
+		s.forget(pglogrepl.LSN(p.lsn))
+		s.ask()
+	}
+	return err
+}
+
+// readSlot takes from the slot what the batch's snapshot sees. The log is read up to where it ended when the snapshot
+// was taken. Of that, a commit that the snapshot does not see yet (its record is written before others see it, and a
+// synchronous standby makes that long) is left for a later batch, and so the position stays before it; those behind it
+// that are seen are taken all the same, and again later. So the rows of the batch are what the snapshot sees of every
+// key that changed, no more and no less, and no commit is passed that it does not see.
+func (b *batch) readSlot(ctx context.Context, applied at, base int64) (err error) {
+	d := b.d
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.Close())
+		}
+	}()
+	if err := d.published(ctx, b.tx, b.tables); err != nil {
+		return err
+	}
+	if base == 0 {
+		return fmt.Errorf("the replication slot of %s was not made yet", d.b.Capability)
+	}
+	from := max(applied.lsn, base)
+	s, err := d.readFrom(ctx, b.tables, pglogrepl.LSN(from))
+	if err != nil {
+		return err
+	}
+	var end, flushed, next int64
+	err = b.tx.QueryRow(ctx, "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint, (pg_current_wal_flush_lsn() - '0/0')::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint").Scan(&end, &flushed, &next)
+	if err != nil {
+		return err
+	}
+	if flushed < end {
+		if err := d.flush(ctx); err != nil {
+			return err
+		}
+	}
+	whole, err := s.reach(ctx, pglogrepl.LSN(end), func() error { return d.flush(ctx) })
+	if err != nil {
+		return err
+	}
+	commits := s.held()
+	seen, err := b.sees(ctx, commits, next)
+	if err != nil {
+		return err
+	}
+	b.take(commits, seen)
+	place, passed := from, true
+	for i, c := range commits {
+		if passed = passed && seen[i]; !passed {
+			break
+		}
+		place = int64(c.end)
+	}
+	if passed && whole {
+		place = end
+	}
+	if b.count == 0 && (place-from > idleMove || s.idle(idleTime) && place > from) {
+		b.count = 1 // the position has to pass what others changed
+	}
+	if b.count > 0 {
+		b.next = at{applied.serial + 1, place}
+		err = d.settleForgotten(ctx, applied)
+	}
+	if !whole {
+		b.started = time.Time{} // there is more behind it
+	}
+	return err
+}
+
+// settleForgotten records what a crash kept from being recorded, so that serials never come to be further apart.
+func (d *Database) settleForgotten(ctx context.Context, p at) error {
+	_, err := d.pool.Exec(ctx, "UPDATE "+d.ours("strangler_position")+" SET forgotten = $1::bigint WHERE capability = $2::text AND forgotten + 1 = $1::bigint", p.serial, d.b.Capability)
+	return err
+}
+
+// flush makes the server write its log out, by a commit that is durable there. What a snapshot sees has been to the
+// standbys already, where commits wait for them.
+func (d *Database) flush(ctx context.Context) error {
+	return d.write(ctx, func(t *tx) error {
+		if _, err := t.Exec(ctx, "SET LOCAL synchronous_commit = local"); err != nil {
+			return err
+		}
+		_, err := t.Exec(ctx, "UPDATE "+d.ours("strangler_position")+" SET durable = durable + 1 WHERE capability = $1::text", d.b.Capability)
+		return err
+	})
+}
+
+// sees says of each commit whether the batch's snapshot sees it. The stream has 32 bits of a transaction's number; next
+// is the number of one that has not begun.
+func (b *batch) sees(ctx context.Context, commits []*commit, next int64) ([]bool, error) {
+	out := make([]bool, len(commits))
+	if len(commits) == 0 {
+		return out, nil
+	}
+	all := make([]string, len(commits))
+	for i, c := range commits {
+		full := next + int64(int32(c.xid-uint32(next))) // the nearest: they are never further apart
+		all[i] = fmt.Sprint(full)
+	}
+	var visible []bool
+	err := b.tx.QueryRow(ctx, "SELECT array_agg(pg_visible_in_snapshot(x::xid8, pg_current_snapshot()) ORDER BY n) FROM unnest($1::text[]) WITH ORDINALITY AS given (x, n)", all).Scan(&visible)
+	if err != nil {
+		return nil, err
+	}
+	copy(out, visible)
+	return out, nil
+}
+
+// take collects the keys of the commits that the snapshot sees, each once.
+func (b *batch) take(commits []*commit, seen []bool) {
+	b.keys = make([][]migrations.Key, len(b.tables))
+	for t := range b.tables {
+		once := map[string]bool{}
+		for i, c := range commits {
+			if !seen[i] {
+				continue
+			}
+			b.truncated[t] = b.truncated[t] || c.truncated[t]
+			for _, k := range c.keys[t] {
+				if e := string(migrations.Encode(k)); !once[e] {
+					once[e] = true
+					b.keys[t] = append(b.keys[t], k)
+				}
+			}
+		}
+	}
+	for i, c := range commits {
+		if seen[i] {
+			b.count += c.changes
+		}
+	}
+}
+
+// some waits until there are changes that were not forgotten, or idleRead has passed.
+func (s *stream) some(ctx context.Context) error {
+	idle := time.NewTimer(idleRead)
+	defer idle.Stop()
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C: // batches are apart from one another, so that the owner is not asked all the time
+			if s.pending() > 0 {
+				return nil
+			}
+			s.mu.Lock()
+			err := s.err
+			s.mu.Unlock()
+			if err != nil {
+				return nil // the next Read says so
+			}
+		case <-idle.C:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// idle says whether nothing was forgotten for a time.
+func (s *stream) idle(d time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.last) > d
+}
