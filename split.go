@@ -29,11 +29,36 @@ type Split struct {
 // SplitLease names the lease of a capability's split. Its holder is the worker that changes the record.
 func SplitLease(capability string) string { return "split/" + capability }
 
-// Verify is the outcome of one verification.
+// Verify is when both sides were compared last, and what came of it.
 type Verify struct {
 	At         time.Time `json:"at"`
 	Rows       int64     `json:"rows"`
-	Mismatches int64     `json:"mismatches"`
+	Mismatches int64     `json:"mismatches"` // that are left
+}
+
+// Verification is the outcome of one, with what it found.
+type Verification struct {
+	Verify
+	Repaired    int64        `json:"repaired,omitempty"`    // mismatches that are none any more
+	Differences []Difference `json:"differences,omitempty"` // the first 20 mismatches, repaired or not
+}
+
+// DifferenceKind is in what way a row is a mismatch.
+type DifferenceKind string
+
+const (
+	DifferenceMissing DifferenceKind = "missing" // the owner has it, the follower does not
+	DifferenceExtra   DifferenceKind = "extra"   // the follower has it, the owner does not
+	DifferenceDiffers DifferenceKind = "differs" // both have it, with other values
+)
+
+// Difference names a mismatch. It has no values: they may be personal.
+type Difference struct {
+	Table    string         `json:"table"` // as legacy calls it
+	Key      string         `json:"key"`
+	Kind     DifferenceKind `json:"kind"`
+	Columns  []string       `json:"columns,omitempty"` // that differ, where both sides have the row
+	Repaired bool           `json:"repaired,omitempty"`
 }
 
 // Lag is how far the following side is behind the owner.

@@ -40,6 +40,7 @@ type Database interface {
 	Reader
 	Copier
 	Applier
+	Repairer
 	// Close waits for transactions in flight.
 	Close() error
 }
@@ -219,6 +220,19 @@ type Applier interface {
 	// Sequences are the highest keys that were handed out so far, by table; 0 where none are generated. The
 	// cutover sets the other side ahead of them, with headroom.
 	Sequences(ctx context.Context) ([]int64, error)
+}
+
+// Repairer is what a verification needs to name a mismatch, and to have the owner's row brought again.
+type Repairer interface {
+	// Columns names the values of a row, in their order.
+	Columns(ctx context.Context, table int) ([]string, error)
+	// Relog appends keys to the owner's log as if their rows had changed, each with a nonce of its own, in one durable
+	// transaction; an uncertain outcome is ErrUnknown, and the same call may be repeated. The transaction keeps the
+	// fence row from changing, and finds it open and this control store's: otherwise nothing is logged, and it is
+	// ErrSuperseded. In a side that does not own an entry would count as a write of its own and forbid the next
+	// cutover; in one that is closing it might come behind the position that was read. The term is no guard here: what
+	// an old worker logs brings the owner's row once more, and nothing else.
+	Relog(ctx context.Context, table int, keys []Key) error
 }
 
 // Mark is how far the copy of one part of a table has come. A table is copied in one part, or in several beside

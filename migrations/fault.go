@@ -55,6 +55,10 @@ func (d faulty) Forget(ctx context.Context, b Batch) error {
 	return around(d.fault, "forget", func() error { return d.Database.Forget(ctx, b) })
 }
 
+func (d faulty) Relog(ctx context.Context, table int, keys []Key) error {
+	return around(d.fault, "relog", func() error { return d.Database.Relog(ctx, table, keys) })
+}
+
 func (d faulty) Begin(ctx context.Context, term int64) (Apply, error) {
 	a, err := d.Database.Begin(ctx, term)
 	if err != nil {

@@ -119,7 +119,7 @@ type Config struct {
 	Worker  string // names this process in leases and audit
 	Bounds  Bounds
 	// Fault is called before and after every durable statement, as "fence.before", "fence.after" and so
-	// on: fence, term, position, forget, mark, script. An error from it is treated as the statement's own:
+	// on: fence, term, position, forget, relog, mark, script. An error from it is treated as the statement's own:
 	// before, nothing was done; after, it was done and is reported failed. Nil outside of tests.
 	Fault func(point string) error
 	Log   *slog.Logger
@@ -239,12 +239,21 @@ func (s *Splits) Copy(ctx context.Context, capability string) error {
 }
 
 // Verify compares both sides while writes go on.
-func (s *Splits) Verify(ctx context.Context, capability string) (strangler.Verify, error) {
+func (s *Splits) Verify(ctx context.Context, capability string) (strangler.Verification, error) {
 	x, err := s.split(capability)
 	if err != nil {
-		return strangler.Verify{}, err
+		return strangler.Verification{}, err
 	}
-	return x.verify(ctx)
+	return x.verify(ctx, false)
+}
+
+// Repair compares both sides as Verify does, and has the owner's rows brought again where they differ.
+func (s *Splits) Repair(ctx context.Context, capability string) (strangler.Verification, error) {
+	x, err := s.split(capability)
+	if err != nil {
+		return strangler.Verification{}, err
+	}
+	return x.verify(ctx, true)
 }
 
 // Cutover hands the writes to the service. It returns a committed cutover, or the aborted one and why.

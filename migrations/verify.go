@@ -1,11 +1,13 @@
 package migrations
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/strangler-fig/strangler"
@@ -18,52 +20,64 @@ type rowHash [sha256.Size]byte
 
 func hashRow(r Row) rowHash { return sha256.Sum256(Encode(r)) }
 
+// named is how many mismatches a verification names.
+const named = 20
+
+// verification is one comparison of both sides.
+type verification struct {
+	*split
+	owner    strangler.Side
+	from, to Database
+	v        strangler.Verification
+	found    [][]Key // the mismatches, by table
+	keys     []Key   // of v.Differences
+}
+
 // verify compares both sides by hashes of canonical rows. Each side is walked in its own order and
 // looked up at the other, so no order and no collation is assumed to be the same. A row that differs
 // may be on its way, so it is a suspect only: the worker compares it again where both sides are at one position.
-func (s *split) verify(ctx context.Context) (strangler.Verify, error) {
+func (s *split) verify(ctx context.Context, repair bool) (strangler.Verification, error) {
 	if !s.holding.Load() {
-		return strangler.Verify{}, fmt.Errorf("%w: another worker follows %s; verify there", strangler.ErrConflict, s.c.Name)
+		return strangler.Verification{}, fmt.Errorf("%w: another worker follows %s; verify there", strangler.ErrConflict, s.c.Name)
 	}
 	rec, err := s.cfg.Records.Split(ctx, s.c.Name)
 	if err != nil {
-		return strangler.Verify{}, err
+		return strangler.Verification{}, err
 	}
 	if rec.Phase != strangler.PhaseSyncing && rec.Phase != strangler.PhaseReversed {
-		return strangler.Verify{}, strangler.Refuse("phase", fmt.Sprintf("the split of %s is %q; there are two whole sides to compare once it is syncing", s.c.Name, rec.Phase), "strangler split status "+s.c.Name)
+		return strangler.Verification{}, strangler.Refuse("phase", fmt.Sprintf("the split of %s is %q; there are two whole sides to compare once it is syncing", s.c.Name, rec.Phase), "strangler split status "+s.c.Name)
 	}
 	t, err := s.cfg.Records.Toggle(ctx, s.c.Name)
 	if err != nil {
-		return strangler.Verify{}, err
+		return strangler.Verification{}, err
 	}
 	from, to, err := s.both(ctx, t.Owner)
 	if err != nil {
-		return strangler.Verify{}, err
+		return strangler.Verification{}, err
 	}
-	v := strangler.Verify{At: time.Now().UTC()}
+	x := &verification{split: s, owner: t.Owner, from: from, to: to, v: strangler.Verification{Verify: strangler.Verify{At: time.Now().UTC()}}, found: make([][]Key, len(s.c.Tables))}
 	for i := range s.c.Tables {
-		suspects, rows, err := s.compare(ctx, from, to, i)
-		if err != nil {
-			return v, err
+		if err := x.compare(ctx, i); err != nil {
+			return x.v, err
 		}
-		v.Rows += rows
-		n, err := s.differing(ctx, i, suspects)
-		if err != nil {
-			return v, err
+	}
+	if repair && x.v.Mismatches > 0 {
+		if err := x.repair(ctx); err != nil {
+			return x.v, err
 		}
-		v.Mismatches += n
 	}
 	if again, err := s.cfg.Records.Toggle(ctx, s.c.Name); err != nil || again.Owner != t.Owner {
-		return v, errors.Join(err, fmt.Errorf("%w: the owner of %s changed during the verification; run it again", strangler.ErrConflict, s.c.Name))
+		return x.v, errors.Join(err, fmt.Errorf("%w: the owner of %s changed during the verification; run it again", strangler.ErrConflict, s.c.Name))
 	}
-	return v, s.update(ctx, func(r *strangler.Split) { r.Verified = v })
+	return x.v, s.update(ctx, func(r *strangler.Split) { r.Verified = x.v.Verify })
 }
 
-// compare walks the owner's rows and the follower's, and returns the keys that differ.
-func (s *split) compare(ctx context.Context, from, to Database, t int) (suspects []Key, rows int64, err error) {
-	err = s.walk(ctx, from, t, func(keys []Key, read []rowHash) error {
-		rows += int64(len(keys))
-		there, err := hashes(ctx, to, to, t, keys)
+// compare walks the owner's rows of a table and the follower's, and takes down those that really differ.
+func (x *verification) compare(ctx context.Context, t int) error {
+	var suspects []Key
+	err := x.walk(ctx, x.from, t, func(keys []Key, read []rowHash) error {
+		x.v.Rows += int64(len(keys))
+		there, err := hashes(ctx, x.to, x.to, t, keys)
 		for i, k := range keys {
 			if h, ok := there[string(Encode(k))]; !ok || h != read[i] {
 				suspects = append(suspects, k)
@@ -72,10 +86,10 @@ func (s *split) compare(ctx context.Context, from, to Database, t int) (suspects
 		return err
 	})
 	if err != nil {
-		return nil, 0, err
+		return err
 	}
-	err = s.walk(ctx, to, t, func(keys []Key, _ []rowHash) error {
-		there, err := hashes(ctx, from, from, t, keys)
+	err = x.walk(ctx, x.to, t, func(keys []Key, _ []rowHash) error {
+		there, err := hashes(ctx, x.from, x.from, t, keys)
 		for _, k := range keys {
 			if _, ok := there[string(Encode(k))]; !ok {
 				suspects = append(suspects, k)
@@ -83,7 +97,18 @@ func (s *split) compare(ctx context.Context, from, to Database, t int) (suspects
 		}
 		return err
 	})
-	return suspects, rows, err
+	if err != nil {
+		return err
+	}
+	differ, err := x.differing(ctx, t, suspects, named-len(x.v.Differences))
+	if err != nil {
+		return err
+	}
+	x.v.Mismatches += int64(len(differ.keys))
+	x.found[t] = append(x.found[t], differ.keys...)
+	x.v.Differences = append(x.v.Differences, differ.named...)
+	x.keys = append(x.keys, differ.keys[:len(differ.named)]...)
+	return nil
 }
 
 // walk reads a table in chunks.
@@ -124,22 +149,25 @@ func hashes(ctx context.Context, in looker, of Database, t int, keys []Key) (map
 	return out, err
 }
 
-// suspects are keys of a table that one look has found different.
+// suspects are keys of a table that one look has found different. The first of those that really differ are to be named.
 type suspects struct {
 	table   int
 	keys    []Key
+	names   int
 	verdict chan verdict // for one
 }
 
+// verdict has the keys that really differ, and names for the first of them.
 type verdict struct {
-	mismatches int64
-	err        error
+	keys  []Key
+	named []strangler.Difference
+	err   error
 }
 
-// differing has the worker compare suspects, and counts those that really differ.
-func (s *split) differing(ctx context.Context, t int, keys []Key) (mismatches int64, err error) {
+// differing has the worker compare suspects, and returns those that really differ.
+func (s *split) differing(ctx context.Context, t int, keys []Key, names int) (all verdict, err error) {
 	for some := range slices.Chunk(keys, suspectKeys) {
-		x := suspects{t, some, make(chan verdict, 1)}
+		x := suspects{t, some, names - len(all.named), make(chan verdict, 1)}
 		for asked, done := false, false; !done; {
 			put := s.suspects
 			if asked {
@@ -151,27 +179,31 @@ func (s *split) differing(ctx context.Context, t int, keys []Key) (mismatches in
 				s.rouse()
 			case v := <-x.verdict:
 				if v.err != nil {
-					return 0, v.err
+					return all, v.err
 				}
-				mismatches += v.mismatches
+				all.keys, all.named = append(all.keys, v.keys...), append(all.named, v.named...)
 				done = true
 			case <-time.After(time.Second):
 				if rec, err := s.cfg.Records.Split(ctx, s.c.Name); err != nil || !s.holding.Load() || !following(rec.Phase) {
-					return 0, errors.Join(err, fmt.Errorf("%w: the split of %s is no longer followed here, so its two sides cannot be compared; run the verification again", strangler.ErrConflict, s.c.Name))
+					return all, errors.Join(err, fmt.Errorf("%w: the split of %s is no longer followed here, so its two sides cannot be compared; run the verification again", strangler.ErrConflict, s.c.Name))
 				}
 			case <-ctx.Done():
-				return 0, ctx.Err()
+				return all, ctx.Err()
 			}
 		}
 	}
-	return mismatches, nil
+	return all, nil
 }
 
 // judge compares the suspects of verifications, the follower being at the batch's snapshot.
 func (s *split) judge(ctx context.Context, b Batch, from, to Database) {
 	select {
 	case x := <-s.suspects:
-		x.verdict <- compareAt(ctx, b, from, to, x)
+		v := compareAt(ctx, b, from, to, x)
+		for i := range v.named {
+			v.named[i].Table = s.c.Tables[x.table].From
+		}
+		x.verdict <- v
 	default:
 	}
 }
@@ -190,11 +222,62 @@ func compareAt(ctx context.Context, b Batch, from, to Database, x suspects) verd
 		e := string(Encode(k))
 		h, ok := here[e]
 		g, found := there[e]
-		if h != g || ok != found {
-			v.mismatches++
+		if h == g && ok == found {
+			continue
 		}
+		v.keys = append(v.keys, k)
+		if len(v.named) >= x.names {
+			continue
+		}
+		d := strangler.Difference{Key: keyText(k)}
+		switch {
+		case !found:
+			d.Kind = strangler.DifferenceMissing
+		case !ok:
+			d.Kind = strangler.DifferenceExtra
+		default:
+			d.Kind = strangler.DifferenceDiffers
+			if d.Columns, err = columnsApart(ctx, b, from, to, x.table, k); err != nil {
+				return verdict{err: err}
+			}
+		}
+		v.named = append(v.named, d)
 	}
 	return v
+}
+
+// columnsApart names the columns in which the two rows of a key differ.
+func columnsApart(ctx context.Context, b Batch, from, to Database, t int, k Key) (apart []string, err error) {
+	names, err := from.Columns(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	var here, there Row
+	if err := b.Lookup(ctx, t, []Key{k}, func(r Row) error { here = r; return nil }); err != nil {
+		return nil, err
+	}
+	if err := to.Lookup(ctx, t, []Key{k}, func(r Row) error { there = r; return nil }); err != nil {
+		return nil, err
+	}
+	for i := range min(len(names), len(here), len(there)) {
+		if !bytes.Equal(Encode(here[i:i+1]), Encode(there[i:i+1])) {
+			apart = append(apart, names[i])
+		}
+	}
+	return apart, nil
+}
+
+// keyText is a key as people read it.
+func keyText(k Key) string {
+	out := make([]string, len(k))
+	for i, v := range k {
+		if b, ok := v.([]byte); ok {
+			out[i] = fmt.Sprintf("x'%x'", b)
+		} else {
+			out[i] = fmt.Sprint(v)
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // verifyDirty compares keys that were applied since the last verification, up to n of each table, and

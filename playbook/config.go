@@ -47,7 +47,7 @@ type Splits interface {
 	// or a later phase.
 	Start(ctx context.Context, capability string) error
 	// Verify compares both sides row by row.
-	Verify(ctx context.Context, capability string) (strangler.Verify, error)
+	Verify(ctx context.Context, capability string) (strangler.Verification, error)
 	// Status probes the databases and the control store.
 	Status(ctx context.Context, capability string) (strangler.SplitStatus, error)
 	// Cancel stops the copy and removes everything that Strangler made. Refused while the service owns.

@@ -38,7 +38,7 @@ func (s *verifyStep) Do(ctx context.Context, a *act) error {
 	if err != nil {
 		return err
 	}
-	s.clean = v
+	s.clean = v.Verify
 	if s.clean.At.IsZero() {
 		s.clean.At = a.Now()
 	}
@@ -54,14 +54,14 @@ func fresh(a *act, v strangler.Verify) bool {
 }
 
 // verify refuses when it finds a mismatch.
-func verify(ctx context.Context, a *act) (strangler.Verify, error) {
+func verify(ctx context.Context, a *act) (strangler.Verification, error) {
 	v, err := a.Splits.Verify(ctx, a.name())
 	if err != nil {
 		return v, fmt.Errorf("verifying %s: %w", a.name(), err)
 	}
 	if v.Mismatches > 0 {
 		return v, strangler.Refuse("verify", fmt.Sprintf("%d of %d rows of %s differ between the two sides", v.Mismatches, v.Rows, a.name()),
-			"strangler split verify "+a.name()+" names them", "strangler split writers "+a.name()+" says who writes")
+			"strangler split verify "+a.name()+" names them, and with --repair brings the owner's rows again", "strangler split writers "+a.name()+" says who writes")
 	}
 	return v, nil
 }

@@ -329,14 +329,14 @@ func (w *world) settle() {
 	}
 }
 
-func (w *world) Verify(context.Context, string) (v strangler.Verify, err error) {
+func (w *world) Verify(context.Context, string) (v strangler.Verification, err error) {
 	err = w.write(func() error {
 		w.intent("verify", strangler.StepDoing, Verify, Cutover)
 		if w.settle(); w.phase != strangler.PhaseSyncing {
 			return w.object("verify in phase %q", w.phase)
 		}
 		w.verified = strangler.Verify{At: time.Now(), Rows: 100, Mismatches: w.mismatch}
-		v = w.verified
+		v.Verify = w.verified
 		return nil
 	})
 	return v, err

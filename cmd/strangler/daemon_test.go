@@ -31,6 +31,7 @@ func TestCommandsAskTheDaemon(t *testing.T) {
 		{[]string{"split", "status", "delivery"}, "", status},
 		{[]string{"split", "writers", "delivery"}, "", []string{"writers"}},
 		{[]string{"split", "verify", "delivery"}, "verify delivery", []string{"rows", "mismatches"}},
+		{[]string{"split", "verify", "delivery", "--repair"}, "repair delivery", []string{"rows", "mismatches"}},
 		{[]string{"split", "cutover", "delivery", "--why", "now"}, "cutover delivery ann@laptop now", cutover},
 		{[]string{"split", "rollback", "delivery"}, "rollback delivery ann@laptop split rollback", cutover},
 		{[]string{"split", "complete", "delivery"}, "complete delivery ann@laptop", status},
@@ -111,6 +112,27 @@ func TestVerifyFailsOnAMismatch(t *testing.T) {
 	}
 	if got := s.expect(exitFailed, "split", "verify", "delivery"); got.stdout != "10 rows compared, 2 mismatches\n" || !strings.Contains(got.stderr, "the sides differ") {
 		t.Errorf("stdout %q, stderr %q", got.stdout, got.stderr)
+	}
+}
+
+func TestVerifyNamesWhatDiffers(t *testing.T) {
+	s, backend := served(t)
+	backend.Verify.Mismatches, backend.Verify.Repaired = 1, 2
+	backend.Verify.Differences = []strangler.Difference{
+		{Table: "couriers", Key: "7", Kind: strangler.DifferenceDiffers, Columns: []string{"name", "city"}, Repaired: true},
+		{Table: "couriers", Key: "8", Kind: strangler.DifferenceMissing, Repaired: true},
+		{Table: "courier_actions", Key: "1, 2", Kind: strangler.DifferenceExtra},
+	}
+	want := `10 rows compared, 1 mismatches, 2 repaired
+  couriers, key 7: differs in name, city; repaired
+  couriers, key 8: is missing at the side that follows; repaired
+  courier_actions, key 1, 2: is only at the side that follows
+`
+	if got := s.expect(exitFailed, "split", "verify", "delivery", "--repair").stdout; got != want {
+		t.Errorf("it prints (-want +got):\n%s", cmp.Diff(want, got))
+	}
+	if got := s.expect(exitDone, "split", "verify", "delivery", "--repair", "--dry-run").stdout; !strings.Contains(got, "log the key") || !strings.Contains(got, "--repair") {
+		t.Errorf("the dry run prints %q", got)
 	}
 }
 

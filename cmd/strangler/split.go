@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -140,35 +141,57 @@ func (a *app) splitWriters() *cobra.Command {
 
 // compared is what `split verify` prints as JSON.
 type compared struct {
-	Rows       int64 `json:"rows"`
-	Mismatches int64 `json:"mismatches"`
+	Rows        int64                  `json:"rows"`
+	Mismatches  int64                  `json:"mismatches"`
+	Repaired    int64                  `json:"repaired,omitempty"`
+	Differences []strangler.Difference `json:"differences,omitempty"`
+}
+
+// differs says what a mismatch is, without a value of its row.
+func differs(d strangler.Difference) string {
+	what := map[strangler.DifferenceKind]string{strangler.DifferenceMissing: "is missing at the side that follows", strangler.DifferenceExtra: "is only at the side that follows",
+		strangler.DifferenceDiffers: "differs in " + strings.Join(d.Columns, ", ")}[d.Kind]
+	if d.Repaired {
+		what += "; repaired"
+	}
+	return fmt.Sprintf("%s, key %s: %s", d.Table, d.Key, what)
 }
 
 func (a *app) splitVerify() *cobra.Command {
-	var dry bool
+	var dry, repair bool
 	cmd := a.verb(&cobra.Command{
 		Use:     "verify CAP",
 		Short:   "Compare both sides row by row",
-		Long:    "Compares both sides row by row while they are written to. It returns when it is done; the\nexit code is 1 when a row differs.",
-		Example: "  strangler split verify delivery\n  strangler split verify delivery -o json",
+		Long:    "Compares both sides row by row while they are written to. It returns when it is done; the\nexit code is 1 when a row differs. The first 20 that do are named, by key and column.\nWith --repair the stream brings the owner's rows again where they differ.",
+		Example: "  strangler split verify delivery\n  strangler split verify delivery -o json\n  strangler split verify delivery --repair",
 	}, func(ctx context.Context, c *client.Client, capability string) error {
+		o := a.order("")
+		o.Repair = repair
 		if dry {
-			return a.previewSplit(ctx, c, capability, "verify", a.order(""))
+			return a.previewSplit(ctx, c, capability, "verify", o)
 		}
-		v, err := c.Verify(ctx, capability, a.order(""))
+		v, err := c.Verify(ctx, capability, o)
 		if err != nil {
 			return err
 		}
-		if err := a.print(compared{v.Rows, v.Mismatches}, func(w io.Writer) {
-			fmt.Fprintf(w, "%d rows compared, %d mismatches\n", v.Rows, v.Mismatches)
+		if err := a.print(compared{v.Rows, v.Mismatches, v.Repaired, v.Differences}, func(w io.Writer) {
+			fmt.Fprintf(w, "%d rows compared, %d mismatches", v.Rows, v.Mismatches)
+			if v.Repaired > 0 {
+				fmt.Fprintf(w, ", %d repaired", v.Repaired)
+			}
+			fmt.Fprintln(w)
+			for _, d := range v.Differences {
+				fmt.Fprintln(w, "  "+differs(d))
+			}
 		}); err != nil {
 			return err
 		}
 		if v.Mismatches > 0 {
-			return errors.New("the sides differ; the owner's rows are the ones that count, and none was changed; look with strangler split status " + capability)
+			return errors.New("the sides differ; the owner's rows are the ones that count, and none was changed; bring them again with strangler split verify " + capability + " --repair")
 		}
 		return nil
 	})
+	cmd.Flags().BoolVar(&repair, "repair", false, "bring the owner's rows again where the sides differ")
 	dryRunFlag(cmd, &dry)
 	return cmd
 }

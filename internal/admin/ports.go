@@ -16,14 +16,20 @@ type Toggles interface {
 	Instances(ctx context.Context) ([]strangler.Instance, error)
 }
 
-// Splits moves rows while legacy owns. Start returns when the split is under way; Verify and Cancel
+// Splits moves rows while legacy owns. Start returns when the split is under way; Verify, Repair and Cancel
 // return when they are done.
 type Splits interface {
+	Comparer
 	Status(ctx context.Context, capability string) (strangler.SplitStatus, error)
 	Start(ctx context.Context, capability string) error
-	Verify(ctx context.Context, capability string) (strangler.Verify, error)
 	Cancel(ctx context.Context, capability string) error
 	Writers(ctx context.Context, capability string) ([]strangler.Writer, error)
+}
+
+// Comparer compares both sides; Repair also has the owner's rows brought again where they differ.
+type Comparer interface {
+	Verify(ctx context.Context, capability string) (strangler.Verification, error)
+	Repair(ctx context.Context, capability string) (strangler.Verification, error)
 }
 
 // Owners hands a capability's writes over. Each call returns when it is done, or with an error that

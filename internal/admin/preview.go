@@ -42,7 +42,7 @@ func (s *Server) preview(ctx context.Context, capability strangler.Capability, a
 	case ActionApprove:
 		p = Preview{Lines: []string{fmt.Sprintf("the step %s of the run of %s would be approved by %s, and the run would go on", o.Step, capability.Name, o.Who)}}
 	default:
-		p, err = s.wouldSplit(ctx, capability, action)
+		p, err = s.wouldSplit(ctx, capability, action, o)
 	}
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func (s *Server) preview(ctx context.Context, capability strangler.Capability, a
 	return p, nil
 }
 
-func (s *Server) wouldSplit(ctx context.Context, capability strangler.Capability, action Action) (Preview, error) {
+func (s *Server) wouldSplit(ctx context.Context, capability strangler.Capability, action Action, o Order) (Preview, error) {
 	status, err := s.status(ctx, capability.Name)
 	if err != nil {
 		return Preview{}, err
@@ -67,7 +67,12 @@ func (s *Server) wouldSplit(ctx context.Context, capability strangler.Capability
 	case ActionStart:
 		p.Lines = append(p.Lines, "copy the rows of "+strings.Join(tables, ", ")+" into the service's database, and follow every change meanwhile", "legacy goes on owning every write")
 	case ActionVerify:
-		p.Lines = append(p.Lines, "compare both sides row by row; nothing is changed")
+		if !o.Repair {
+			p.Lines = append(p.Lines, "compare both sides row by row; nothing is changed")
+			break
+		}
+		p.NextSteps = []string{p.NextSteps[0] + " --repair"}
+		p.Lines = append(p.Lines, "compare both sides row by row", "log the key of every row that differs at the owner, so that the stream brings the owner's row to the other side; the owner's rows stay as they are")
 	case ActionCutover:
 		return s.wouldHandOver(ctx, p, status, strangler.Service)
 	case ActionRollback:

@@ -84,7 +84,10 @@ func (s *Server) start(c echo.Context) error {
 }
 
 func (s *Server) verify(c echo.Context) error {
-	return s.change(c, ActionVerify, func(ctx context.Context, capability string, _ Order) (any, error) {
+	return s.change(c, ActionVerify, func(ctx context.Context, capability string, o Order) (any, error) {
+		if o.Repair {
+			return s.cfg.Splits.Repair(ctx, capability)
+		}
 		return s.cfg.Splits.Verify(ctx, capability)
 	})
 }

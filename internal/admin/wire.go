@@ -4,13 +4,14 @@ import "github.com/strangler-fig/strangler"
 
 // Order is the body of every POST. Who is required; each operation reads the others that it knows.
 type Order struct {
-	Who   string         `json:"who"`             // user@host
-	Why   string         `json:"why,omitempty"`   // cutover, rollback, adopt
-	Owner strangler.Side `json:"owner,omitempty"` // adopt; empty: show only
-	Lost  bool           `json:"lost,omitempty"`  // adopt: the other side's database is gone for good
-	Until string         `json:"until,omitempty"` // run: the last step
-	To    string         `json:"to,omitempty"`    // rollback of a run: the last step to undo
-	Step  string         `json:"step,omitempty"`  // approve
+	Who    string         `json:"who"`              // user@host
+	Why    string         `json:"why,omitempty"`    // cutover, rollback, adopt
+	Owner  strangler.Side `json:"owner,omitempty"`  // adopt; empty: show only
+	Lost   bool           `json:"lost,omitempty"`   // adopt: the other side's database is gone for good
+	Repair bool           `json:"repair,omitempty"` // verify: bring the owner's rows again where the sides differ
+	Until  string         `json:"until,omitempty"`  // run: the last step
+	To     string         `json:"to,omitempty"`     // rollback of a run: the last step to undo
+	Step   string         `json:"step,omitempty"`   // approve
 }
 
 // Evidence is what the control store and both databases say of who owns a capability, in words, and

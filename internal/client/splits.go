@@ -25,8 +25,8 @@ func (c *Client) Start(ctx context.Context, capability string, o admin.Order) (s
 }
 
 // Verify compares both sides row by row.
-func (c *Client) Verify(ctx context.Context, capability string, o admin.Order) (strangler.Verify, error) {
-	return ask[strangler.Verify](ctx, c, http.MethodPost, path("splits", capability, "verify"), o)
+func (c *Client) Verify(ctx context.Context, capability string, o admin.Order) (strangler.Verification, error) {
+	return ask[strangler.Verification](ctx, c, http.MethodPost, path("splits", capability, "verify"), o)
 }
 
 // Cutover hands the writes to the service.

@@ -7,7 +7,7 @@
 //  3. fence.go: closed, open, missing, overtaken
 //  4. terms.go: who may apply, and the applier's pass
 //  5. capture.go: what is recorded, read and forgotten
-//  6. apply.go: what arrives, and how
+//  6. apply.go: what arrives, and how; repair.go: what is brought again
 //  7. progress.go: positions, marks, kept keys, sequences
 //  8. ranges.go: every key in exactly one range, every row in exactly one part
 //  9. plan.go: what is refused before anything is changed

@@ -104,7 +104,7 @@ func Run(t *testing.T, lab Lab, groups ...string) {
 		name  string
 		rules []rule
 	}{
-		{"fence", fenceRules}, {"terms", termRules}, {"capture", captureRules}, {"apply", applyRules},
+		{"fence", fenceRules}, {"terms", termRules}, {"capture", captureRules}, {"apply", applyRules}, {"repair", repairRules},
 		{"progress", progressRules}, {"ranges", rangeRules}, {"plan", planRules}, {"scripts", scriptRules},
 	} {
 		if len(groups) > 0 && !slices.Contains(groups, group.name) {

@@ -31,6 +31,7 @@ type batch struct {
 	nonces    [][]int64
 	keys      [][]migrations.Key // by table: what the slot has told; nil where triggers capture
 	logical   bool
+	again     int // how many of Database.again it has
 	truncated []bool
 	count     int64
 	next      at
@@ -312,7 +313,9 @@ func (d *Database) Forget(ctx context.Context, mb migrations.Batch) error {
 		return err
 	}
 	if b.logical {
-		return d.forgetSlot(ctx, b.next)
+		again := b.again
+		b.again = 0 // forgotten twice, it takes nothing along that came later
+		return d.forgetSlot(ctx, b.next, again)
 	}
 	return d.write(ctx, func(x *tx) error {
 		for i, t := range b.tables {
@@ -321,7 +324,7 @@ func (d *Database) Forget(ctx context.Context, mb migrations.Batch) error {
 			}
 			_, err := x.Exec(ctx, fmt.Sprintf(`WITH gone AS (DELETE FROM %s AS l USING unnest($1::bigint[], $2::bigint[]) AS e (id, nonce) WHERE l.id = e.id AND l.nonce = e.nonce RETURNING l.writer)
 				INSERT INTO %s AS w (capability, "user", application, address, writes, last)
-				SELECT $3::text, split_part(writer, E'\t', 1), split_part(writer, E'\t', 2), split_part(writer, E'\t', 3), count(*), now() FROM gone GROUP BY writer
+				SELECT $3::text, split_part(writer, E'\t', 1), split_part(writer, E'\t', 2), split_part(writer, E'\t', 3), count(*), now() FROM gone WHERE writer <> '' GROUP BY writer
 				ON CONFLICT (capability, "user", application, address) DO UPDATE SET writes = w.writes + excluded.writes, last = excluded.last`,
 				d.ours(d.logTable(t.bound)), d.ours("strangler_writer")), b.ids[i], b.nonces[i], d.b.Capability)
 			if err != nil {

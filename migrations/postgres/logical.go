@@ -75,7 +75,7 @@ func (d *Database) readFrom(ctx context.Context, tables []*table, from pglogrepl
 
 // forgetSlot records the batch's serial at the owner, and lets the slot go of what it held. The commit need not be
 // durable: before another batch is applied the server has written out its log beyond it.
-func (d *Database) forgetSlot(ctx context.Context, p at) error {
+func (d *Database) forgetSlot(ctx context.Context, p at, again int) error {
 	err := d.write(ctx, func(t *tx) error {
 		if _, err := t.Exec(ctx, "SET LOCAL synchronous_commit = off"); err != nil {
 			return err
@@ -83,11 +83,17 @@ func (d *Database) forgetSlot(ctx context.Context, p at) error {
 		_, err := t.Exec(ctx, "UPDATE "+d.ours("strangler_position")+" SET forgotten = greatest(forgotten, $1::bigint) WHERE capability = $2::text", p.serial, d.b.Capability)
 		return err
 	})
-	if s := d.feeding(); s != nil && err == nil {
+	if err != nil {
+		return err
+	}
+	d.feedMu.Lock()
+	d.again = d.again[min(again, len(d.again)):]
+	d.feedMu.Unlock()
+	if s := d.feeding(); s != nil {
 		s.forget(pglogrepl.LSN(p.lsn))
 		s.ask()
 	}
-	return err
+	return nil
 }
 
 // readSlot takes from the slot what the batch's snapshot sees. The log is read up to where it ended when the snapshot
@@ -133,6 +139,7 @@ func (b *batch) readSlot(ctx context.Context, applied at, base int64) (err error
 		return err
 	}
 	b.take(commits, seen)
+	b.takeAgain()
 	place, passed := from, true
 	for i, c := range commits {
 		if passed = passed && seen[i]; !passed {
@@ -154,6 +161,38 @@ func (b *batch) readSlot(ctx context.Context, applied at, base int64) (err error
 		b.started = time.Time{} // there is more behind it
 	}
 	return err
+}
+
+// retold are keys of a table.
+type retold struct {
+	table int
+	keys  []migrations.Key
+}
+
+// retell has keys of a table come with every batch until one that had them is forgotten.
+func (d *Database) retell(table int, keys []migrations.Key) {
+	d.feedMu.Lock()
+	defer d.feedMu.Unlock()
+	d.again = append(d.again, retold{table, keys})
+}
+
+func (b *batch) takeAgain() {
+	b.d.feedMu.Lock()
+	defer b.d.feedMu.Unlock()
+	b.again = len(b.d.again)
+	for _, r := range b.d.again {
+		once := map[string]bool{}
+		for _, k := range b.keys[r.table] {
+			once[string(migrations.Encode(k))] = true
+		}
+		for _, k := range r.keys {
+			if e := string(migrations.Encode(k)); !once[e] {
+				once[e] = true
+				b.keys[r.table] = append(b.keys[r.table], k)
+			}
+		}
+		b.count += int64(len(r.keys))
+	}
 }
 
 // settleForgotten records what a crash kept from being recorded, so that serials never come to be further apart.

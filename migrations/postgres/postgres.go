@@ -47,6 +47,7 @@ type Database struct {
 	slot   string // of a capture by logical decoding, where it is one
 	feedMu sync.Mutex
 	feed   *stream
+	again  []retold  // keys that the next batches have, as if the slot had told them
 	rested time.Time // when the slot last let go of the server's log
 
 	own   pids

@@ -61,7 +61,16 @@ func TestWriters(t *testing.T) {
 			t.Errorf("%+v", x)
 		}
 	}
+	var keys []migrations.Key
+	must(t, legacy.Range(t.Context(), 0, migrations.Range{}, func(r migrations.Row) error { keys = append(keys, legacy.KeyOf(0, r)); return nil }))
+	must(t, legacy.Relog(t.Context(), 0, keys))
+	if got, err := legacy.Writers(t.Context()); err != nil || len(got) != len(want) {
+		t.Errorf("behind a repair: %v, %v", got, err)
+	}
 	must(t, w.sync())
+	if got, err := legacy.Writers(t.Context()); err != nil || len(got) != len(want) {
+		t.Errorf("once its batch is forgotten: %v, %v", got, err)
+	}
 	if got, err := service.Writers(t.Context()); err != nil || len(got) > 0 {
 		t.Errorf("at the service: %v, %v", got, err)
 	}

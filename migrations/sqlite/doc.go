@@ -9,7 +9,7 @@
 //  4. triggers.go: the fence's and the capture's triggers, as text
 //  5. scripts.go: the golang-migrate pairs made of them; runner.go: each runs with its version in one transaction
 //  6. reader.go: chunks and single rows; copier.go: what goes unread elsewhere
-//  7. capture.go: what changed, from one read transaction
+//  7. capture.go: what changed, from one read transaction; repair.go: keys logged again
 //  8. applier.go: the transaction at the follower
 //  9. fence.go: open, closed, terms
 //  10. holder_linux.go, holder_other.go: who has the write lock, when it is not to be had

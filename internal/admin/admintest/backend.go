@@ -24,7 +24,7 @@ type Backend struct {
 	History   []strangler.AuditEntry  // as it is
 	Splits    []strangler.SplitStatus // one for each question, the last one for ever
 	Runs      []strangler.Run         // likewise
-	Verify    strangler.Verify
+	Verify    strangler.Verification
 	Cutover   strangler.Cutover
 	Writers   []strangler.Writer
 	Evidence  []string
@@ -60,7 +60,7 @@ func New() *Backend {
 			Tables:    []strangler.TableProgress{{Name: "couriers", RowsCopied: 10, RowsTotal: 10}},
 			NextSteps: []string{"strangler split verify delivery"}}},
 		Runs:    []strangler.Run{{ID: 3, Capability: "delivery", State: strangler.RunRunning, Who: "ann@laptop", Started: now, Steps: []strangler.StepRun{{Name: "expand", State: strangler.StepDoing, Started: now}}}},
-		Verify:  strangler.Verify{At: now, Rows: 10},
+		Verify:  strangler.Verification{Verify: strangler.Verify{At: now, Rows: 10}},
 		Cutover: strangler.Cutover{ID: 1, Capability: "delivery", From: strangler.Legacy, To: strangler.Service, State: strangler.Committed, Epoch: 8, Decided: 9, Released: true},
 		Fence:   []string{"UPDATE strangler_fence SET state = 'closed'"},
 	}
@@ -209,8 +209,12 @@ func (f splits) Start(ctx context.Context, capability string) error {
 	return f.b.call(ctx, "start", capability)
 }
 
-func (f splits) Verify(ctx context.Context, capability string) (strangler.Verify, error) {
+func (f splits) Verify(ctx context.Context, capability string) (strangler.Verification, error) {
 	return f.b.Verify, f.b.call(ctx, "verify", capability)
+}
+
+func (f splits) Repair(ctx context.Context, capability string) (strangler.Verification, error) {
+	return f.b.Verify, f.b.call(ctx, "repair", capability)
 }
 
 func (f splits) Cancel(ctx context.Context, capability string) error {
