@@ -146,6 +146,16 @@ func TestSlotOfASideThatFollows(t *testing.T) {
 	}
 }
 
+// TestASlotDoesNotTellWhoWrites says so, and what would.
+func TestASlotDoesNotTellWhoWrites(t *testing.T) {
+	p := enginetest.Armed(t, decoding{}, enginetest.Couriers, enginetest.Moved...)
+	_, err := p.Legacy.(migrations.Scribe).Writers(t.Context())
+	p.Wants(err, strangler.ErrRefused)
+	if !strings.Contains(fmt.Sprint(err), "capture: triggers") {
+		t.Errorf("it says: %v", err)
+	}
+}
+
 // TestSlotThatWasInvalidated has the server throw the log away that the slot needs: the stream stops, and says how to go
 // on.
 func TestSlotThatWasInvalidated(t *testing.T) {

@@ -149,9 +149,9 @@ func (d *Database) unfit(ctx context.Context, tables []*table) (why string, next
 	var level, database string
 	var free int
 	var may, create bool
-	err = d.pool.QueryRow(ctx, `SELECT current_setting('wal_level'), current_setting('max_replication_slots')::integer - (SELECT count(*) FROM pg_replication_slots)::integer,
+	err = d.pool.QueryRow(ctx, `SELECT current_setting('wal_level'), current_setting('max_replication_slots')::integer - (SELECT count(*) FROM pg_replication_slots WHERE slot_name <> $1::text)::integer,
 		(SELECT rolreplication OR rolsuper OR EXISTS (SELECT FROM pg_roles AS m WHERE m.rolname = 'rds_replication' AND pg_has_role(session_user, m.oid, 'MEMBER')) FROM pg_roles WHERE rolname = session_user),
-		has_database_privilege(current_database(), 'CREATE'), quote_ident(current_database())`).Scan(&level, &free, &may, &create, &database)
+		has_database_privilege(current_database(), 'CREATE'), quote_ident(current_database())`, d.slot).Scan(&level, &free, &may, &create, &database)
 	if err != nil {
 		return "", nil, err
 	}

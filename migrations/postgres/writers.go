@@ -26,6 +26,9 @@ func (d *Database) Writers(ctx context.Context) ([]strangler.Writer, error) {
 			return nil, fmt.Errorf("who writes %s: %w", bound, err)
 		}
 		if !there {
+			if base, err := d.base(ctx, d.pool); err == nil && base >= 0 {
+				return nil, strangler.Refuse("writers", fmt.Sprintf("changes of %s are read from a replication slot, which does not tell who makes them", bound), "take the split back and take capture: triggers, which records it", "look at pg_stat_activity")
+			}
 			return nil, strangler.Refuse("writers", fmt.Sprintf("changes of %s are not recorded in the %s database, so nothing is known of who makes them", bound, d.b.Side), "strangler split start "+d.b.Capability)
 		}
 		sources = append(sources, fmt.Sprintf(`SELECT split_part(writer, E'\t', 2), split_part(writer, E'\t', 1), split_part(writer, E'\t', 3), 1, now() FROM %s WHERE writer <> ''`, d.ours(log)))
