@@ -61,6 +61,7 @@ torture: compiler postgres chinook ## Run the kill, fault, model and soak tests 
 	@STRANGLER_ROUNDS=$(ROUNDS) STRANGLER_PROTOCOL_DEPTH=$(DEPTH) $(TESTSUM) \
 		'model: go test -count=1 -timeout 40m -run ^TestProtocol$$ ./internal/protocol' \
 		'capture by logical decoding: env STRANGLER_CAPTURE=logical go test -count=1 -timeout 30m ./internal/outage ./internal/model' \
+		'kills over logical decoding: env STRANGLER_CAPTURE=logical go test -count=1 -timeout 30m -run Test(Kills|Sleeper|UpstreamsDie|Repair)/postgres ./internal/e2e' \
 		'engines under the race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 30m $(ENGINES)' \
 		$(if $(TORTURE),'torture: go test -tags torture -count=1 -timeout 24h -run ^TestTorture $(TORTURE)')
 

@@ -3,6 +3,7 @@ package e2e
 import (
 	"database/sql"
 	"errors"
+	"os"
 	"testing"
 	"time"
 
@@ -60,6 +61,14 @@ func eachKind(t *testing.T, test func(t *testing.T, k *kind)) {
 	}
 }
 
+// capture is how the monolith's changes are recorded: on PostgreSQL as STRANGLER_CAPTURE says.
+func (k *kind) capture() strangler.Capture {
+	if c := strangler.Capture(os.Getenv("STRANGLER_CAPTURE")); c != "" && k.dialect == invariant.Postgres {
+		return c
+	}
+	return strangler.CaptureTriggers
+}
+
 // pair makes two empty databases for the length of a test.
 func (k *kind) pair(t testing.TB) *pair {
 	t.Helper()
@@ -76,7 +85,7 @@ func (p *pair) opened(t testing.TB) (legacy, service *sql.DB) {
 
 // capability is one whose tables move between the two databases.
 func (p *pair) capability(name string, tables ...strangler.Table) strangler.Capability {
-	return strangler.Capability{Name: name, Legacy: strangler.Upstream{Database: p.legacyDSN}, Service: strangler.Upstream{Database: p.serviceDSN}, Tables: tables}
+	return strangler.Capability{Name: name, Capture: p.kind.capture(), Legacy: strangler.Upstream{Database: p.legacyDSN}, Service: strangler.Upstream{Database: p.serviceDSN}, Tables: tables}
 }
 
 // run executes a statement in the kind's words.

@@ -96,7 +96,7 @@ func assemble(t testing.TB, s *localdb.Server) {
 	}
 	ctx := t.Context()
 	must(t, errors.Join(s.Role(ctx, "shop"), s.Role(ctx, "delivery")))
-	must(t, s.Role(ctx, "strangler", "IN ROLE shop, delivery"))
+	must(t, s.Role(ctx, "strangler", "REPLICATION", "IN ROLE shop, delivery"))
 	db, err := sql.Open("pgx", s.DSN("postgres"))
 	must(t, err)
 	defer db.Close()

@@ -108,8 +108,9 @@ capabilities:
     touches: [{route: "POST /orders/{id}/accept", seam: true}]
     service: {url: "http://127.0.0.1:%d", health: /healthz, database: %q}
     tables: [couriers, courier_actions, courier_requests]
+    capture: %s
     playbook: {canary: [50%%, 100%%], hold: 20ms, shadow: 20ms, soak: 20ms, approve: []}
-`, s.controlDSN, n.proxyPort, n.adminPort, s.legacyPort, s.legacyDSN, s.servicePort, s.serviceDSN)
+`, s.controlDSN, n.proxyPort, n.adminPort, s.legacyPort, s.legacyDSN, s.servicePort, s.serviceDSN, s.kind.capture())
 	must(s.t, os.WriteFile(n.file, []byte(text), 0o600))
 	return n
 }

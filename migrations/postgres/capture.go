@@ -384,10 +384,11 @@ func (d *Database) End(ctx context.Context) (migrations.Position, error) {
 	return end.position(), err
 }
 
-// Pending counts the entries of all logs; 0 where no capture is installed.
+// Pending counts the entries of all logs; 0 where no capture is installed. Where a slot is to be read and is not, or
+// has not been to its end, what is not known of counts as one.
 func (d *Database) Pending(ctx context.Context) (total int64, err error) {
-	if s := d.feeding(); s != nil {
-		return s.pending(), nil
+	if n, logical, err := d.pendingInSlot(ctx); logical || err != nil {
+		return n, err
 	}
 	for _, name := range d.b.Tables {
 		there, err := d.exists(ctx, d.logTable(name))

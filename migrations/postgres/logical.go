@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/migrations"
@@ -161,6 +162,40 @@ func (b *batch) readSlot(ctx context.Context, applied at, base int64) (err error
 		b.started = time.Time{} // there is more behind it
 	}
 	return err
+}
+
+// endTime is how long the count of what is pending waits for the stream to come to the log's end.
+const endTime = time.Second
+
+// pendingInSlot counts what an owner's slot has told and is not forgotten.
+func (d *Database) pendingInSlot(ctx context.Context) (n int64, logical bool, err error) {
+	there, err := d.exists(ctx, "strangler_position")
+	if err != nil || !there {
+		return 0, false, err
+	}
+	var state migrations.FenceState
+	var base, end int64
+	err = d.pool.QueryRow(ctx, "SELECT f.state, "+baseColumn+", (pg_current_wal_insert_lsn() - '0/0')::bigint FROM "+d.ours("strangler_position")+" AS p JOIN "+d.ours("strangler_fence")+" AS f USING (capability) WHERE capability = $1::text", d.b.Capability).Scan(&state, &base, &end)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && base < 0 {
+		return 0, false, nil
+	}
+	s := d.feeding()
+	switch {
+	case err != nil:
+		return 0, true, err
+	case s == nil && (base == 0 || state == migrations.FenceClosed): // nothing was written that is not known, or this side follows
+		return 0, true, nil
+	case s == nil:
+		return 1, true, nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, endTime)
+	defer cancel()
+	whole, err := s.reach(bounded, pglogrepl.LSN(end), func() error { return d.flush(bounded) })
+	n = s.pending()
+	if !whole || err != nil {
+		n++
+	}
+	return n, true, ctx.Err()
 }
 
 // retold are keys of a table.
