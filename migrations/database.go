@@ -152,7 +152,8 @@ type Batch interface {
 	Changes() int64
 	// Next is the position once the batch is applied.
 	Next() Position
-	// Started is when the snapshot was asked for: every commit before it is in the batch.
+	// Started is when the snapshot was asked for: every commit before it is in the batch. Zero: more of what the
+	// snapshot sees is in the next one.
 	Started() time.Time
 	// Close ends the snapshot; twice is safe.
 	Close() error

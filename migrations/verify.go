@@ -195,8 +195,12 @@ func (s *split) differing(ctx context.Context, t int, keys []Key, names int) (al
 	return all, nil
 }
 
-// judge compares the suspects of verifications, the follower being at the batch's snapshot.
+// judge compares the suspects of verifications, the follower being at the batch's snapshot. Behind a batch that is not
+// the whole of it they wait for another one.
 func (s *split) judge(ctx context.Context, b Batch, from, to Database) {
+	if b.Started().IsZero() {
+		return
+	}
 	select {
 	case x := <-s.suspects:
 		v := compareAt(ctx, b, from, to, x)
