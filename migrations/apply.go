@@ -126,7 +126,7 @@ func empty(ctx context.Context, a Apply, t int, marks []Mark) error {
 		if m.Table != t {
 			continue
 		}
-		marks[i] = Mark{Table: t, Part: m.Part, Bounds: m.Bounds, Attempt: m.Attempt + 1, Finished: m.Finished}
+		marks[i] = Mark{Table: t, Part: m.Part, Bounds: m.Bounds, Attempt: m.Attempt + 1, Finished: m.Finished, Loose: m.Loose}
 		if err := a.SetMark(ctx, m.Attempt, marks[i]); err != nil {
 			return err
 		}
@@ -164,7 +164,7 @@ type stands struct {
 	ranges   []Range
 	standing []standing
 	part     []int
-	finished bool // all of them are done, and there are no ranges
+	finished bool // all of them are done, none is loose, and there are no ranges
 }
 
 // standings reads a table's marks. What is done without a gap is one range.
@@ -184,14 +184,20 @@ func standings(t int, marks []Mark) stands {
 			continue
 		}
 		seen++
+		copied := rangeDone
+		if m.Loose {
+			copied = rangeInFlight
+		}
 		if m.Finished {
-			done++
-			add(m.Bounds, rangeDone, m.Part)
+			if !m.Loose {
+				done++
+			}
+			add(m.Bounds, copied, m.Part)
 			whole = true
 			continue
 		}
 		if m.Done != nil {
-			add(Range{After: m.Bounds.After, Upto: m.Done}, rangeDone, m.Part)
+			add(Range{After: m.Bounds.After, Upto: m.Done}, copied, m.Part)
 		}
 		if m.InFlight {
 			add(m.flight(), rangeInFlight, m.Part)

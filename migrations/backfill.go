@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 	"time"
 
@@ -66,7 +67,10 @@ func (s *split) backfill(ctx context.Context, from, to Database) error {
 		})
 	}
 	wg.Wait()
-	return context.Cause(ctx)
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return s.index(ctx, from, to)
 }
 
 // divide cuts large tables into parts, once, before anything of them is copied.
@@ -167,7 +171,7 @@ func (s *split) form(ctx context.Context, from, to Database, t int) (string, err
 // range has to be marked anew.
 func (s *split) copyRange(ctx context.Context, from, to Database, m Mark, form string, rows int) (Mark, error) {
 	p := part{m.Table, m.Part}
-	next := Mark{Table: m.Table, Part: m.Part, Bounds: m.Bounds, Done: m.Flight, Attempt: m.Attempt, Finished: m.Flight == nil}
+	next := Mark{Table: m.Table, Part: m.Part, Bounds: m.Bounds, Done: m.Flight, Attempt: m.Attempt, Finished: m.Flight == nil, Loose: m.Loose}
 	var looking sync.WaitGroup
 	defer looking.Wait()
 	var errLook error
@@ -181,10 +185,11 @@ func (s *split) copyRange(ctx context.Context, from, to Database, m Mark, form s
 			return err
 		}
 		next.Rows = m.Rows + n
-		if err := a.SetMark(ctx, m.Attempt, next); err != nil {
+		if err := a.SetMark(ctx, m.Attempt, next); err != nil || m.Loose {
 			return err
 		}
-		return s.drain(ctx, from, a, p)
+		_, err = s.drain(ctx, from, a, p, math.MaxInt)
+		return err
 	})
 	switch {
 	case errors.Is(err, strangler.ErrSuperseded) && s.truncated(ctx, to, p, m.Attempt):
@@ -273,24 +278,26 @@ func (s *split) mark(ctx context.Context, to Database, p part) (Mark, error) {
 	return Mark{}, fmt.Errorf("%w: the split of %s was taken back while its rows were copied; nothing more is copied", strangler.ErrSuperseded, s.c.Name)
 }
 
-// drain applies what was queued for the range while it was in flight, from a snapshot newer than every
-// batch that queued it.
-func (s *split) drain(ctx context.Context, from Database, a Apply, p part) error {
-	for {
+// drain applies what was queued for a part, about limit keys at most, from a snapshot newer than every batch that queued
+// them. The part's mark is set before, in the same transaction: no batch comes in between.
+func (s *split) drain(ctx context.Context, from Database, a Apply, p part, limit int) (all bool, err error) {
+	for n := 0; n < limit; {
 		keys, err := a.Kept(ctx, Queued(p.number), p.table, 1000)
 		if err != nil || len(keys) == 0 {
-			return err
+			return true, err
 		}
+		n += len(keys)
 		for _, k := range keys {
 			if err := a.Delete(ctx, p.table, k); err != nil {
-				return err
+				return false, err
 			}
 			if err := a.Drop(ctx, Queued(p.number), p.table, k); err != nil {
-				return err
+				return false, err
 			}
 		}
 		if err := from.Lookup(ctx, p.table, keys, func(r Row) error { return a.Insert(ctx, p.table, r) }); err != nil {
-			return err
+			return false, err
 		}
 	}
+	return false, nil
 }

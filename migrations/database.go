@@ -50,10 +50,10 @@ type Planner interface {
 	// Inspect describes the tables as they are, and everything about them that forbids a split.
 	Inspect(ctx context.Context) (Schema, error)
 	// OwnerScripts are for the side whose tables move: fence (open), capture, the cut of crossing
-	// foreign keys, and the end. Exactly the stages of Stage, in order.
+	// foreign keys, and the end. In the order of their stages; a stage with nothing to do has no script.
 	OwnerScripts(ctx context.Context, s Schema) ([]Script, error)
 	// FollowerScripts are for the side that takes over, whose tables are made like those of s where
-	// they are missing: tables and fence (closed), reverse capture, and the end. What does not fit is
+	// they are missing: tables and fence (closed), keys and indexes, reverse capture, and the end. What does not fit is
 	// a Refusal.
 	FollowerScripts(ctx context.Context, s Schema) ([]Script, error)
 	// Orphans lists rows that violate foreign keys of the moved tables or to them, at most 20.
@@ -247,7 +247,10 @@ type Mark struct {
 	InFlight    bool
 	Attempt     int64 // rises with every marking; a chunk commits by compare-and-swap on it
 	Finished    bool  // every range of the part is done
-	Rows        int64 // copied so far
+	// Loose: the table has no key yet, or has it and does not hold yet what was queued before. Whatever changes in the
+	// part is queued, as if all of it were in flight: without its key a row is found by reading the whole table.
+	Loose bool
+	Rows  int64 // copied so far
 }
 
 // Apply is one transaction at the follower. It is used by one goroutine, and ends with Commit or
@@ -326,8 +329,15 @@ type Table struct {
 	Name    string
 	Columns []Column
 	Key     []string // the columns of its key, in order
-	DDL     []string // statements that make it at a database of the same kind, foreign keys to tables that stay left out
+	DDL     []string // statements that make it at a database of the same kind, but for those below; foreign keys to tables that stay are left out
+	// Indexes make its key and what rows of any moments fit into; Constraints what only the rows of one moment are
+	// sure to fit into: unique indexes, foreign keys. Both may follow the rows.
+	Indexes, Constraints []Behind
 }
+
+// Behind is a statement that makes something behind the rows, or does nothing where it is there, and the one that takes
+// it back; an empty one where it goes with something else.
+type Behind struct{ Make, Undo string }
 
 // Column is one column, in the words of its own database.
 type Column struct {
@@ -357,8 +367,10 @@ const (
 	StageNone     Stage = 0
 	StageFirst    Stage = 1 // legacy: the fence; the service: the tables
 	StageCapture  Stage = 2 // legacy records its changes; the service is fenced, and the copy may begin
-	StageArmed    Stage = 3 // crossing keys are cut at legacy; the service records its own changes
-	StageComplete Stage = 4 // nothing of Strangler is left
+	StageIndexed  Stage = 3 // every row was copied, and the service's tables get their keys and indexes; nothing at legacy
+	StageWhole    Stage = 4 // and their unique indexes and foreign keys; nothing at legacy
+	StageArmed    Stage = 5 // crossing keys are cut at legacy; the service records its own changes
+	StageComplete Stage = 6 // nothing of Strangler is left
 )
 
 // Script is one golang-migrate pair.

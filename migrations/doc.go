@@ -6,7 +6,7 @@
 //
 //  1. plan.go: what stands in both databases, and the scripts made of it
 //  2. scripts.go: golang-migrate runs them, stage by stage
-//  3. backfill.go: ranges of rows are copied, each marked before its snapshot is taken
+//  3. backfill.go: ranges of rows are copied, each marked before its snapshot is taken; index.go: keys and indexes behind them
 //  4. stream.go: changes are followed, batch by batch, while the copy goes on and ever after
 //  5. apply.go: a batch or a chunk in the follower's one transaction
 //  6. verify.go: both sides compared, while writes go on; repair.go: the owner's rows brought again where they differ

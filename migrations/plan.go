@@ -94,11 +94,19 @@ func (p *Planning) Make(ctx context.Context) (Plan, error) {
 		return Plan{}, err
 	}
 	plan := Plan{Notes: append(here.Notes, there.Notes...)}
-	for i := range owner {
-		for side, s := range map[strangler.Side]Script{strangler.Legacy: owner[i], strangler.Service: follower[i]} {
-			name := filepath.Join(p.c.Name, string(side), fmt.Sprintf("%06d_%s", s.Stage, s.Name))
-			plan.Files = append(plan.Files, File{name + ".up.sql", s.Up}, File{name + ".down.sql", s.Down})
+	add := func(side strangler.Side, scripts []Script, after, upto Stage) {
+		for _, s := range scripts {
+			if s.Stage > after && s.Stage <= upto {
+				name := filepath.Join(p.c.Name, string(side), fmt.Sprintf("%06d_%s", s.Stage, s.Name))
+				plan.Files = append(plan.Files, File{name + ".up.sql", s.Up}, File{name + ".down.sql", s.Down})
+			}
 		}
+	}
+	at := StageNone
+	for _, to := range []Stage{StageCapture, StageIndexed, StageWhole, StageArmed, StageComplete} {
+		add(strangler.Legacy, owner, at, to)
+		add(strangler.Service, follower, at, to)
+		at = to
 	}
 	return plan, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/golang-migrate/migrate/v4"
 	"github.com/golang-migrate/migrate/v4/database"
@@ -38,8 +39,8 @@ func (p *Planning) run(ctx context.Context, side strangler.Side, to Stage) (err 
 		return strangler.Refuse("dirty", fmt.Sprintf("a script of %s in the %s database ended half-way, outside of Strangler", p.c.Name, side),
 			fmt.Sprintf("look at it, then: strangler migrate force %s VERSION", p.c.Name))
 	}
-	if Stage(at) == to {
-		return nil
+	if to, err = p.reachable(side, to); err != nil || Stage(at) == to {
+		return err
 	}
 	m, err := p.migrator(ctx, d, side, &at)
 	if err != nil {
@@ -70,6 +71,35 @@ func (p *Planning) run(ctx context.Context, side strangler.Side, to Stage) (err 
 		}
 	}
 	return err
+}
+
+// reachable is a stage, or the one before it where a side has nothing to do behind the copy.
+func (p *Planning) reachable(side strangler.Side, to Stage) (Stage, error) {
+	all, err := p.scripts(side)
+	for to == StageIndexed || to == StageWhole {
+		if slices.ContainsFunc(all, func(f scriptFile) bool { return f.stage == to }) {
+			break
+		}
+		to--
+	}
+	return to, err
+}
+
+type scriptFile struct {
+	stage Stage
+	name  string
+}
+
+// scripts are a side's, in their order.
+func (p *Planning) scripts(side strangler.Side) (out []scriptFile, err error) {
+	files, err := filepath.Glob(filepath.Join(p.dir, p.c.Name, string(side), "*.up.sql"))
+	for _, f := range files {
+		var v uint
+		if _, err := fmt.Sscanf(filepath.Base(f), "%06d_", &v); err == nil {
+			out = append(out, scriptFile{Stage(v), filepath.Base(f)})
+		}
+	}
+	return out, err
 }
 
 func (p *Planning) explain(side strangler.Side, err error) error {
@@ -149,14 +179,13 @@ func (p *Planning) Status(ctx context.Context) ([]ScriptStatus, error) {
 		if s.Version, s.Dirty, err = d.Version(ctx); err != nil {
 			return nil, err
 		}
-		files, err := filepath.Glob(filepath.Join(p.dir, p.c.Name, string(side), "*.up.sql"))
+		files, err := p.scripts(side)
 		if err != nil {
 			return nil, err
 		}
 		for _, f := range files {
-			var v uint
-			if _, err := fmt.Sscanf(filepath.Base(f), "%06d_", &v); err == nil && v > s.Version {
-				s.Pending = append(s.Pending, filepath.Base(f))
+			if f.stage > Stage(s.Version) {
+				s.Pending = append(s.Pending, f.name)
 			}
 		}
 		out = append(out, s)

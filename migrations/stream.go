@@ -32,7 +32,8 @@ func (s *split) follow(ctx context.Context) error {
 	var copying sync.WaitGroup
 	s.halt = func() { cancel(); copying.Wait() }
 	defer s.halt()
-	copied := make(chan error, 1)
+	copied, bound := make(chan error, 1), make(chan error, 1)
+	still := false // the follower's rows are bound, and stay as they are until that has ended
 	if finished, err := s.finished(ctx, to); err != nil {
 		return err
 	} else if !finished {
@@ -53,6 +54,20 @@ func (s *split) follow(ctx context.Context) error {
 			continue
 		case err := <-copied:
 			if err == nil {
+				still, err = s.bind(copyCtx, from, to, &copying, bound)
+			}
+			if err == nil && !still {
+				err = s.settlePhase(ctx)
+			}
+			if err != nil {
+				return err
+			}
+		case err := <-bound:
+			still = false
+			switch {
+			case errors.Is(err, ErrDuplicate):
+				return fmt.Errorf("%w: %w; the owner's rows do not fit together, and nothing was skipped. Mend them, then: strangler split start %s", strangler.ErrStopped, err, s.c.Name)
+			case err == nil:
 				err = s.settlePhase(ctx)
 			}
 			if err != nil {
@@ -61,6 +76,15 @@ func (s *split) follow(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		default:
+		}
+		if still {
+			select {
+			case <-s.wake:
+			case err := <-bound:
+				bound <- err
+			case <-ctx.Done():
+			}
+			continue
 		}
 		n, err := s.applyBatch(ctx, from, to, func(ctx context.Context, b Batch) { s.judge(ctx, b, from, to) })
 		switch {

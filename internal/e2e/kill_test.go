@@ -17,7 +17,7 @@ import (
 // which come with every batch, the first.
 var killed = map[string]int{
 	"fence": 20, "term": 20, "prepare": 4, "decide": 4, "release": 4, "start-run": 2, "save-run": 20, "save-step": 60,
-	"next-term": 2, "script": 4, "set": 3, "save-split": 3, "position": 4, "forget": 3,
+	"next-term": 2, "script": 8, "set": 3, "save-split": 3, "position": 4, "forget": 3,
 }
 
 // TestKills kills the daemon by SIGKILL before and after durable statements of a run forward and back,

@@ -47,7 +47,7 @@ func scriptsUpAndDown(t *testing.T, lab Lab) {
 
 func scriptsStageByStage(t *testing.T, lab Lab) {
 	p := NewPair(t, lab, Couriers, Moved...)
-	p.Write()
+	plan := p.Write()
 	var at [][2][]string
 	for s := migrations.StageFirst; s <= migrations.StageArmed; s++ {
 		p.To(s)
@@ -67,8 +67,23 @@ func scriptsStageByStage(t *testing.T, lab Lab) {
 		status, err := p.Plan.Status(t.Context())
 		p.must(err)
 		for _, st := range status {
-			if st.Version != uint(s) || st.Dirty || len(st.Pending) != int(migrations.StageComplete-s) {
-				t.Errorf("status %+v at stage %d", st, s)
+			version, pending := uint(0), 0
+			for _, f := range plan.Files {
+				var stage uint
+				side, name, _ := strings.Cut(strings.TrimPrefix(f.Path, p.Capability.Name+"/"), "/")
+				_, err := fmt.Sscanf(name, "%06d_", &stage)
+				p.must(err)
+				if side != string(st.Side) || !strings.HasSuffix(name, ".up.sql") {
+					continue
+				}
+				if stage <= uint(s) {
+					version = max(version, stage)
+				} else {
+					pending++
+				}
+			}
+			if st.Version != version || st.Dirty || len(st.Pending) != pending {
+				t.Errorf("status %+v at stage %d, want version %d and %d pending", st, s, version, pending)
 			}
 		}
 	}
@@ -105,8 +120,16 @@ func scriptsComplete(t *testing.T, lab Lab) {
 func scriptsBeginWithCommand(t *testing.T, lab Lab) {
 	p := NewPair(t, lab, Couriers, Moved...)
 	plan := p.Write()
-	if len(plan.Files) != 16 {
-		t.Errorf("%d files, want four pairs at each side", len(plan.Files))
+	for _, side := range []string{"legacy", "service"} { // what may follow the rows has scripts of its own where it does
+		n := 0
+		for _, f := range plan.Files {
+			if strings.HasPrefix(f.Path, p.Capability.Name+"/"+side+"/") {
+				n++
+			}
+		}
+		if n < 8 || n%2 != 0 {
+			t.Errorf("%d files for the %s database, want four pairs at least", n, side)
+		}
 	}
 	for _, f := range plan.Files {
 		for i, line := range strings.Split(f.SQL, "\n")[:3] {

@@ -201,10 +201,10 @@ func (a *apply) Locked(ctx context.Context) ([]migrations.Mark, error) {
 }
 
 func (d *Database) marks(ctx context.Context, q querier, lock string) ([]migrations.Mark, error) {
-	rows, err := q.Query(ctx, "SELECT tbl, part, after, upto, done, flight, in_flight, attempt, finished, copied FROM "+d.ours("strangler_mark")+" WHERE capability = $1::text ORDER BY tbl, part "+lock, d.b.Capability)
+	rows, err := q.Query(ctx, "SELECT tbl, part, after, upto, done, flight, in_flight, attempt, finished, copied, loose IS NOT NULL FROM "+d.ours("strangler_mark")+" WHERE capability = $1::text ORDER BY tbl, part "+lock, d.b.Capability)
 	return collect(rows, err, func(r pgx.Rows) (m migrations.Mark, err error) {
 		var after, upto, done, flight []byte
-		err = r.Scan(&m.Table, &m.Part, &after, &upto, &done, &flight, &m.InFlight, &m.Attempt, &m.Finished, &m.Rows)
+		err = r.Scan(&m.Table, &m.Part, &after, &upto, &done, &flight, &m.InFlight, &m.Attempt, &m.Finished, &m.Rows, &m.Loose)
 		for _, k := range []struct {
 			from []byte
 			to   *migrations.Key
@@ -232,8 +232,8 @@ func encode(k migrations.Key) []byte {
 }
 
 func (a *apply) SetMark(ctx context.Context, attempt int64, m migrations.Mark) error {
-	done, err := a.Exec(ctx, "UPDATE "+a.d.ours("strangler_mark")+" SET done = $1::bytea, flight = $2::bytea, in_flight = $3::boolean, attempt = $4::bigint, finished = $5::boolean, copied = $6::bigint WHERE capability = $7::text AND tbl = $8::integer AND part = $9::integer AND attempt = $10::bigint",
-		encode(m.Done), encode(m.Flight), m.InFlight, m.Attempt, m.Finished, m.Rows, a.d.b.Capability, m.Table, m.Part, attempt)
+	done, err := a.Exec(ctx, "UPDATE "+a.d.ours("strangler_mark")+" SET done = $1::bytea, flight = $2::bytea, in_flight = $3::boolean, attempt = $4::bigint, finished = $5::boolean, copied = $6::bigint, loose = CASE WHEN $7::boolean THEN loose END WHERE capability = $8::text AND tbl = $9::integer AND part = $10::integer AND attempt = $11::bigint",
+		encode(m.Done), encode(m.Flight), m.InFlight, m.Attempt, m.Finished, m.Rows, m.Loose, a.d.b.Capability, m.Table, m.Part, attempt)
 	if err == nil && done.RowsAffected() == 0 {
 		err = fmt.Errorf("%w: the range in flight was marked anew", strangler.ErrSuperseded)
 	}
@@ -251,7 +251,7 @@ func (a *apply) Divide(ctx context.Context, attempt int64, table int, keys []mig
 		if i+1 < len(keys) {
 			upto = keys[i+1]
 		}
-		_, err = a.Exec(ctx, "INSERT INTO "+mark+" (capability, tbl, part, after, upto, in_flight, attempt, finished, copied, columns) SELECT capability, tbl, $1::integer, $2::bytea, $3::bytea, false, 0, false, 0, columns FROM "+mark+" WHERE capability = $4::text AND tbl = $5::integer AND part = 0",
+		_, err = a.Exec(ctx, "INSERT INTO "+mark+" (capability, tbl, part, after, upto, in_flight, attempt, finished, copied, columns, loose) SELECT capability, tbl, $1::integer, $2::bytea, $3::bytea, false, 0, false, 0, columns, loose FROM "+mark+" WHERE capability = $4::text AND tbl = $5::integer AND part = 0",
 			i+1, encode(keys[i]), encode(upto), a.d.b.Capability, table)
 	}
 	return err

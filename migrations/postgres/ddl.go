@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/migrations"
 )
 
 // maker collects the statements that make one table, as far as they can be read from the catalog. Names
@@ -19,15 +20,18 @@ type maker struct {
 	at         int        // the table's place in the binding
 	moved      [][]uint32 // each bound table, with its partitions
 	oids       []uint32   // of this table
+	whole      bool       // it has partitions, whose indexes are made with those of the table: nothing follows the rows
+	keyIndex   string     // the index that finds a row by its key
 	statements []string
+	made       migrations.Table // its DDL is statements, once they are all there
 }
 
 // ddl is what makes a table in another PostgreSQL database, under any search_path: types, collations and
 // extensions where they are missing, sequences, the table with its partitions, constraints and indexes,
 // comments. Foreign keys are between tables that move, each with the later of the two. Not carried over:
 // triggers, policies, grants, tablespaces, owners.
-func (d *Database) ddl(ctx context.Context, t *table) ([]string, error) {
-	m := &maker{at: -1}
+func (d *Database) ddl(ctx context.Context, t *table, to *migrations.Table) error {
+	m := &maker{at: -1, whole: t.kind == "p", keyIndex: t.keyIndex}
 	err := d.reading(ctx, func(q querier) error {
 		m.q = q
 		for i, bound := range d.b.Tables {
@@ -56,7 +60,8 @@ func (d *Database) ddl(ctx context.Context, t *table) ([]string, error) {
 		}
 		return m.all(ctx, t)
 	})
-	return m.statements, err
+	to.DDL, to.Indexes, to.Constraints = m.statements, m.made.Indexes, m.made.Constraints
+	return err
 }
 
 func (m *maker) all(ctx context.Context, t *table) error {
@@ -178,7 +183,7 @@ const columnLines = `SELECT quote_ident(a.attname) || ' ' || format_type(a.attty
 	WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`
 
 const constraintLines = `SELECT 'CONSTRAINT ' || quote_ident(conname) || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
-	WHERE conrelid = $1::oid AND contype IN ('p', 'u', 'x', 'c') AND convalidated ORDER BY array_position('{p,u,x,c}', contype::text), conname::text COLLATE "C"`
+	WHERE conrelid = $1::oid AND (contype = 'c' OR $2::boolean AND contype IN ('p', 'u', 'x')) AND convalidated ORDER BY array_position('{p,u,x,c}', contype::text), conname::text COLLATE "C"`
 
 // behindTable are the statements that follow CREATE TABLE: constraints that are not validated, what it says of
 // single columns and of the whole.
@@ -202,7 +207,7 @@ func (m *maker) table(ctx context.Context, oid uint32, name string) error {
 	if err != nil {
 		return err
 	}
-	more, err := m.texts(ctx, constraintLines, oid)
+	more, err := m.texts(ctx, constraintLines, oid, m.whole)
 	if err != nil {
 		return err
 	}
@@ -218,10 +223,65 @@ func (m *maker) table(ctx context.Context, oid uint32, name string) error {
 	if err := m.addAll(ctx, behindTable, oid, name); err != nil {
 		return err
 	}
+	if !m.whole {
+		if err := m.keys(ctx, oid, name); err != nil {
+			return err
+		}
+	}
 	if err := m.indexes(ctx, oid, name); err != nil {
 		return err
 	}
-	return m.addAll(ctx, behindIndexes, oid, name)
+	if m.whole {
+		return m.addAll(ctx, behindIndexes, oid, name)
+	}
+	identity, err := m.texts(ctx, behindIndexes, oid, name)
+	for _, s := range identity {
+		undo := " REPLICA IDENTITY DEFAULT"
+		if strings.HasPrefix(s, "ALTER TABLE "+name+" CLUSTER ON ") {
+			undo = " SET WITHOUT CLUSTER"
+		}
+		m.made.Constraints = append(m.made.Constraints, migrations.Behind{Make: s, Undo: "ALTER TABLE " + name + undo})
+	}
+	return err
+}
+
+// behind adds what may follow the rows: what finds them by key, and what rows of any moments fit into, before what is sure
+// of the rows of one moment only.
+func (m *maker) behind(anyRows bool, b migrations.Behind) {
+	if anyRows {
+		m.made.Indexes = append(m.made.Indexes, b)
+	} else {
+		m.made.Constraints = append(m.made.Constraints, b)
+	}
+}
+
+// constraint is one that is made where it is not there yet. A foreign key that rows violate, at the monolith too then,
+// stays NOT VALID.
+func constraint(table, name, def string) migrations.Behind {
+	add := fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT %s %s;", table, ident(name), def)
+	if strings.HasPrefix(def, "FOREIGN KEY ") && !strings.HasSuffix(def, " NOT VALID") {
+		add = fmt.Sprintf("BEGIN %s EXCEPTION WHEN foreign_key_violation THEN %s NOT VALID; RAISE WARNING USING MESSAGE = %s; END;",
+			add, strings.TrimSuffix(add, ";"), literal("strangler: rows violate "+name+", which stays NOT VALID"))
+	}
+	return migrations.Behind{
+		Make: fmt.Sprintf("DO %s", literal(fmt.Sprintf("BEGIN IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = %s::regclass AND conname = %s) THEN %s END IF; END",
+			literal(table), literal(name), add))),
+		Undo: "ALTER TABLE " + table + " DROP CONSTRAINT " + ident(name)}
+}
+
+// keys are the constraints with an index.
+func (m *maker) keys(ctx context.Context, oid uint32, name string) error {
+	rows, err := m.q.Query(ctx, `SELECT conname::text, pg_get_constraintdef(k.oid), x.relname::text FROM pg_constraint AS k JOIN pg_class AS x ON x.oid = k.conindid
+		WHERE conrelid = $1::oid AND contype IN ('p', 'u', 'x') ORDER BY array_position('{p,u,x}', contype::text), conname::text COLLATE "C"`, oid)
+	_, err = collect(rows, err, func(r pgx.Rows) (none struct{}, err error) {
+		var called, def, index string
+		if err := r.Scan(&called, &def, &index); err != nil {
+			return none, err
+		}
+		m.behind(index == m.keyIndex, constraint(name, called, def))
+		return none, nil
+	})
+	return err
 }
 
 // indexes are those without a constraint, and extended statistics. The server writes both with schemas;
@@ -231,15 +291,19 @@ func (m *maker) indexes(ctx context.Context, oid uint32, name string) error {
 	rows, err := m.q.Query(ctx, `WITH RECURSIVE above AS (SELECT indexrelid AS own, indexrelid AS top, 0 AS depth FROM pg_index WHERE indrelid = $1::oid
 			UNION ALL SELECT a.own, i.inhparent, a.depth + 1 FROM above AS a JOIN pg_inherits AS i ON i.inhrelid = a.top),
 		place AS (SELECT DISTINCT ON (a.own) a.own, a.depth, c.relname::text AS top FROM above AS a JOIN pg_class AS c ON c.oid = a.top ORDER BY a.own, a.depth DESC)
-		SELECT pg_get_indexdef(i.indexrelid), 'CREATE ' || CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END || 'INDEX ' || quote_ident(x.relname) || ' ON ',
+		SELECT x.relname::text, i.indisunique, pg_get_indexdef(i.indexrelid), 'CREATE ' || CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END || 'INDEX ' || quote_ident(x.relname) || ' ON ',
 			CASE WHEN c.relkind = 'p' THEN 'ONLY ' ELSE '' END || quote_ident(n.nspname) || '.' || quote_ident(c.relname) || ' ', $2::text || ' ', a.depth, a.top COLLATE "C"
 		FROM pg_index AS i JOIN place AS a ON a.own = i.indexrelid JOIN pg_class AS x ON x.oid = i.indexrelid JOIN pg_class AS c ON c.oid = i.indrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
 		WHERE i.indrelid = $1::oid AND i.indisvalid AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))
-		UNION ALL SELECT pg_get_statisticsobjdef(s.oid), 'CREATE STATISTICS ', quote_ident(n.nspname) || '.', '', -1, s.stxname::text COLLATE "C" FROM pg_statistic_ext AS s JOIN pg_namespace AS n ON n.oid = s.stxnamespace WHERE s.stxrelid = $1::oid
-		ORDER BY 5 DESC, 6`, oid, name)
-	type found struct{ text, head, qualified, plain string }
+		UNION ALL SELECT s.stxname::text, false, pg_get_statisticsobjdef(s.oid), 'CREATE STATISTICS ', quote_ident(n.nspname) || '.', '', -1, s.stxname::text COLLATE "C" FROM pg_statistic_ext AS s JOIN pg_namespace AS n ON n.oid = s.stxnamespace WHERE s.stxrelid = $1::oid
+		ORDER BY 7 DESC, 8`, oid, name)
+	type found struct {
+		name                         string
+		unique                       bool
+		text, head, qualified, plain string
+	}
 	all, err := collect(rows, err, func(r pgx.Rows) (f found, err error) {
-		err = r.Scan(&f.text, &f.head, &f.qualified, &f.plain, nil, nil)
+		err = r.Scan(&f.name, &f.unique, &f.text, &f.head, &f.qualified, &f.plain, nil, nil)
 		return f, err
 	})
 	for _, f := range all {
@@ -247,7 +311,17 @@ func (m *maker) indexes(ctx context.Context, oid uint32, name string) error {
 		if !ok {
 			return fmt.Errorf("%s does not begin with %s%s", f.text, f.head, f.qualified)
 		}
-		m.add("%s%s%s", f.head, f.plain, rest)
+		if m.whole {
+			m.add("%s%s%s", f.head, f.plain, rest)
+			continue
+		}
+		kind := "INDEX "
+		if f.head == "CREATE STATISTICS " {
+			kind = "STATISTICS "
+		}
+		m.behind(!f.unique || f.name == m.keyIndex, migrations.Behind{
+			Make: strings.Replace(f.head, kind, kind+"IF NOT EXISTS ", 1) + f.plain + rest,
+			Undo: "DROP " + kind + ident(f.name)})
 	}
 	return err
 }
@@ -293,19 +367,38 @@ func (m *maker) foreignKeys(ctx context.Context) error {
 	for _, oids := range m.moved[:m.at] {
 		before = append(before, oids...)
 	}
-	return m.addAll(ctx, `SELECT 'ALTER TABLE ' || quote_ident(c.relname) || ' ADD CONSTRAINT ' || quote_ident(k.conname) || ' ' || pg_get_constraintdef(k.oid)
+	rows, err := m.q.Query(ctx, `SELECT quote_ident(c.relname), k.conname::text, pg_get_constraintdef(k.oid)
 		FROM pg_constraint AS k JOIN pg_class AS c ON c.oid = k.conrelid
 		WHERE k.contype = 'f' AND k.conparentid = 0 AND (k.conrelid = ANY ($1::oid[]) AND k.confrelid = ANY ($1::oid[] || $2::oid[]) OR k.conrelid = ANY ($2::oid[]) AND k.confrelid = ANY ($1::oid[]))
 		ORDER BY c.relname::text COLLATE "C", k.conname::text COLLATE "C"`, m.oids, before)
+	_, err = collect(rows, err, func(r pgx.Rows) (none struct{}, err error) {
+		var table, name, def string
+		err = r.Scan(&table, &name, &def)
+		m.behind(false, constraint(table, name, def))
+		return none, err
+	})
+	return err
 }
 
 func (m *maker) comments(ctx context.Context) error {
-	return m.addAll(ctx, `SELECT 'COMMENT ON ' || x.what || ' IS ' || quote_literal(d.description)
+	rows, err := m.q.Query(ctx, `SELECT x.behind AND NOT $2::boolean, 'COMMENT ON ' || x.what || ' IS ' || quote_literal(d.description)
 		FROM pg_description AS d CROSS JOIN LATERAL (
-			SELECT 'TABLE ' || quote_ident(relname) FROM pg_class WHERE d.classoid = 'pg_class'::regclass AND oid = d.objoid AND d.objsubid = 0 AND oid = ANY ($1::oid[])
-			UNION ALL SELECT 'COLUMN ' || quote_ident(c.relname) || '.' || quote_ident(a.attname) FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND NOT a.attisdropped
+			SELECT false, 'TABLE ' || quote_ident(relname) FROM pg_class WHERE d.classoid = 'pg_class'::regclass AND oid = d.objoid AND d.objsubid = 0 AND oid = ANY ($1::oid[])
+			UNION ALL SELECT false, 'COLUMN ' || quote_ident(c.relname) || '.' || quote_ident(a.attname) FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND NOT a.attisdropped
 				WHERE d.classoid = 'pg_class'::regclass AND c.oid = d.objoid AND d.objsubid > 0 AND c.oid = ANY ($1::oid[])
-			UNION ALL SELECT 'INDEX ' || quote_ident(c.relname) FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid WHERE d.classoid = 'pg_class'::regclass AND i.indexrelid = d.objoid AND i.indisvalid AND i.indrelid = ANY ($1::oid[])
-			UNION ALL SELECT 'CONSTRAINT ' || quote_ident(k.conname) || ' ON ' || quote_ident(c.relname) FROM pg_constraint AS k JOIN pg_class AS c ON c.oid = k.conrelid
-				WHERE d.classoid = 'pg_constraint'::regclass AND k.oid = d.objoid AND k.contype IN ('p', 'u', 'x', 'c') AND k.conrelid = ANY ($1::oid[])) AS x (what) ORDER BY 1`, m.oids)
+			UNION ALL SELECT true, 'INDEX ' || quote_ident(c.relname) FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid WHERE d.classoid = 'pg_class'::regclass AND i.indexrelid = d.objoid AND i.indisvalid AND i.indrelid = ANY ($1::oid[])
+			UNION ALL SELECT k.contype <> 'c', 'CONSTRAINT ' || quote_ident(k.conname) || ' ON ' || quote_ident(c.relname) FROM pg_constraint AS k JOIN pg_class AS c ON c.oid = k.conrelid
+				WHERE d.classoid = 'pg_constraint'::regclass AND k.oid = d.objoid AND k.contype IN ('p', 'u', 'x', 'c') AND k.conrelid = ANY ($1::oid[])) AS x (behind, what) ORDER BY 2`, m.oids, m.whole)
+	_, err = collect(rows, err, func(r pgx.Rows) (none struct{}, err error) {
+		var behind bool
+		var text string
+		err = r.Scan(&behind, &text)
+		if behind {
+			m.behind(false, migrations.Behind{Make: text})
+		} else {
+			m.statements = append(m.statements, text)
+		}
+		return none, err
+	})
+	return err
 }

@@ -82,8 +82,8 @@ func (in *inspection) find(ctx context.Context) error {
 	if err := in.q.QueryRow(ctx, "SELECT coalesce(current_schema()::text, '')").Scan(&in.current); err != nil {
 		return err
 	}
-	for _, bound := range d.b.Tables {
-		t, err := describe(ctx, in.q, bound)
+	for i, bound := range d.b.Tables {
+		t, err := d.describe(ctx, in.q, i)
 		if err != nil {
 			return err
 		}
@@ -134,7 +134,7 @@ func (in *inspection) describeAll(ctx context.Context) error {
 		}
 		if len(in.s.Problems) == 0 {
 			var err error
-			if mt.DDL, err = in.d.ddl(ctx, t); err != nil {
+			if err = in.d.ddl(ctx, t, &mt); err != nil {
 				return fmt.Errorf("write down how table %s is made: %w", t.bound, err)
 			}
 		}

@@ -197,8 +197,8 @@ var (
 
 func (d *Database) describeAll(ctx context.Context, q querier) ([]*table, error) {
 	var all []*table
-	for _, name := range d.b.Tables {
-		t, err := describe(ctx, q, name)
+	for i, name := range d.b.Tables {
+		t, err := d.describe(ctx, q, i)
 		switch {
 		case err != nil:
 			return nil, err

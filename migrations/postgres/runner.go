@@ -81,5 +81,5 @@ func (r *runner) Run(script io.Reader) error {
 		return strangler.Refuse("locks", fmt.Sprintf("a lock was not to be had within %s, %d times: a transaction holds the tables for longer, or a vacuum", lockTimeout, scriptTries),
 			"end it (SELECT pid, query FROM pg_stat_activity WHERE state <> 'idle' ORDER BY xact_start), then run this again")
 	}
-	return err
+	return duplicate(err)
 }

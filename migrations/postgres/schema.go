@@ -39,9 +39,11 @@ type table struct {
 	owner        string   // role
 	kind         string   // relkind: r table, p partitioned, v view, m materialized view, f foreign
 	columns      []column // that travel: neither dropped nor generated; by name, so that both sides have one order
+	keyIndex     string   // the index that finds a row by its key; empty: none is there yet
 	keyAt        []int    // where the key's columns are among columns, in the order of the key; empty: no usable key
 
-	made []relation // partitions of a table that is not there yet, but will be made with them
+	made  []relation // partitions of a table that is not there yet, but will be made with them
+	loose bool       // it is not there yet, and its key will be made behind its rows
 
 	persistence string // relpersistence: p permanent, u unlogged, t temporary
 	partition   bool   // it is a partition of another table
@@ -183,11 +185,12 @@ func sequenceNamed(ctx context.Context, q querier, name string) (full string, er
 // trigger that checks it. Equality is the column's own, so that a key can be looked up without its index.
 func (t *table) readKey(ctx context.Context, q querier) error {
 	type index struct {
+		name    string
 		primary bool
 		columns []string
 		flaw    string
 	}
-	rows, err := q.Query(ctx, `SELECT i.indisprimary, (SELECT array_agg(a.attname::text ORDER BY k.at) FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, at)
+	rows, err := q.Query(ctx, `SELECT c.relname::text, i.indisprimary, (SELECT array_agg(a.attname::text ORDER BY k.at) FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, at)
 				JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum WHERE k.at <= i.indnkeyatts),
 			CASE WHEN NOT i.indisvalid THEN 'it is not valid'
 				WHEN NOT i.indimmediate THEN 'it is deferrable'
@@ -207,7 +210,7 @@ func (t *table) readKey(ctx context.Context, q querier) error {
 		WHERE i.indrelid = $1::oid AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL
 		ORDER BY i.indisprimary DESC, i.indisreplident DESC, i.indnkeyatts, c.relname::text COLLATE "C"`, t.oid)
 	all, err := collect(rows, err, func(r pgx.Rows) (x index, err error) {
-		err = r.Scan(&x.primary, &x.columns, &x.flaw)
+		err = r.Scan(&x.name, &x.primary, &x.columns, &x.flaw)
 		return x, err
 	})
 	if err != nil {
@@ -220,12 +223,18 @@ func (t *table) readKey(ctx context.Context, q querier) error {
 			}
 			continue
 		}
-		for _, name := range x.columns {
-			t.keyAt = append(t.keyAt, slices.IndexFunc(t.columns, func(c column) bool { return c.Name == name }))
-		}
+		t.keyIndex = x.name
+		t.setKey(x.columns)
 		return nil
 	}
 	return nil
+}
+
+func (t *table) setKey(columns []string) {
+	t.keyAt = nil
+	for _, name := range columns {
+		t.keyAt = append(t.keyAt, slices.IndexFunc(t.columns, func(c column) bool { return c.Name == name }))
+	}
 }
 
 // partitions lists every partition below a table, leaf or not, without a lock on any.

@@ -18,7 +18,7 @@ import (
 var sharedTables = []struct{ name, columns string }{
 	{"strangler_fence", "capability text PRIMARY KEY, control_id text NOT NULL, epoch bigint NOT NULL, state text NOT NULL CHECK (state IN ('open', 'closed')), term bigint NOT NULL, server text NOT NULL"},
 	{"strangler_position", "capability text PRIMARY KEY, applied bigint NOT NULL, forgotten bigint NOT NULL, durable bigint NOT NULL, lsn bigint NOT NULL DEFAULT 0, base bigint"},
-	{"strangler_mark", "capability text, tbl integer, part integer, after bytea, upto bytea, done bytea, flight bytea, in_flight boolean NOT NULL, attempt bigint NOT NULL, finished boolean NOT NULL, copied bigint NOT NULL, columns text NOT NULL, PRIMARY KEY (capability, tbl, part)"},
+	{"strangler_mark", "capability text, tbl integer, part integer, after bytea, upto bytea, done bytea, flight bytea, in_flight boolean NOT NULL, attempt bigint NOT NULL, finished boolean NOT NULL, copied bigint NOT NULL, columns text NOT NULL, loose text[], PRIMARY KEY (capability, tbl, part)"},
 	{"strangler_key", "capability text, kind text, tbl integer, key bytea, PRIMARY KEY (capability, kind, tbl, key)"},
 	{"strangler_writer", `capability text, "user" text, application text, address text, writes bigint NOT NULL, last timestamptz NOT NULL, PRIMARY KEY (capability, "user", application, address)`},
 }
@@ -98,7 +98,7 @@ func (d *Database) install(ctx context.Context, tables []*table, state migration
 	down.refuseUnless(fmt.Sprintf("the fence of %s is not %s here, so its rows may be the only copy; see strangler split status %s", d.b.Capability, state, d.b.Capability), d.stateIs(state))
 	for i, t := range tables {
 		whole := state == migrations.FenceOpen // the monolith's tables have all their rows, the service's are to be copied
-		up.add("INSERT INTO %s (capability, tbl, part, in_flight, attempt, finished, copied, columns) VALUES (%s, %d, 0, false, 0, %t, 0, %s)", d.ours("strangler_mark"), c, i, whole, literal(t.planned()))
+		up.add("INSERT INTO %s (capability, tbl, part, in_flight, attempt, finished, copied, columns, loose) VALUES (%s, %d, 0, false, 0, %t, 0, %s, %s)", d.ours("strangler_mark"), c, i, whole, literal(t.planned()), looseKey(t))
 	}
 	g := d.fenceTrigger()
 	up.add("%s", d.functionDDL(g))
@@ -266,8 +266,10 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 	up, down := &script{}, &script{}
 	what := "The tables of " + d.b.Capability + " are there already, made by the service; nothing to make."
 	tables := make([]*table, len(d.b.Tables))
-	var first, then []string // names are given by way of a third, since two tables may change theirs
+	var names renaming
+	var then []string
 	var beside []companion
+	var indexes, constraints []migrations.Behind
 	heir, err := d.heir(ctx)
 	if err != nil {
 		return nil, err
@@ -292,11 +294,10 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 		for _, text := range source.DDL {
 			up.add("%s", text)
 		}
+		indexes, constraints = append(indexes, source.Indexes...), append(constraints, source.Constraints...)
 		made := tables[i].full()
 		if _, bare := split(source.Name); bare != tables[i].name {
-			between := fmt.Sprintf("strangler_renamed_%d", i)
-			first = append(first, "ALTER TABLE "+ident(bare)+" RENAME TO "+between)
-			then = append(then, "ALTER TABLE "+between+" RENAME TO "+ident(tables[i].name))
+			names = append(names, struct{ from, between, to string }{bare, fmt.Sprintf("strangler_renamed_%d", i), tables[i].name})
 		}
 		if heir != "" {
 			then = append(then, "ALTER TABLE "+made+" OWNER TO "+ident(heir))
@@ -321,7 +322,7 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 		}
 		down.add("%s", beside[len(beside)-1-i].drop())
 	}
-	for _, text := range append(first, then...) {
+	for _, text := range append(names.forth(), then...) {
 		up.add("%s", text)
 	}
 	if up.b.Len() == 0 {
@@ -340,6 +341,16 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 	d.forgetRows(down)
 	fence := d.pair(migrations.StageCapture, "fence", "The fence of "+d.b.Capability+", closed: only copied rows come in.", up, down, fulls(tables)...)
 
+	scripts := []migrations.Script{tablesPair, fence}
+	if len(indexes) > 0 {
+		up, down = d.behindScript(indexes, names)
+		scripts = append(scripts, d.pair(migrations.StageIndexed, "indexes", "The keys of the tables, which have their rows by now, and their indexes.", up, down))
+	}
+	if len(constraints) > 0 {
+		up, down = d.behindScript(constraints, names)
+		scripts = append(scripts, d.pair(migrations.StageWhole, "constraints", "What holds between rows; run while no row comes.", up, down))
+	}
+
 	if up, down, err = d.captureScript(ctx, tables, migrations.FenceClosed); err != nil {
 		return nil, err
 	}
@@ -353,7 +364,7 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 	up.add("DROP FUNCTION %s() CASCADE", d.ours(d.fenceTrigger().function))
 	d.forgetRows(up)
 	complete := d.pair(migrations.StageComplete, "complete", "The service's tables are its own from here on: fence and capture go.", up, never("complete cannot be taken back: the monolith's tables are gone"), fulls(tables)...)
-	return []migrations.Script{tablesPair, fence, armed, complete}, nil
+	return append(scripts, armed, complete), nil
 }
 
 // likeness is a table that the first script will make, as far as later scripts have to know it.
@@ -364,7 +375,7 @@ func (d *Database) likeness(ctx context.Context, bound string, source migrations
 			return nil, err
 		}
 	}
-	t := &table{bound: bound, schema: schema, name: name, kind: "r", made: attached(source.DDL, schema)}
+	t := &table{bound: bound, schema: schema, name: name, kind: "r", loose: len(source.Indexes) > 0, made: attached(source.DDL, schema)}
 	for _, c := range source.Columns {
 		if !c.Generated {
 			t.columns = append(t.columns, column{Column: c, typed: c.Type})
