@@ -11,13 +11,14 @@ import (
 
 // Capability is what moves: some routes, the tables that they own, the service that takes over.
 type Capability struct {
-	Name    string
-	Routes  []Route  // served by the service once the toggle says so
-	Touches []Touch  // stay in the monolith but write this capability's tables
-	Service Upstream // the service that takes over
-	Legacy  Upstream // the monolith, the same for all capabilities
-	Tables  []Table  // none: the capability is stateless, and a canary moves every method
-	Capture Capture  // how the monolith's changes are recorded; empty: CaptureTriggers
+	Name     string
+	Routes   []Route  // served by the service once the toggle says so
+	Touches  []Touch  // stay in the monolith but write this capability's tables
+	Service  Upstream // the service that takes over
+	Legacy   Upstream // the monolith, the same for all capabilities
+	Tables   []Table  // none: the capability is stateless, and a canary moves every method
+	Capture  Capture  // how the monolith's changes are recorded; empty: CaptureTriggers
+	Throttle Throttle // of the copy
 
 	IdentityHeader string // what a canary sticks to; empty: Strangler's own signed cookie
 	Shadow         Shadow
@@ -52,6 +53,14 @@ const (
 	CaptureTriggers Capture = "triggers" // in the application's own transaction
 	CaptureLogical  Capture = "logical"  // by PostgreSQL's logical decoding, beside it
 )
+
+// Throttle are limits for the legacy database's server, beyond which no rows are copied. Zero: no limit.
+type Throttle struct {
+	Sessions int           // others' sessions that are running a statement
+	Lag      time.Duration // age of what the standby that is furthest behind has replayed
+	LagBytes int64         // what it has not yet replayed
+	Latency  time.Duration // of one row's reading and a durable commit
+}
 
 // Touch is a route that stays in the monolith and writes the capability's tables. It is held at the
 // gate like the capability's own writes.

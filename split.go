@@ -91,6 +91,10 @@ type SplitStatus struct {
 	Cutover    *Cutover        `json:"cutover,omitempty"` // the latest
 	Pause      float64         `json:"pause_ms"`          // longest hold of a write in the latest cutover, failed attempts included
 	NextSteps  []string        `json:"next_steps"`
+	// Throttled is why the copy waits at this moment: the limit, and what was measured. ThrottledSeconds is how long it
+	// has waited so, since the daemon began. Both are absent where the daemon that answers does not copy.
+	Throttled        string  `json:"throttled,omitempty"`
+	ThrottledSeconds float64 `json:"throttled_seconds,omitempty"`
 }
 
 // Writer is somebody who wrote a capability's tables lately.

@@ -20,8 +20,8 @@ const conflictRetries = 100
 // partsPerLane is into how many parts a large table is cut for each lane: a lane that is done early takes another.
 const partsPerLane = 2
 
-// Chunks are sized by time, unless Bounds.Chunk sizes them: the next is to take chunkTime, and has at most
-// chunkGrowth times as many rows as the one before, and mostRows.
+// Chunks are sized by time, unless Bounds.Chunk sizes them: the next is to take chunkTime (less where the copy has
+// limits), and has at most chunkGrowth times as many rows as the one before, and mostRows.
 const (
 	chunkTime   = time.Second
 	chunkGrowth = 4
@@ -38,6 +38,11 @@ func (s *split) backfill(ctx context.Context, from, to Database) error {
 	for i := range s.paces {
 		s.paces[i].restart()
 	}
+	limits, err := meter(s.c, from)
+	if err != nil {
+		return err
+	}
+	defer s.throttle.end()
 	lanes := to.Lanes()
 	if lanes > 1 {
 		if err := s.divide(ctx, from, to, lanes*partsPerLane); err != nil {
@@ -59,7 +64,7 @@ func (s *split) backfill(ctx context.Context, from, to Database) error {
 	for range lanes {
 		wg.Go(func() {
 			for p := range todo {
-				if err := s.copyPart(ctx, from, to, p); err != nil {
+				if err := s.copyPart(ctx, from, to, p, limits); err != nil {
 					cancel(err) // the first one counts, the others end for it
 					return
 				}
@@ -102,21 +107,27 @@ func (s *split) divide(ctx context.Context, from, to Database, n int) error {
 	return nil
 }
 
-// copyPart copies what is left of one part.
-func (s *split) copyPart(ctx context.Context, from, to Database, p part) error {
+// copyPart copies what is left of one part, while the throttle lets it.
+func (s *split) copyPart(ctx context.Context, from, to Database, p part, limits Meter) error {
 	form, err := s.form(ctx, from, to, p.table)
 	if err != nil {
 		return err
 	}
 	sized := form != "" && s.cfg.Bounds.Chunk == 0
-	rows := s.cfg.Bounds.chunk()
-	if sized {
+	rows, goal := s.cfg.Bounds.chunk(), chunkTime
+	switch {
+	case sized && limits != nil:
+		rows, goal = throttledFirst, throttledChunk
+	case sized:
 		rows = firstChunk
 	}
 	s.paces[p.table].add(time.Now(), 0)
 	var m Mark // as this worker has set it
 	conflicts := 0
 	for {
+		if err := s.throttle.pass(ctx, limits); err != nil {
+			return err
+		}
 		if !m.InFlight {
 			if m, err = s.markFlight(ctx, from, to, p, rows); err != nil || m.Finished {
 				return err
@@ -139,7 +150,7 @@ func (s *split) copyPart(ctx context.Context, from, to Database, p part) error {
 		}
 		conflicts = 0
 		if sized && m.InFlight {
-			rows = nextChunk(rows, m.Rows-before, time.Since(began))
+			rows = nextChunk(rows, m.Rows-before, time.Since(began), goal)
 		}
 	}
 }
@@ -148,9 +159,9 @@ func (s *split) copyPart(ctx context.Context, from, to Database, p part) error {
 // for one that crossed another's.
 func passing(err error) bool { return errors.Is(err, ErrDuplicate) || errors.Is(err, ErrSlow) }
 
-// nextChunk is the size of the chunk behind one that had n rows and took so long.
-func nextChunk(rows int, n int64, took time.Duration) int {
-	want := int64(float64(n) * float64(chunkTime) / float64(max(took, time.Millisecond)))
+// nextChunk is the size of the chunk that is to take a time, behind one that had n rows and took so long.
+func nextChunk(rows int, n int64, took, goal time.Duration) int {
+	want := int64(float64(n) * float64(goal) / float64(max(took, time.Millisecond)))
 	return int(min(max(want, defaultChunk), int64(rows)*chunkGrowth, mostRows))
 }
 

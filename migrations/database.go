@@ -16,9 +16,10 @@ type Binding struct {
 	Capability string
 	Side       strangler.Side
 	DSN        string
-	Tables     []string          // names at this side; a table's number is its index here, the same at both sides
-	ControlID  string            // the control store's id; every write checks it
-	Capture    strangler.Capture // how changes are recorded where the engine has the choice
+	Tables     []string           // names at this side; a table's number is its index here, the same at both sides
+	ControlID  string             // the control store's id; every write checks it
+	Capture    strangler.Capture  // how changes are recorded where the engine has the choice
+	Throttle   strangler.Throttle // limits for the legacy side's server
 }
 
 // CheckReach is the check by which Open refuses a database that cannot be reached. A command ends with it; a

@@ -74,6 +74,9 @@ func (p *Planning) Make(ctx context.Context) (Plan, error) {
 	if err := apart(ctx, legacy, service); err != nil {
 		return Plan{}, err
 	}
+	if _, err := meter(p.c, legacy); err != nil {
+		return Plan{}, err
+	}
 	here, err := legacy.Inspect(ctx)
 	if err != nil {
 		return Plan{}, err

@@ -50,6 +50,10 @@ func (s *split) progress(ctx context.Context, out *strangler.SplitStatus) {
 	if out.Owner == strangler.Service {
 		legacy, service = to, from
 	}
+	if s.holding.Load() {
+		why, waited := s.throttle.state()
+		out.Throttled, out.ThrottledSeconds = why, waited.Seconds()
+	}
 	var marks []Mark
 	if following(out.Phase) || out.Phase == strangler.PhaseStopped {
 		marks, _ = service.Marks(ctx)

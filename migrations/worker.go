@@ -21,6 +21,7 @@ type split struct {
 	passed   atomic.Pointer[instant] // what the follower holds
 	suspects chan suspects           // what a verification wants compared at one position
 	paces    []pace                  // of each table, as this worker copies it
+	throttle *throttle
 	dbMu     sync.Mutex
 	dbs      map[strangler.Side]Database
 	recordMu sync.Mutex // one change of the record at a time: a verification ends beside the worker
@@ -44,7 +45,7 @@ type command struct {
 }
 
 func newSplit(cfg *Config, c strangler.Capability) *split {
-	s := &split{cfg: cfg, c: c, commands: make(chan command), wake: make(chan struct{}, 1), suspects: make(chan suspects, 1), paces: make([]pace, len(c.Tables)), dbs: map[strangler.Side]Database{}, halt: func() {}}
+	s := &split{cfg: cfg, c: c, commands: make(chan command), wake: make(chan struct{}, 1), suspects: make(chan suspects, 1), paces: make([]pace, len(c.Tables)), throttle: newThrottle(c, cfg.Log), dbs: map[strangler.Side]Database{}, halt: func() {}}
 	s.passed.Store(&instant{next: make(chan struct{})})
 	return s
 }
@@ -219,7 +220,7 @@ func (s *split) db(ctx context.Context, side strangler.Side) (Database, error) {
 }
 
 func binding(c strangler.Capability, side strangler.Side, controlID string) Binding {
-	b := Binding{Capability: c.Name, Side: side, DSN: c.Legacy.Database, ControlID: controlID, Capture: c.Capture}
+	b := Binding{Capability: c.Name, Side: side, DSN: c.Legacy.Database, ControlID: controlID, Capture: c.Capture, Throttle: c.Throttle}
 	if side == strangler.Service {
 		b.DSN = c.Service.Database
 	}

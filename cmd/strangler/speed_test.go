@@ -21,3 +21,20 @@ func TestSplitStatusTellsTheSpeed(t *testing.T) {
 		t.Errorf("stdout %q", got)
 	}
 }
+
+// TestSplitStatusTellsWhyACopyWaits: while it is throttled it says by what, for people and for programs.
+func TestSplitStatusTellsWhyACopyWaits(t *testing.T) {
+	s, backend := served(t)
+	status := strangler.SplitStatus{Capability: "delivery", Phase: strangler.PhaseCopying, Owner: strangler.Legacy, Throttled: "23 active sessions, limit 20", ThrottledSeconds: 4.5}
+	backend.Splits = []strangler.SplitStatus{status}
+	if got := s.expect(exitDone, "split", "status", "delivery").stdout; !strings.Contains(got, "copying, throttled: 23 active sessions, limit 20\n") {
+		t.Errorf("stdout %q", got)
+	}
+	if got := s.expect(exitDone, "split", "status", "delivery", "-o", "json").stdout; !strings.Contains(got, `"throttled": "23 active sessions, limit 20"`) || !strings.Contains(got, `"throttled_seconds": 4.5`) {
+		t.Errorf("stdout %q", got)
+	}
+	backend.Splits[0].Throttled = ""
+	if got := s.expect(exitDone, "split", "status", "delivery").stdout; strings.Contains(got, "throttled") {
+		t.Errorf("stdout %q", got)
+	}
+}

@@ -73,6 +73,11 @@ func drawSplit(p *progress, s strangler.SplitStatus) (block []string, line strin
 		block = append(block, fmt.Sprintf("%-*s %s %3d%%  %d / %d rows%s", width, t.Name, p.bar(t.RowsCopied, t.RowsTotal), share, t.RowsCopied, t.RowsTotal, speed(t)))
 		words = append(words, fmt.Sprintf("%s %d%%", t.Name, share/10*10))
 	}
-	block = append(block, fmt.Sprintf("%s, lag %d changes", p.paint(busy, string(s.Phase)), s.Lag.Changes))
+	last := fmt.Sprintf("%s, lag %d changes", p.paint(busy, string(s.Phase)), s.Lag.Changes)
+	if s.Throttled != "" {
+		last += ", throttled: " + s.Throttled
+		words = append(words, "throttled")
+	}
+	block = append(block, last)
 	return block, strings.Join(words, ", ")
 }

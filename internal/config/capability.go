@@ -24,7 +24,7 @@ func (r *reader) capabilities(c *Config, f field) {
 }
 
 func (r *reader) capability(c *Config, name string, f field, o *overlap) strangler.Capability {
-	keys := r.object(f, "routes", "touches", "service", "tables", "capture", "identity", "shadow", "guard", "playbook")
+	keys := r.object(f, "routes", "touches", "service", "tables", "capture", "throttle", "identity", "shadow", "guard", "playbook")
 	k := strangler.Capability{Name: name, Legacy: c.Legacy}
 	for _, item := range r.list(keys["routes"]) {
 		if route, ok := r.route(item); ok && o.route(name, route, item) {
@@ -46,6 +46,7 @@ func (r *reader) capability(c *Config, name string, f field, o *overlap) strangl
 		}
 	}
 	k.Capture = r.capture(k, keys["capture"])
+	k.Throttle = r.throttle(k, keys["throttle"])
 	r.databases(k, c, keys)
 	identity := r.object(keys["identity"], "header")
 	k.IdentityHeader = r.header(identity["header"])
@@ -66,6 +67,21 @@ func (r *reader) capture(k strangler.Capability, f field) strangler.Capture {
 		r.problem(f, "logical decoding is PostgreSQL's, and legacy.database is not one; leave it out")
 	}
 	return c
+}
+
+// throttle reads the limits of the copy; what is left out, or 0, has none.
+func (r *reader) throttle(k strangler.Capability, f field) strangler.Throttle {
+	keys := r.object(f, "sessions", "lag", "lag_bytes", "latency")
+	t := strangler.Throttle{
+		Sessions: r.limit(keys["sessions"]),
+		Lag:      r.duration(keys["lag"], 0),
+		LagBytes: r.bytes(keys["lag_bytes"]),
+		Latency:  r.duration(keys["latency"], 0),
+	}
+	if t != (strangler.Throttle{}) && !strings.HasPrefix(k.Legacy.Database, "postgres") {
+		r.problem(f, "only PostgreSQL tells how loaded it is, and legacy.database is not one; leave it out")
+	}
+	return t
 }
 
 func emptyList(f field) bool {

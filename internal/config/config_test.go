@@ -54,6 +54,7 @@ capabilities:
       - couriers
       - {from: courier_actions, to: actions}
     capture: logical
+    throttle: {sessions: 20, lag: 10s, lag_bytes: 64MiB, latency: 50ms}
     identity: {header: X-User-ID}
     shadow:   {sample: 10%, methods: [GET, HEAD], ignore: [$.generated_at]}
     guard:    {min_requests: 200, max_error_delta: 1%, max_p99_ratio: 1.5}
@@ -69,6 +70,8 @@ func delivery(legacy strangler.Upstream) strangler.Capability {
 		Legacy:  legacy,
 		Tables:  []strangler.Table{{From: "couriers", To: "couriers"}, {From: "courier_actions", To: "actions"}},
 		Capture: strangler.CaptureLogical,
+
+		Throttle: strangler.Throttle{Sessions: 20, Lag: 10 * time.Second, LagBytes: 64 << 20, Latency: 50 * time.Millisecond},
 
 		IdentityHeader: "X-User-ID",
 		Shadow:         strangler.Shadow{Sample: 100_000, Methods: []string{"GET", "HEAD"}, Ignore: []string{"$.generated_at"}},
@@ -245,5 +248,20 @@ func TestParseDuration(t *testing.T) {
 		if got, err := ParseDuration(text); err == nil {
 			t.Errorf("%q is %v, want an error", text, got)
 		}
+	}
+}
+
+// A limit of 0 is none, so it asks nothing of the database.
+func TestThrottleOfZeros(t *testing.T) {
+	c := load(t, `
+legacy: {url: "http://127.0.0.1:9000/", database: "sqlite:shop.db"}
+capabilities:
+  search:
+    routes: [/search]
+    service: {url: http://127.0.0.1:9002}
+    throttle: {sessions: 0, lag: 0s, lag_bytes: 0, latency: 0s}
+`, nil)
+	if got := c.Capabilities[0].Throttle; got != (strangler.Throttle{}) {
+		t.Errorf("%+v", got)
 	}
 }

@@ -51,6 +51,7 @@ capabilities:
     guard: {min_requests: 0, max_error_delta: 101%, max_p99_ratio: 0.5}
     playbook: {canary: [10%, 5%, 0%], soak: 14, approve: [deploy]}
     capture: wal
+    throttle: {sessions: -1, lag: 10, lag_bytes: 64MB, latency: -50ms, cpu: 80%}
   Billing: {}
 `, nil)
 	want := []string{
@@ -84,7 +85,12 @@ capabilities:
 		`line 17, capabilities.delivery.playbook.soak: "14": write a duration with its unit, as in 14d, 12h, 30s or 1d12h`,
 		`line 17, capabilities.delivery.playbook.approve[0]: "deploy" is not a step; the steps are expand, copy, verify, shadow, canary, cutover, soak, complete`,
 		`line 18, capabilities.delivery.capture: "wal" is no way to record changes; write triggers or logical`,
-		`line 19, capabilities.Billing: the name is part of tables, folders and URLs; write small letters, digits and underscores, at most 30, a letter first`,
+		`line 19, capabilities.delivery.throttle.cpu: unknown key; the keys here are sessions, lag, lag_bytes, latency`,
+		`line 19, capabilities.delivery.throttle.sessions: "-1": write a whole number, as in 20, or 0 for no limit`,
+		`line 19, capabilities.delivery.throttle.lag: "10": write a duration with its unit, as in 14d, 12h, 30s or 1d12h`,
+		`line 19, capabilities.delivery.throttle.lag_bytes: "64MB": write a size with its unit, as in 64MiB or 1GiB`,
+		`line 19, capabilities.delivery.throttle.latency: "-50ms": write a duration with its unit, as in 14d, 12h, 30s or 1d12h`,
+		`line 20, capabilities.Billing: the name is part of tables, folders and URLs; write small letters, digits and underscores, at most 30, a letter first`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
@@ -117,6 +123,8 @@ func TestProblems(t *testing.T) {
 		"no legacy tables": {"legacy: {url: http://h:1}\ncapabilities:\n  a: {routes: [/a], service: {url: 'http://h:2', database: sqlite:a.db}, tables: [t]}\n", nil, []string{"line 3, capabilities.a.tables: legacy.database is missing, and the tables are in it; " + dsnForms}},
 		"no routes":        {head + "capabilities:\n  a: {routes: [], service: {url: http://h:2}}\n  b: {service: {url: http://h:2}}\n", nil, []string{"line 3, capabilities.a.routes: at least one route is needed, as in [\"GET /couriers/{id}\"]", "line 4, capabilities.b.routes: at least one route is needed, as in [\"GET /couriers/{id}\"]"}},
 		"no canary":        {head + "capabilities:\n  a: {routes: [/a], service: {url: http://h:2}, playbook: {canary: []}}\n", nil, []string{"line 3, capabilities.a.playbook.canary: the list is empty; write at least one percentage, as in [100%]"}},
+		"a throttle":       {head + "capabilities:\n  a: {routes: [/a], service: {url: 'http://h:2', database: sqlite:a.db}, tables: [t], throttle: {sessions: 5}}\n", nil, []string{"line 3, capabilities.a.throttle: only PostgreSQL tells how loaded it is, and legacy.database is not one; leave it out"}},
+		"a large lag":      {head + "capabilities:\n  a: {routes: [/a], service: {url: 'http://h:2', database: sqlite:a.db}, tables: [t], throttle: {lag_bytes: 9000000000TiB}}\n", nil, []string{`line 3, capabilities.a.throttle.lag_bytes: "9000000000TiB": write a size with its unit, as in 64MiB or 1GiB`}},
 		"a shared route":   {head + "capabilities:\n  a: {routes: [\"GET /x/{id}\"], service: {url: http://h:2}}\n  b: {routes: [\"GET /x/{name}\"], service: {url: http://h:2}}\n", nil, []string{`line 4, capabilities.b.routes[0]: "GET /x/{name}" matches the same requests as "GET /x/{id}" of the capability a on line 3; a route belongs to one capability`}},
 		"a route twice":    {head + "capabilities:\n  a: {routes: [/x, /x], service: {url: http://h:2}}\n", nil, []string{`line 3, capabilities.a.routes[1]: "/x" matches the same requests as "/x" on line 3; keep one`}},
 		"a touched route":  {head + "capabilities:\n  a: {routes: [/x], touches: [/x, /y, /y], service: {url: http://h:2}}\n", nil, []string{`line 3, capabilities.a.touches[0]: "/x" is a route of the capability already, on line 3; a touch stays in the monolith`, `line 3, capabilities.a.touches[2]: "/y" stands twice, first on line 3; keep one`}},

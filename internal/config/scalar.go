@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"net/url"
@@ -115,6 +116,40 @@ func (r *reader) whole(f field, otherwise, least int) int {
 		return otherwise
 	}
 	return n
+}
+
+// limit is a whole number, 0 where it is not given.
+func (r *reader) limit(f field) int {
+	s, ok := r.text(f)
+	if !ok {
+		return 0
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 {
+		r.problem(f, "%s: write a whole number, as in 20, or 0 for no limit", f.raw())
+		return 0
+	}
+	return n
+}
+
+var byteUnits = map[string]int64{"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+var bytesText = regexp.MustCompile(`^([0-9]{1,18}) ?([KMGT]i)?B$`)
+
+// bytes reads "64MiB", 0 where it is not given. MB could mean either of two, so it is not read.
+func (r *reader) bytes(f field) int64 {
+	s, ok := r.text(f)
+	if !ok || s == "0" {
+		return 0
+	}
+	if m := bytesText.FindStringSubmatch(s); m != nil {
+		unit := byteUnits[m[2]+"B"]
+		if n, err := strconv.ParseInt(m[1], 10, 64); err == nil && n <= math.MaxInt64/unit {
+			return n * unit
+		}
+	}
+	r.problem(f, "%s: write a size with its unit, as in 64MiB or 1GiB", f.raw())
+	return 0
 }
 
 func (r *reader) yesNo(f field) bool {

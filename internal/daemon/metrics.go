@@ -15,7 +15,7 @@ type splitMetrics struct {
 	splits       *migrations.Splits
 	capabilities []strangler.Capability
 
-	owner, phase, changes, seconds, copied, rows, verified, mismatches, pause *prometheus.Desc
+	owner, phase, changes, seconds, copied, rows, throttled, verified, mismatches, pause *prometheus.Desc
 }
 
 func newSplitMetrics(s *migrations.Splits, cs []strangler.Capability) *splitMetrics {
@@ -29,6 +29,7 @@ func newSplitMetrics(s *migrations.Splits, cs []strangler.Capability) *splitMetr
 		d("lag_seconds", "Age of the state that a reader of the follower may see."),
 		d("rows_copied", "Rows of a table that the backfill has copied.", "table"),
 		d("rows", "Rows of a table that there are to copy; an estimate while copying.", "table"),
+		d("throttled_seconds_total", "Time that the copy has waited for the load of the monolith's database to fall below a limit."),
 		d("verified_timestamp_seconds", "When the latest verification ended; absent before the first."),
 		d("mismatches", "Rows that the latest verification found different; absent before the first."),
 		d("cutover_pause_seconds", "Longest hold of a write in the latest cutover, failed attempts included."),
@@ -79,6 +80,7 @@ func (m *splitMetrics) send(ch chan<- prometheus.Metric, s strangler.SplitStatus
 	gauge(m.changes, float64(s.Lag.Changes))
 	gauge(m.seconds, s.Lag.Seconds)
 	gauge(m.pause, s.Pause/1000)
+	ch <- prometheus.MustNewConstMetric(m.throttled, prometheus.CounterValue, s.ThrottledSeconds, s.Capability)
 	for _, t := range s.Tables {
 		gauge(m.copied, float64(t.RowsCopied), t.Name)
 		gauge(m.rows, float64(t.RowsTotal), t.Name)

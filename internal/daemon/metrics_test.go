@@ -14,7 +14,7 @@ import (
 // that has not been.
 func TestSplitMetricsSayWhatStatusSays(t *testing.T) {
 	m := newSplitMetrics(nil, nil)
-	s := strangler.SplitStatus{Capability: "delivery", Phase: strangler.PhaseCopying, Owner: strangler.Legacy,
+	s := strangler.SplitStatus{Capability: "delivery", Phase: strangler.PhaseCopying, Owner: strangler.Legacy, ThrottledSeconds: 1.5,
 		Tables: []strangler.TableProgress{{Name: "couriers", RowsCopied: 50, RowsTotal: 200}}}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(fixed{m, &s})
@@ -22,7 +22,8 @@ func TestSplitMetricsSayWhatStatusSays(t *testing.T) {
 	for name, want := range map[string]float64{
 		"strangler_split_phase delivery copying": 1, "strangler_split_phase delivery syncing": 0,
 		"strangler_split_rows delivery couriers": 200, "strangler_split_rows_copied delivery couriers": 50,
-		"strangler_split_owner delivery legacy": 1, "strangler_split_owner delivery service": 0,
+		"strangler_split_throttled_seconds_total delivery": 1.5,
+		"strangler_split_owner delivery legacy":            1, "strangler_split_owner delivery service": 0,
 	} {
 		if got, there := before[name]; !there || got != want {
 			t.Errorf("%s is %v, %v; want %v", name, got, there, want)
@@ -61,7 +62,7 @@ func gathered(t *testing.T, g prometheus.Gatherer) map[string]float64 {
 			for _, l := range x.GetLabel() {
 				words = append(words, l.GetValue())
 			}
-			out[strings.Join(words, " ")] = x.GetGauge().GetValue()
+			out[strings.Join(words, " ")] = x.GetGauge().GetValue() + x.GetCounter().GetValue()
 		}
 	}
 	return out

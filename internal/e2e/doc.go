@@ -9,6 +9,7 @@
 //   - system_test.go runs the three programs; traffic_test.go is their clients.
 //   - kill_test.go, fault_test.go and outage_test.go break them, torture_test.go for longer; rows_test.go writes beside
 //     the faults.
+//   - throttle_test.go loads the server of a copy beyond its limits.
 //   - bench_test.go measures how long a cutover holds a write.
 //
 // What runs against the three programs is left out of the race detector, which does not see into other

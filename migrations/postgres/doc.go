@@ -13,7 +13,7 @@
 //  5. triggers.go: the fence's and the capture's triggers; survey.go: whether they stand as they were made
 //  6. scripts.go: the golang-migrate pairs; locks.go: what they lock, together; runner.go: each in one transaction
 //     with its version
-//  7. reader.go: chunks and single rows; copier.go: chunks that nobody looks into
+//  7. reader.go: chunks and single rows; copier.go: chunks that nobody looks into; load.go: what holds a copy back
 //  8. capture.go: what changed, from one repeatable-read transaction and the triggers' log; or, logical.go, from a
 //     replication slot: slot.go makes it, feed.go reads it, decode.go takes the keys out; repair.go: keys logged again
 //  9. applier.go: the transaction at the follower; buffer.go: what it sends in bulk

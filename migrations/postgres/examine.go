@@ -57,7 +57,7 @@ func (d *Database) Examine(ctx context.Context) ([]migrations.Finding, error) {
 		if err := x.look(ctx); err != nil {
 			return err
 		}
-		for _, f := range []func(context.Context) error{x.server, x.shared, x.grants, x.timeouts, x.autovacuum, x.decoding, x.holders} {
+		for _, f := range []func(context.Context) error{x.server, x.shared, x.grants, x.timeouts, x.autovacuum, x.decoding, x.throttle, x.holders} {
 			if err := f(ctx); err != nil {
 				return err
 			}
@@ -237,6 +237,40 @@ func (x *examination) decoding(ctx context.Context) error {
 		f.Next = append(f.Next, "ALTER ROLE "+x.me+" REPLICATION: for capture by logical decoding")
 	}
 	x.add(f)
+	return nil
+}
+
+// throttle is what the limits of a copy need to be measured.
+func (x *examination) throttle(ctx context.Context) error {
+	limits := x.d.b.Throttle
+	if x.d.b.Side != strangler.Legacy || limits == (strangler.Throttle{}) {
+		return nil
+	}
+	var statistics, tracks, message bool
+	err := x.q.QueryRow(ctx, `SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'), current_setting('track_activities')::boolean,
+		coalesce((SELECT bool_and(has_function_privilege(oid, 'EXECUTE')) FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = 'pg_logical_emit_message'), false)`).Scan(&statistics, &tracks, &message)
+	if err != nil {
+		return err
+	}
+	if limits.Sessions > 0 || limits.Lag > 0 || limits.LagBytes > 0 {
+		statement := "GRANT pg_read_all_stats TO " + x.me
+		f := migrations.Finding{Phase: toCopy, Check: "grant", What: statement + ": there, so that the throttle sees others' sessions and standbys", Fine: statistics}
+		if !statistics {
+			f.What, f.Next = statement+": missing; without it, other roles' sessions and standbys are not seen, and the limits for sessions, lag and lag_bytes do not hold the copy back", []string{statement}
+		}
+		x.add(f)
+	}
+	if limits.Sessions > 0 && !tracks {
+		x.add(migrations.Finding{Phase: toCopy, Check: "throttle", What: "track_activities is off, so nobody sees which sessions are active, and the limit for sessions does not hold the copy back", Next: []string{"ALTER SYSTEM SET track_activities = on, then SELECT pg_reload_conf()", "limit the latency instead"}})
+	}
+	if limits.Latency > 0 {
+		statement := "GRANT EXECUTE ON FUNCTION pg_logical_emit_message(boolean, text, text), pg_logical_emit_message(boolean, text, bytea) TO " + x.me
+		f := migrations.Finding{Phase: toCopy, Check: "grant", What: statement + ": there, to time a commit that changes no row", Fine: message}
+		if !message {
+			f.What, f.Forbids, f.Next = statement+": missing, to time a commit that changes no row; without it the copy waits", true, []string{statement}
+		}
+		x.add(f)
+	}
 	return nil
 }
 

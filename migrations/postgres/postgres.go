@@ -50,6 +50,8 @@ type Database struct {
 	again  []retold  // keys that the next batches have, as if the slot had told them
 	rested time.Time // when the slot last let go of the server's log
 
+	standbys standbys
+
 	own   pids
 	lines *lines
 }
