@@ -21,7 +21,7 @@ const (
 type Split struct {
 	Capability string    `json:"capability"`
 	Phase      Phase     `json:"phase"`
-	Error      string    `json:"error,omitempty"` // set in PhaseStopped
+	Error      string    `json:"error,omitempty"` // why it is stopped, or what it waits for
 	Verified   Verify    `json:"last_verify"`
 	Updated    time.Time `json:"updated"`
 }

@@ -53,6 +53,15 @@ func (s *split) overtakenReading(ctx context.Context, to Database, applied Posit
 	return fmt.Errorf("%w: another worker follows %s; nothing was written", strangler.ErrSuperseded, s.c.Name)
 }
 
+// misfit stops a split whose next attempt would meet the same row.
+func (s *split) misfit(err error) error {
+	if !errors.Is(err, ErrMisfit) {
+		return err
+	}
+	return fmt.Errorf("%w: %w: the follower's table does not take what the owner's does; nothing was skipped, nothing was lost, and the owner goes on serving. Give it the owner's constraints and types, then: strangler split start %s",
+		strangler.ErrStopped, err, s.c.Name)
+}
+
 // transact runs f in one transaction of the applier.
 func (s *split) transact(ctx context.Context, to Database, f func(Apply) error) error {
 	a, err := to.Begin(ctx, s.term)

@@ -145,8 +145,12 @@ func (s *split) copyPart(ctx context.Context, from, to Database, p part, limits 
 		case errors.Is(err, ErrDuplicate):
 			return fmt.Errorf("%w: %w: the service's table has a unique key that the monolith's rows do not keep; nothing was skipped. Mend the rows, then: strangler split start %s",
 				strangler.ErrStopped, err, s.c.Name)
-		case err != nil || m.Finished:
-			return err
+		case err != nil:
+			return s.misfit(err)
+		}
+		s.hasRoom(ctx, workCopy)
+		if m.Finished {
+			return nil
 		}
 		conflicts = 0
 		if sized && m.InFlight {

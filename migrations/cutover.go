@@ -40,7 +40,7 @@ func (s *split) cutover(ctx context.Context, to strangler.Side, who, why string)
 		return strangler.Cutover{}, err
 	}
 	if err := s.arm(ctx, to); err != nil {
-		return strangler.Cutover{}, err
+		return strangler.Cutover{}, s.refuseFull(err)
 	}
 	s.cfg.Gates.ResetPause(s.c.Name)
 	var row strangler.Cutover
@@ -147,7 +147,7 @@ func (s *split) attempt(ctx context.Context, to strangler.Side, who, why string)
 	defer release()
 	watch.lap("hold")
 	if err := s.approach(ctx); err != nil {
-		return strangler.Cutover{}, fmt.Errorf("catch up before any write is held: %w", err)
+		return strangler.Cutover{}, s.refuseFull(fmt.Errorf("catch up before any write is held: %w", err))
 	}
 	watch.lap("approach")
 	row, err := s.cfg.Decisions.Prepare(ctx, s.c.Name, to, s.known, who, why)

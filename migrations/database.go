@@ -269,7 +269,8 @@ type Apply interface {
 // from a later call, at the latest from Commit, which has then written nothing.
 type Rows interface {
 	Delete(ctx context.Context, table int, k Key) error
-	// Insert fails with ErrDuplicate on a unique conflict, never skips it.
+	// Insert fails with ErrDuplicate on a unique conflict, and with ErrMisfit on a row that the table does not take;
+	// it never skips one.
 	Insert(ctx context.Context, table int, r Row) error
 	// Empty deletes every row.
 	Empty(ctx context.Context, table int) error
@@ -281,7 +282,7 @@ type Rows interface {
 
 // Receiver takes what a Copier's Send has written.
 type Receiver interface {
-	// Receive inserts rows that come in the table's Form. A unique conflict is ErrDuplicate.
+	// Receive inserts rows that come in the table's Form, and fails as Insert does.
 	Receive(ctx context.Context, table int, r io.Reader) error
 }
 

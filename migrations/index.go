@@ -58,23 +58,27 @@ func (s *split) fasten(ctx context.Context, from, to Database, p part) (loose bo
 	return next.Loose, err
 }
 
-// bind begins to make what holds between rows, unique indexes and foreign keys, and says whether there is anything to make;
-// its end comes from bound. The follower has to stand still meanwhile, with the rows of one moment. To that moment it is taken
+// bind begins to make what holds between rows, unique indexes and foreign keys; its end comes from bound. The follower has to stand still meanwhile, with the rows of one moment. To that moment it is taken
 // by whole batches, read behind the end of the copy: until then a unique value that moved from row to row may be in both.
-func (s *split) bind(ctx context.Context, from, to Database, making *sync.WaitGroup, bound chan<- error) (bool, error) {
-	if s.owner == strangler.Service {
-		return false, nil
+func (s *split) bind(ctx context.Context, from, to Database, making *sync.WaitGroup, bound chan<- error) error {
+	done := s.owner == strangler.Service
+	if !done {
+		at, _, err := to.Version(ctx)
+		if err != nil {
+			return err
+		}
+		done = Stage(at) >= StageWhole
 	}
-	at, _, err := to.Version(ctx)
-	if err != nil || Stage(at) >= StageWhole {
-		return false, err
+	if done {
+		bound <- nil
+		return nil
 	}
 	for whole := false; !whole; {
 		_, err := s.applyBatch(ctx, from, to, func(_ context.Context, b Batch) { whole = !b.Started().IsZero() })
 		if err != nil {
-			return false, err
+			return err
 		}
 	}
 	making.Go(func() { bound <- s.planning().run(ctx, strangler.Service, StageWhole) })
-	return true, nil
+	return nil
 }

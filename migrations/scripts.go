@@ -43,6 +43,9 @@ func (p *Planning) run(ctx context.Context, side strangler.Side, to Stage) (err 
 		return err
 	}
 	m, err := p.migrator(ctx, d, side, &at)
+	if errors.Is(err, ErrFull) { // for golang-migrate's table
+		return p.explain(side, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -103,6 +106,9 @@ func (p *Planning) scripts(side strangler.Side) (out []scriptFile, err error) {
 }
 
 func (p *Planning) explain(side strangler.Side, err error) error {
+	if errors.Is(err, ErrFull) {
+		return fmt.Errorf("a script of %s did not run, and changed nothing; make room, then the same again: %w", p.c.Name, err)
+	}
 	return fmt.Errorf("a script of %s in the %s database did not run, and changed nothing: %w", p.c.Name, side, err)
 }
 

@@ -13,6 +13,7 @@ import (
 // follow takes over, then applies the owner's changes at the other side until a command has changed
 // what there is to do, or an error ends it.
 func (s *split) follow(ctx context.Context) error {
+	s.at = workTakeover
 	if err := s.takeover(ctx); err != nil {
 		return err
 	}
@@ -27,6 +28,8 @@ func (s *split) follow(ctx context.Context) error {
 	if err := from.Ready(ctx); err != nil {
 		return err
 	}
+	s.hasRoom(ctx, workTakeover)
+	s.at = workStream
 	// The copy runs beside the stream and ends before this function does.
 	copyCtx, cancel := context.WithCancel(ctx)
 	var copying sync.WaitGroup
@@ -34,9 +37,12 @@ func (s *split) follow(ctx context.Context) error {
 	defer s.halt()
 	copied, bound := make(chan error, 1), make(chan error, 1)
 	still := false // the follower's rows are bound, and stay as they are until that has ended
-	if finished, err := s.finished(ctx, to); err != nil {
+	finished, err := s.finished(ctx, to)
+	if err != nil {
 		return err
-	} else if !finished {
+	}
+	s.inheritsFullness(ctx, !finished)
+	if !finished {
 		copying.Go(func() { copied <- s.backfill(copyCtx, from, to) })
 	} else {
 		copied <- nil
@@ -54,23 +60,25 @@ func (s *split) follow(ctx context.Context) error {
 			continue
 		case err := <-copied:
 			if err == nil {
-				still, err = s.bind(copyCtx, from, to, &copying, bound)
-			}
-			if err == nil && !still {
-				err = s.settlePhase(ctx)
+				err = s.bind(copyCtx, from, to, &copying, bound)
 			}
 			if err != nil {
+				s.at = workCopy
 				return err
 			}
+			still = true
+			continue
 		case err := <-bound:
 			still = false
-			switch {
-			case errors.Is(err, ErrDuplicate):
+			if errors.Is(err, ErrDuplicate) {
 				return fmt.Errorf("%w: %w; the owner's rows do not fit together, and nothing was skipped. Mend them, then: strangler split start %s", strangler.ErrStopped, err, s.c.Name)
-			case err == nil:
-				err = s.settlePhase(ctx)
 			}
 			if err != nil {
+				s.at = workCopy
+				return err
+			}
+			s.hasRoom(ctx, workCopy)
+			if err := s.settlePhase(ctx); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -94,12 +102,13 @@ func (s *split) follow(ctx context.Context) error {
 		case errors.Is(err, ErrDuplicate):
 			return fmt.Errorf("%w: %w: a row of the owner has a unique value that another row holds at the follower; nothing was skipped", strangler.ErrStopped, err)
 		case err != nil:
-			return err
+			return s.misfit(err)
 		}
 		conflicts = 0
 		if err := s.verifyDirty(ctx, from, to, 500); err != nil {
 			return err
 		}
+		s.hasRoom(ctx, workStream)
 		if n > 0 {
 			rested = time.Now()
 			continue

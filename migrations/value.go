@@ -21,6 +21,10 @@ type Key []Value
 // from a new snapshot; anywhere else it stops the split.
 var ErrDuplicate = errors.New("unique conflict")
 
+// ErrMisfit is a row of the owner that the follower's table does not take: a constraint is another there, a type has
+// fewer values. It stops the split, since the next attempt would meet it too.
+var ErrMisfit = errors.New("row does not fit")
+
 const (
 	tagNull byte = iota
 	tagInt

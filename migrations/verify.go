@@ -184,6 +184,9 @@ func (s *split) differing(ctx context.Context, t int, keys []Key, names int) (al
 				all.keys, all.named = append(all.keys, v.keys...), append(all.named, v.named...)
 				done = true
 			case <-time.After(time.Second):
+				if err := s.waitsForRoom(); err != nil {
+					return all, err
+				}
 				if rec, err := s.cfg.Records.Split(ctx, s.c.Name); err != nil || !s.holding.Load() || !following(rec.Phase) {
 					return all, errors.Join(err, fmt.Errorf("%w: the split of %s is no longer followed here, so its two sides cannot be compared; run the verification again", strangler.ErrConflict, s.c.Name))
 				}

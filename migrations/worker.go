@@ -25,11 +25,13 @@ type split struct {
 	dbMu     sync.Mutex
 	dbs      map[strangler.Side]Database
 	recordMu sync.Mutex // one change of the record at a time: a verification ends beside the worker
+	full     fullness
 
 	term  int64
 	owner strangler.Side
 	known int64  // the latest cutover, as read behind the raised terms; 0: none
 	halt  func() // ends the copy beside the stream and waits for it
+	at    work   // what follow did last
 }
 
 // instant is a moment before which every commit at the owner has been applied, and a signal for the next.
@@ -134,6 +136,7 @@ func (s *split) hold(parent context.Context) error {
 // work follows the owner while there is something to follow, and takes commands all the time.
 func (s *split) work(ctx context.Context) error {
 	for ctx.Err() == nil {
+		wait := time.Second
 		rec, err := s.cfg.Records.Split(ctx, s.c.Name)
 		if err == nil {
 			switch rec.Phase {
@@ -151,6 +154,8 @@ func (s *split) work(ctx context.Context) error {
 			return err
 		case errors.As(err, &refusal) && refusal.Check == CheckReach:
 			// It will be there again, and is what it was.
+		case errors.Is(err, ErrFull):
+			wait = s.awaitsRoom(ctx, s.at, err)
 		case errors.Is(err, strangler.ErrStopped), errors.Is(err, strangler.ErrRefused):
 			s.cfg.Log.Error("the split has stopped; the owner goes on serving", strangler.LogCapability, s.c.Name, strangler.LogError, err)
 			why := err.Error()
@@ -162,7 +167,7 @@ func (s *split) work(ctx context.Context) error {
 		}
 		if err != nil {
 			s.cfg.Log.Warn("the split tries again", strangler.LogCapability, s.c.Name, strangler.LogError, err)
-			if !s.waitCommand(ctx, time.Second) {
+			if !s.waitCommand(ctx, wait) {
 				return nil
 			}
 		}

@@ -365,6 +365,18 @@ func TestGates(t *testing.T) {
 	}
 }
 
+// TestCopyWithoutRoom: what the split waits for is said of the step.
+func TestCopyWithoutRoom(t *testing.T) {
+	inBed(t, delivery(), func(w *world, _ *Config) { w.stopped = "the service database is full" }, func(b *bed) {
+		b.run()
+		b.until(func(r strangler.Run) bool {
+			s := record(r, Copy)
+			return s.State == strangler.StepWaiting && strings.Contains(s.Detail, "the service database is full")
+		})
+		b.approval(Cutover)
+	})
+}
+
 // TestGateOfErrors: a service that fails more often than the monolith gets no more users.
 func TestGateOfErrors(t *testing.T) {
 	c := delivery()

@@ -28,6 +28,9 @@ func (s *copyStep) Check(ctx context.Context, a *act) (verdict, error) {
 	case st.Phase == strangler.PhaseCopying:
 		v := missing("the copy")
 		v.detail = fmt.Sprintf("%s: %s", v.text, progress(st.Tables))
+		if st.Error != "" {
+			v.detail += "; " + st.Error
+		}
 		return v, nil
 	}
 	return verdict{}, strangler.Refuse("phase", fmt.Sprintf("the split of %s is %q though its copy was started: somebody took it back", a.name(), st.Phase),

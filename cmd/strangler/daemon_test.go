@@ -202,12 +202,16 @@ func TestCompleteAsksOnATerminal(t *testing.T) {
 
 // copying are the states that a followed split goes through.
 func copying(last strangler.Phase) []strangler.SplitStatus {
-	state := func(phase strangler.Phase, copied int64) strangler.SplitStatus {
-		return strangler.SplitStatus{Capability: "delivery", Phase: phase, Owner: strangler.Legacy, Error: "disk full",
+	state := func(phase strangler.Phase, copied int64, trouble string) strangler.SplitStatus {
+		return strangler.SplitStatus{Capability: "delivery", Phase: phase, Owner: strangler.Legacy, Error: trouble,
 			Tables: []strangler.TableProgress{{Name: "couriers", RowsCopied: copied, RowsTotal: 200}}}
 	}
+	ended := ""
+	if last == strangler.PhaseStopped {
+		ended = "disk full"
+	}
 	return []strangler.SplitStatus{
-		state(strangler.PhaseCopying, 0), state(strangler.PhaseCopying, 0), state(strangler.PhaseCopying, 50), state(strangler.PhaseCopying, 51), state(last, 200),
+		state(strangler.PhaseCopying, 0, ""), state(strangler.PhaseCopying, 0, ""), state(strangler.PhaseCopying, 50, ""), state(strangler.PhaseCopying, 51, ""), state(strangler.PhaseCopying, 51, "no room"), state(last, 200, ended),
 	}
 }
 
@@ -215,7 +219,7 @@ func TestFollowedSplitWritesLines(t *testing.T) {
 	s, backend := served(t)
 	backend.Splits = copying(strangler.PhaseSyncing)
 	got := s.expect(exitDone, "split", "start", "delivery", "--follow")
-	if diff := cmp.Diff("copying, couriers 0%\ncopying, couriers 20%\nsyncing, couriers 100%\n", got.stderr); diff != "" {
+	if diff := cmp.Diff("copying, couriers 0%\ncopying, couriers 20%\ncopying, couriers 20%, no room\nsyncing, couriers 100%\n", got.stderr); diff != "" {
 		t.Errorf("progress (-want +got):\n%s", diff)
 	}
 	if !strings.Contains(got.stdout, "syncing") {

@@ -79,5 +79,8 @@ func drawSplit(p *progress, s strangler.SplitStatus) (block []string, line strin
 		words = append(words, "throttled")
 	}
 	block = append(block, last)
+	if s.Error != "" {
+		block, words = append(block, s.Error), append(words, s.Error)
+	}
 	return block, strings.Join(words, ", ")
 }

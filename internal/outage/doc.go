@@ -18,6 +18,8 @@
 //   - network_test.go: connections are cut, reset, slowed, and go silent.
 //   - locks_test.go: transactions, a COPY and vacuums are open across a cutover.
 //   - truncate_test.go: TRUNCATE before, in and after a cutover, and in the copy.
+//   - schema_test.go: a table that moves is changed, or another constraint stands at the other side.
+//   - full_test.go: a database has no room for what is to be written.
 //   - beside_test.go: applications write straight into both databases, in every step.
 //   - restore_test.go: the control store or a database is put back, another one takes over.
 //

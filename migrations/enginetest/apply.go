@@ -18,6 +18,7 @@ var applyRules = []rule{
 	{"hard values arrive as they are", applyHardValues},
 	{"rows that nobody looks into arrive as they are", applyUnread},
 	{"a unique conflict is an error, never skipped", applyDuplicate},
+	{"a row that the table does not take is an error, never skipped", applyMisfit},
 	{"a rollback leaves nothing", applyRollback},
 	{"rows are read back inside the transaction", applyGet},
 	{"emptying deletes every row of one table", applyEmpty},
@@ -226,6 +227,28 @@ func applyRenamed(t *testing.T, lab Lab) {
 	if _, err := p.Served.ExecContext(context.Background(), fmt.Sprintf("INSERT INTO %s (courier, at, what) VALUES (61, 1, 'ride')", actions)); err == nil {
 		t.Error("the foreign key between the renamed tables is gone")
 	}
+	p.Sync()
+	p.Alike()
+}
+
+// applyMisfit has a service's own table with constraints that the monolith's has not.
+func applyMisfit(t *testing.T, lab Lab) {
+	p := NewPair(t, lab, []string{"CREATE TABLE x (id INTEGER NOT NULL PRIMARY KEY, n INTEGER)", "INSERT INTO x (id, n) VALUES (1, 1)"}, "x")
+	p.Exec(p.Served, "CREATE TABLE x (id INTEGER NOT NULL PRIMARY KEY, n INTEGER CHECK (n > 0))")
+	p.Write()
+	p.To(migrations.StageArmed)
+	p.Raise()
+	p.Copy()
+	p.Exec(p.App, "INSERT INTO x (id, n) VALUES (2, 2), (3, -3)")
+	before := lab.Speech().Image(t, p.Served, "x")
+	for range 2 {
+		_, err := p.Step()
+		p.Wants(err, migrations.ErrMisfit)
+	}
+	if diff := cmp.Diff(before, lab.Speech().Image(t, p.Served, "x")); diff != "" {
+		t.Errorf("something was applied:\n%s", diff)
+	}
+	p.Exec(p.App, "UPDATE x SET n = 3 WHERE id = 3")
 	p.Sync()
 	p.Alike()
 }

@@ -54,7 +54,7 @@ func (b *rowBuffer) flush(ctx context.Context) error {
 	if len(b.inserts) > 0 {
 		_, err := b.tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(b.inserts), fmt.Sprintf("COPY %s (%s) FROM STDIN", b.table.full(), b.table.columnNames()))
 		if err != nil {
-			return fmt.Errorf("insert into %s: %w", b.table.bound, passing(err))
+			return fmt.Errorf("insert into %s: %w", b.table.bound, b.tx.d.full(passing(err)))
 		}
 		b.inserts = b.inserts[:0]
 	}

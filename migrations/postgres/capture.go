@@ -120,7 +120,7 @@ func (d *Database) snapshot(ctx context.Context, from at) (_ *batch, err error) 
 		return t.full() + ", " + d.ours(d.logTable(t.bound))
 	}))); err != nil {
 		if c := code(err); c == "42P01" { // undefined_table
-			return nil, fmt.Errorf("%w: a table of %s, or its change log, is gone from the %s database: %w", strangler.ErrStopped, d.b.Capability, d.b.Side, err)
+			return nil, d.changed(fmt.Errorf("%w: %w", errMissing, err))
 		}
 		return nil, err
 	}

@@ -93,7 +93,7 @@ func (d *Database) Send(ctx context.Context, i int, r migrations.Range, w io.Wri
 		return err
 	})
 	if err != nil {
-		return n, fmt.Errorf("read %s: %w", t.bound, err)
+		return n, fmt.Errorf("read %s: %w", t.bound, d.full(err))
 	}
 	return n, nil
 }
@@ -107,7 +107,7 @@ func (a *apply) Receive(ctx context.Context, i int, r io.Reader) error {
 		r = feed{r, l}
 	}
 	if _, err := a.Conn().PgConn().CopyFrom(ctx, r, fmt.Sprintf("COPY %s (%s) FROM STDIN (FORMAT %s)", t.full(), t.columnNames(), t.format())); err != nil {
-		return fmt.Errorf("insert into %s: %w", t.bound, passing(err))
+		return fmt.Errorf("insert into %s: %w", t.bound, a.d.full(passing(err)))
 	}
 	return nil
 }

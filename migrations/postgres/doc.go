@@ -4,7 +4,8 @@
 //
 // Read it as a row travels:
 //
-//  1. postgres.go: the handle, its pool, its transactions; silence.go: connections that go silent are given up
+//  1. postgres.go: the handle, its pool, its transactions; full.go: what a full disk refuses is marked;
+//     silence.go: connections that go silent are given up
 //  2. value.go: canonical values, and the text that the server reads and writes
 //  3. schema.go: what stands in the database; inspect.go: what of it forbids a split; pooler.go: what stands
 //     in between; keys.go: foreign keys; notes.go: what a person should know

@@ -233,7 +233,7 @@ func (b *batch) takeAgain() {
 // settleForgotten records what a crash kept from being recorded, so that serials never come to be further apart.
 func (d *Database) settleForgotten(ctx context.Context, p at) error {
 	_, err := d.pool.Exec(ctx, "UPDATE "+d.ours("strangler_position")+" SET forgotten = $1::bigint WHERE capability = $2::text AND forgotten + 1 = $1::bigint", p.serial, d.b.Capability)
-	return err
+	return d.full(err)
 }
 
 // flush makes the server write its log out, by a commit that is durable there. What a snapshot sees has been to the

@@ -186,15 +186,15 @@ func (d *Database) tables(ctx context.Context) ([]*table, error) {
 	}
 	all, err := d.describeAll(ctx, d.pool)
 	if err != nil {
-		return nil, err
+		return nil, d.changed(err)
 	}
 	d.meta, d.stale, d.print = all, false, ""
 	return all, nil
 }
 
 var (
-	errMissing = errors.New("table is missing")
-	errKeyless = errors.New("table has no usable key")
+	errMissing = errors.New("table is not there: dropped, renamed, or not yet made by the scripts")
+	errKeyless = errors.New("table has no usable key any more")
 )
 
 func (d *Database) describeAll(ctx context.Context, q querier) ([]*table, error) {
@@ -205,7 +205,7 @@ func (d *Database) describeAll(ctx context.Context, q querier) ([]*table, error)
 		case err != nil:
 			return nil, err
 		case t == nil:
-			return nil, fmt.Errorf("%w: the %s database has no table %s; run: strangler migrate up %s", errMissing, d.b.Side, name, d.b.Capability)
+			return nil, fmt.Errorf("%w: %s", errMissing, name)
 		case len(t.keyAt) == 0:
 			return nil, fmt.Errorf("%w: %s", errKeyless, name)
 		}
@@ -254,7 +254,7 @@ func (t *tx) commit() error {
 	case errors.Is(err, pgx.ErrTxCommitRollback):
 		return fmt.Errorf("commit at the %s database failed, nothing was written: %w", t.d.b.Side, err)
 	case errors.As(err, &refused) && !strings.HasPrefix(refused.Code, "57") && !strings.HasPrefix(refused.Code, "08"):
-		return fmt.Errorf("commit at the %s database failed, nothing was written: %w", t.d.b.Side, duplicate(err))
+		return fmt.Errorf("commit at the %s database failed, nothing was written: %w", t.d.b.Side, t.d.full(duplicate(err)))
 	}
 	return fmt.Errorf("commit at the %s database: %w: %w", t.d.b.Side, strangler.ErrUnknown, err)
 }
@@ -310,10 +310,16 @@ func duplicate(err error) error {
 }
 
 // passing marks what a later attempt may not meet: a unique conflict, and a deadlock between the stream and the copy
-// over a unique value that moves.
+// over a unique value that moves; and what it will meet again, a row that the table does not take.
 func passing(err error) error {
 	if code(err) == deadlockDetected {
 		return fmt.Errorf("%w: %w", migrations.ErrSlow, err)
 	}
-	return duplicate(err)
+	if err := duplicate(err); errors.Is(err, migrations.ErrDuplicate) {
+		return err
+	}
+	if c := code(err); strings.HasPrefix(c, "22") || strings.HasPrefix(c, "23") { // data exception, integrity constraint violation
+		return fmt.Errorf("%w: %w", migrations.ErrMisfit, err)
+	}
+	return err
 }

@@ -36,7 +36,7 @@ func newRunner(ctx context.Context, db *sql.DB, d *Database) (*runner, error) {
 	db.SetMaxOpenConns(2) // one is the driver's, with its lock; one runs the scripts
 	inner, err := driver.WithInstance(db, &driver.Config{MigrationsTable: d.versionTable()})
 	if err != nil {
-		return nil, err
+		return nil, d.full(err)
 	}
 	return &runner{Driver: inner, ctx: ctx, d: d, db: db, table: d.ours(d.versionTable())}, nil
 }
@@ -81,5 +81,5 @@ func (r *runner) Run(script io.Reader) error {
 		return strangler.Refuse("locks", fmt.Sprintf("a lock was not to be had within %s, %d times: a transaction holds the tables for longer, or a vacuum", lockTimeout, scriptTries),
 			"end it (SELECT pid, query FROM pg_stat_activity WHERE state <> 'idle' ORDER BY xact_start), then run this again")
 	}
-	return duplicate(err)
+	return r.d.full(duplicate(err))
 }

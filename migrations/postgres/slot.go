@@ -58,7 +58,7 @@ func (d *Database) Ready(ctx context.Context) error {
 		return fmt.Errorf("make the replication slot of %s: %w", d.b.Capability, err)
 	}
 	_, err = d.pool.Exec(ctx, "UPDATE "+d.ours("strangler_position")+" SET base = $1::bigint WHERE capability = $2::text AND base = 0", base, d.b.Capability)
-	return err
+	return d.full(err)
 }
 
 func (d *Database) makeSlot(ctx context.Context) (base int64, err error) {

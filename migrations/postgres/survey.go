@@ -48,7 +48,8 @@ func (d *Database) survey(ctx context.Context, q querier, tables []*table) (surv
 			SELECT o.oid, o.n - 1 AS tbl FROM unnest($1::oid[]) WITH ORDINALITY AS o (oid, n)
 			UNION ALL SELECT i.inhrelid, r.tbl FROM rel AS r JOIN pg_inherits AS i ON i.inhparent = r.oid JOIN pg_class AS c ON c.oid = i.inhrelid AND c.relispartition)
 		SELECT c.oid, n.nspname::text, c.relname::text, r.tbl,
-			(SELECT md5(string_agg(concat_ws(' ', a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated, a.attcollation), ',' ORDER BY a.attnum)) FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+			concat((SELECT md5(string_agg(concat_ws(' ', i.indexrelid, i.indisprimary, i.indisvalid, i.indimmediate, i.indkey), ',' ORDER BY i.indexrelid)) FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisunique), ' ',
+			(SELECT md5(string_agg(concat_ws(' ', a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated, a.attcollation), ',' ORDER BY a.attnum)) FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)),
 			coalesce(t.tgname::text, ''), coalesce(t.tgtype, 0), coalesce(t.tgenabled::text, ''), coalesce(t.tgqual IS NULL AND t.tgattr::text = '' AND t.tgnargs = 0, false),
 			coalesce(quote_ident(fn.nspname) || '.' || quote_ident(f.proname), ''), coalesce(f.prosrc, ''), coalesce(array_to_string(f.proconfig, ';'), ''), coalesce(f.prosecdef, false), coalesce(t.tgparentid <> 0, false)
 		FROM rel AS r JOIN pg_class AS c ON c.oid = r.oid JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -125,10 +126,7 @@ func (d *Database) asPlanned(ctx context.Context, q querier, tables []*table) (s
 	}
 	again, err := d.describeAll(ctx, q)
 	if err != nil {
-		if errors.Is(err, errMissing) || errors.Is(err, errKeyless) { // a lost connection is no reason to stop
-			err = fmt.Errorf("%w: %w", strangler.ErrStopped, err)
-		}
-		return s, nil, err
+		return s, nil, d.changed(err)
 	}
 	rows, err := q.Query(ctx, "SELECT columns FROM "+d.ours("strangler_mark")+" WHERE capability = $1::text AND part = 0 ORDER BY tbl", d.b.Capability)
 	planned, err := collect(rows, err, func(r pgx.Rows) (c string, err error) { return c, r.Scan(&c) })
@@ -137,8 +135,10 @@ func (d *Database) asPlanned(ctx context.Context, q querier, tables []*table) (s
 	}
 	for i, t := range again {
 		if i < len(planned) && t.planned() != planned[i] {
-			return s, nil, fmt.Errorf("%w: the columns of %s in the %s database are no longer those of the plan (%s; planned: %s). The owner goes on serving and nothing was lost. To begin again: strangler split cancel %s, then run the playbook",
-				strangler.ErrStopped, t.bound, d.b.Side, t.planned(), planned[i], d.b.Capability)
+			return s, nil, d.changed(fmt.Errorf("%w: %s has %s, and planned were %s", errColumns, t.bound, t.planned(), planned[i]))
+		}
+		if list(t.key(), name) != list(tables[i].key(), name) {
+			return s, nil, d.changed(fmt.Errorf("%w: %s has (%s), and it was (%s)", errKey, t.bound, list(t.key(), name), list(tables[i].key(), name)))
 		}
 	}
 	if !slices.EqualFunc(again, tables, func(a, b *table) bool { return a.oid == b.oid }) {
@@ -151,6 +151,24 @@ func (d *Database) asPlanned(ctx context.Context, q querier, tables []*table) (s
 	d.meta, d.stale, d.print = again, false, s.print
 	return s, again, nil
 }
+
+var (
+	errColumns = errors.New("table has other columns than were planned")
+	errKey     = errors.New("table has another key than before")
+)
+
+// changed says of a table that somebody has changed in mid-move what to do; a lost connection is no reason to stop.
+func (d *Database) changed(err error) error {
+	for _, e := range []error{errMissing, errKeyless, errColumns, errKey} {
+		if errors.Is(err, e) {
+			return fmt.Errorf("%w: in the %s database a %w. The owner goes on serving and nothing was lost. Change it back, then: strangler split start %s. Or plan anew, while the monolith owns: strangler split cancel %s, then run the playbook",
+				strangler.ErrStopped, d.b.Side, err, d.b.Capability, d.b.Capability)
+		}
+	}
+	return err
+}
+
+func name(c column) string { return c.Name }
 
 // planned are the columns that travel, with their types, as the plan keeps them.
 func (t *table) planned() string {

@@ -97,6 +97,9 @@ func (a *apply) Insert(ctx context.Context, i int, r migrations.Row) error {
 	if isUnique(err) {
 		return fmt.Errorf("table %s: %w: %w", t.name, migrations.ErrDuplicate, err)
 	}
+	if isMisfit(err) {
+		return fmt.Errorf("table %s: %w: %w", t.name, migrations.ErrMisfit, err)
+	}
 	return err
 }
 

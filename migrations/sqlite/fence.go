@@ -115,10 +115,10 @@ func (d *Database) mend(ctx context.Context, t *tx) (bool, error) {
 	for _, name := range d.b.Tables {
 		for _, g := range missing(d.fenceTriggers(name), found) {
 			if _, err := t.w.conn.ExecContext(ctx, "DROP TRIGGER IF EXISTS "+ident(g.name)); err != nil {
-				return false, err
+				return false, d.full(err)
 			}
 			if _, err := t.w.conn.ExecContext(ctx, g.sql); err != nil {
-				return false, fmt.Errorf("put back the fence of %s: %w", name, err)
+				return false, fmt.Errorf("put back the fence of %s: %w", name, d.full(err))
 			}
 			mended = true
 		}

@@ -17,6 +17,7 @@ import (
 // same script one does. golang-migrate's own lock is a flag in the process.
 type runner struct {
 	database.Driver
+	d     *Database
 	db    *sql.DB
 	table string // quoted
 	from  int    // the version that golang-migrate has read
@@ -24,12 +25,15 @@ type runner struct {
 	ran   bool   // Run has written it
 }
 
-func newRunner(db *sql.DB, table string) (*runner, error) {
-	inner, err := migrate.WithInstance(db, &migrate.Config{MigrationsTable: table})
-	if err != nil {
-		return nil, err
+func newRunner(db *sql.DB, d *Database) (*runner, error) {
+	inner, err := migrate.WithInstance(db, &migrate.Config{MigrationsTable: d.versionTable()})
+	if e := (*database.Error)(nil); errors.As(err, &e) {
+		err = fmt.Errorf("version table: %w", e.OrigErr) // golang-migrate's error does not unwrap
 	}
-	return &runner{Driver: inner, db: db, table: ident(table)}, nil
+	if err != nil {
+		return nil, d.full(err)
+	}
+	return &runner{Driver: inner, d: d, db: db, table: ident(d.versionTable())}, nil
 }
 
 // Version remembers what it answers, for Run.
@@ -73,10 +77,10 @@ func (r *runner) Run(script io.Reader) error {
 		return err
 	}
 	if err := r.inside(tx, string(text)); err != nil {
-		return errors.Join(err, tx.Rollback())
+		return errors.Join(r.d.full(err), tx.Rollback())
 	}
 	if err := tx.Commit(); err != nil {
-		return err
+		return r.d.full(err)
 	}
 	r.ran = true
 	return nil

@@ -72,7 +72,8 @@ func (d *Database) tables(ctx context.Context) ([]*table, error) {
 			return nil, err
 		}
 		if t == nil {
-			return nil, fmt.Errorf("%w: the %s database has no table %s; run: strangler migrate up %s", errMissing, d.b.Side, name, d.b.Capability)
+			return nil, fmt.Errorf("%w: the %s database has no table %s: it was dropped or renamed, or the scripts have not made it. The owner goes on serving. Put it back, then: strangler split start %s. Or plan anew, while the monolith owns: strangler split cancel %s, then run the playbook",
+				strangler.ErrStopped, d.b.Side, name, d.b.Capability, d.b.Capability)
 		}
 		if len(t.key) == 0 {
 			return nil, fmt.Errorf("table %s has no usable key", name)
@@ -82,8 +83,6 @@ func (d *Database) tables(ctx context.Context) ([]*table, error) {
 	d.meta, d.stale = all, false
 	return all, nil
 }
-
-var errMissing = errors.New("table is missing")
 
 func (d *Database) table(ctx context.Context, i int) (*table, error) {
 	all, err := d.tables(ctx)

@@ -318,7 +318,7 @@ func (d *Database) Scripts(context.Context) (database.Driver, error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	r, err := newRunner(db, d.versionTable())
+	r, err := newRunner(db, d)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}

@@ -68,7 +68,7 @@ func Open(ctx context.Context, b migrations.Binding) (migrations.Database, error
 	if err != nil {
 		return nil, errors.Join(err, pool.Close())
 	}
-	d.writer <- &writer{conn: conn, stmts: map[string]*sql.Stmt{}}
+	d.writer <- &writer{d: d, conn: conn, stmts: map[string]*sql.Stmt{}}
 	if d.watcher, err = pool.Conn(ctx); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -104,6 +104,7 @@ func (d *Database) Identity(context.Context) (string, error) {
 
 // writer is the one connection that writes, with its prepared statements.
 type writer struct {
+	d     *Database
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
 }
@@ -121,13 +122,13 @@ func (w *writer) exec(ctx context.Context, query string, args ...any) (int64, er
 	if !ok {
 		var err error
 		if s, err = w.conn.PrepareContext(ctx, query); err != nil {
-			return 0, err
+			return 0, w.d.full(err)
 		}
 		w.stmts[query] = s
 	}
 	res, err := s.ExecContext(ctx, args...)
 	if err != nil {
-		return 0, err
+		return 0, w.d.full(err)
 	}
 	return res.RowsAffected()
 }
@@ -154,7 +155,7 @@ func (d *Database) begin(ctx context.Context) (*tx, error) {
 				}
 				return nil, fmt.Errorf("%s has held the write lock of %s for %s; nothing was written. If it is stopped inside a transaction it blocks everyone: ending it is the way forward: %w", who, d.path, BusyTimeout, err)
 			}
-			return nil, fmt.Errorf("begin at %s: %w", d.path, err)
+			return nil, fmt.Errorf("begin at %s: %w", d.path, d.full(err))
 		}
 		return &tx{d: d, w: w}, nil
 	case <-ctx.Done():
@@ -174,6 +175,7 @@ func (t *tx) commit() error {
 		t.end()
 		return nil
 	}
+	err = t.d.full(err)
 	if _, rollback := t.w.conn.ExecContext(context.Background(), "ROLLBACK"); rollback == nil {
 		t.end()
 		return fmt.Errorf("commit at %s failed, nothing was written: %w", t.d.path, err)
@@ -214,9 +216,24 @@ func isBusy(err error) bool {
 	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
 }
 
+// full marks what the file, or the disk that it is on, has no room for.
+func (d *Database) full(err error) error {
+	var e *driver.Error
+	if errors.As(err, &e) && (e.Code()&0xff == sqlite3.SQLITE_FULL || e.Code() == sqlite3.SQLITE_IOERR_SHMSIZE) && !errors.Is(err, migrations.ErrFull) {
+		return migrations.Full(d.b, err)
+	}
+	return err
+}
+
 func isUnique(err error) bool {
 	var e *driver.Error
 	return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+}
+
+// isMisfit tells a row that the table does not take.
+func isMisfit(err error) bool {
+	var e *driver.Error
+	return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_CHECK || e.Code() == sqlite3.SQLITE_CONSTRAINT_NOTNULL || e.Code() == sqlite3.SQLITE_CONSTRAINT_DATATYPE)
 }
 
 // ident quotes an identifier.
