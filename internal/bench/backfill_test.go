@@ -1,27 +1,54 @@
 package bench
 
 import (
-	"slices"
+	"fmt"
 	"testing"
 	"time"
+
+	"github.com/strangler-fig/strangler"
 )
 
-// BenchmarkBackfill copies pgbench's largest table in turn by psql COPY | psql COPY, with the key in place, and by a split
-// with live capture, from its start until it is syncing. It reports the median rows/s of each, and their ratio.
-// Run it with -benchtime 5x.
+var captures = []strangler.Capture{strangler.CaptureTriggers, strangler.CaptureLogical}
+
+// BenchmarkBackfill copies the table in turn by a split with live capture, from its start until it is syncing with a
+// valid key, and by what people use otherwise.
 func BenchmarkBackfill(b *testing.B) {
-	r := newRig(b)
-	var pipe, split []time.Duration
-	for b.Loop() {
-		pipe, split = append(pipe, r.pipe()), append(split, r.split())
-		b.Logf("COPY | COPY %s, split %s", pipe[len(pipe)-1], split[len(split)-1])
+	r, n, before := newRig(b), rows(b), load()
+	r.fill(0, n)
+	took := map[string][]float64{}
+	for range rounds(b) {
+		for _, p := range peers {
+			if p.installed() {
+				took[p.name] = append(took[p.name], speed(n, p.copy(r)))
+				r.same()
+			}
+		}
+		for _, capture := range captures {
+			r.fresh()
+			d := newDaemon(b, r.move(capture))
+			took[string(capture)] = append(took[string(capture)], speed(n, d.copy()))
+			r.same()
+			d.cancel()
+		}
 	}
-	rate := func(of []time.Duration) float64 {
-		slices.Sort(of)
-		return float64(rows(b)) / of[len(of)/2].Seconds()
-	}
-	b.ReportMetric(rate(pipe), "copy-rows/s")
-	b.ReportMetric(rate(split), "split-rows/s")
-	b.ReportMetric(rate(split)/rate(pipe), "ratio")
 	b.ReportMetric(0, "ns/op")
+	sizes := fmt.Sprintf("%s rows, %d rounds", short(float64(n)), rounds(b))
+	reference := measured(peers[0].name, "rows/s", took[peers[0].name]...)
+	for _, capture := range captures {
+		m := measured("", "rows/s", took[string(capture)]...)
+		report(b, figure{Name: "backfill, capture: " + string(capture), Sizes: sizes, Load: before, Measured: m, Peer: reference, Value: m.Median / reference.Median, Bar: atLeast(1)})
+	}
+	for _, p := range peers[1:] {
+		f := figure{Name: "backfill by " + p.name, Sizes: sizes, Load: before, Peer: reference}
+		if !p.installed() {
+			f.Note, f.Peer = p.program+" is not installed", nil
+		} else {
+			f.Measured = measured("", "rows/s", took[p.name]...)
+			f.Value = f.Measured.Median / reference.Median
+		}
+		report(b, f)
+	}
 }
+
+// speed is in rows/s.
+func speed(rows int, took time.Duration) float64 { return float64(rows) / took.Seconds() }
