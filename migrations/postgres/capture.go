@@ -338,14 +338,17 @@ func (d *Database) Forget(ctx context.Context, mb migrations.Batch) error {
 
 // Wait asks for entries until there are some.
 func (d *Database) Wait(ctx context.Context) error {
-	tables, err := d.tables(ctx)
+	// A statement that is cancelled takes its connection with it, so those here are let end.
+	begun, cancel := context.WithTimeout(context.WithoutCancel(ctx), connectTimeout)
+	defer cancel()
+	tables, err := d.tables(begun)
 	if err != nil {
 		return err
 	}
 	if s := d.feeding(); s != nil {
 		return s.some(ctx)
 	}
-	if base, err := d.base(ctx, d.pool); err != nil || base >= 0 {
+	if base, err := d.base(begun, d.pool); err != nil || base >= 0 {
 		return err
 	}
 	var logs []string
@@ -358,7 +361,6 @@ func (d *Database) Wait(ctx context.Context) error {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
-		// A statement that is cancelled takes its connection with it, so this one is let end.
 		asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), connectTimeout)
 		var some bool
 		err := d.pool.QueryRow(asking, ask).Scan(&some)
