@@ -102,15 +102,30 @@ func TestTablesAreMadeAlike(t *testing.T) {
 			if len(s.Problems) > 0 {
 				t.Fatal(s.Problems)
 			}
-			for _, x := range s.Tables {
-				run(t, to, strings.Join(x.DDL, ";\n"))
-			}
+			run(t, to, everything(s)...)
 			run(t, to, "ALTER DATABASE "+ident(databaseOf(t, to))+" RESET ALL") // pg_dump writes as it says
 			if diff := cmp.Diff(dump(t, from), dump(t, to)); diff != "" {
 				t.Errorf("- the monolith's, + made by\n%s\n%s", strings.Join(s.Tables[0].DDL, ";\n"), diff)
 			}
 		})
 	}
+}
+
+// everything is what makes the tables, in the order of the scripts.
+func everything(s migrations.Schema) (out []string) {
+	for _, x := range s.Tables {
+		out = append(out, strings.Join(x.DDL, ";\n"))
+	}
+	for _, behind := range []func(migrations.Table) []migrations.Behind{
+		func(t migrations.Table) []migrations.Behind { return t.Indexes }, func(t migrations.Table) []migrations.Behind { return t.Constraints },
+	} {
+		for _, x := range s.Tables {
+			for _, b := range behind(x) {
+				out = append(out, b.Make)
+			}
+		}
+	}
+	return out
 }
 
 // TestTablesAreMadeInAnySchema: the monolith's stand in several schemas, the service has one, of another name.
@@ -124,9 +139,7 @@ func TestTablesAreMadeInAnySchema(t *testing.T) {
 		CREATE INDEX by_mood ON lines (ms) WHERE ms <> '{sad}'::"Types".mood[]`)
 	run(t, to, "CREATE SCHEMA app", "ALTER DATABASE "+ident(databaseOf(t, to))+" SET search_path = app, public")
 	s := inspect(t, from, "sales.orders", "lines")
-	for _, x := range s.Tables {
-		run(t, to, strings.Join(x.DDL, ";\n"))
-	}
+	run(t, to, everything(s)...)
 	got := strings.Join(dump(t, to), "\n")
 	for _, want := range []string{"CREATE TABLE app.orders", "CREATE TABLE app.lines", "CREATE TYPE app.mood", "CREATE SEQUENCE app.counter", "CREATE COLLATION app.plain", "REFERENCES app.orders(id)", "ON app.lines", "nextval('app.counter'::regclass)"} {
 		if !strings.Contains(got, want) {
