@@ -338,8 +338,9 @@ type Table struct {
 }
 
 // Behind is a statement that makes something behind the rows, or does nothing where it is there, and the one that takes
-// it back; an empty one where it goes with something else.
-type Behind struct{ Make, Undo string }
+// it back; an empty one where it goes with something else. Name is that of an index, which has to be free from the start:
+// it is made hours later.
+type Behind struct{ Make, Undo, Name string }
 
 // Column is one column, in the words of its own database.
 type Column struct {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,3 +59,16 @@ func (p pausing) Read([]byte) (int, error) {
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// TestAnIndexNameThatIsTaken: the service has an index of the name on a table of its own, and the plan's first script says so.
+func TestAnIndexNameThatIsTaken(t *testing.T) {
+	p := enginetest.NewPair(t, lab{}, []string{"CREATE TABLE a (id integer PRIMARY KEY, n integer)", "CREATE UNIQUE INDEX by_n ON a (n)"}, "a")
+	p.Exec(p.Served, "CREATE TABLE own (n integer)")
+	p.Exec(p.Served, "CREATE INDEX by_n ON own (n)")
+	p.Write()
+	if err := p.Plan.To(t.Context(), migrations.StageCapture); err == nil || !strings.Contains(err.Error(), "something named by_n already") {
+		t.Fatalf("got %v, want a refusal that names the index", err)
+	}
+	p.Exec(p.Served, "DROP TABLE own")
+	p.To(migrations.StageArmed)
+}

@@ -278,7 +278,9 @@ func (m *maker) keys(ctx context.Context, oid uint32, name string) error {
 		if err := r.Scan(&called, &def, &index); err != nil {
 			return none, err
 		}
-		m.behind(index == m.keyIndex, constraint(name, called, def))
+		b := constraint(name, called, def)
+		b.Name = index
+		m.behind(index == m.keyIndex, b)
 		return none, nil
 	})
 	return err
@@ -315,13 +317,15 @@ func (m *maker) indexes(ctx context.Context, oid uint32, name string) error {
 			m.add("%s%s%s", f.head, f.plain, rest)
 			continue
 		}
-		kind := "INDEX "
 		if f.head == "CREATE STATISTICS " {
-			kind = "STATISTICS "
+			m.behind(true, migrations.Behind{Make: "CREATE STATISTICS IF NOT EXISTS " + rest, Undo: "DROP STATISTICS " + ident(f.name)})
+			continue
 		}
+		// IF NOT EXISTS would take another table's index of that name for this one.
+		there := fmt.Sprintf("SELECT FROM pg_index AS i JOIN pg_class AS x ON x.oid = i.indexrelid WHERE i.indrelid = %s::regclass AND x.relname = %s", literal(name), literal(f.name))
 		m.behind(!f.unique || f.name == m.keyIndex, migrations.Behind{
-			Make: strings.Replace(f.head, kind, kind+"IF NOT EXISTS ", 1) + f.plain + rest,
-			Undo: "DROP " + kind + ident(f.name)})
+			Make: "DO " + literal(fmt.Sprintf("BEGIN IF NOT EXISTS (%s) THEN %s%s%s; END IF; END", there, f.head, f.plain, rest)),
+			Undo: "DROP INDEX " + ident(f.name), Name: f.name})
 	}
 	return err
 }

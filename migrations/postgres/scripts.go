@@ -291,6 +291,12 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 		if tables[i], err = d.likeness(ctx, name, source); err != nil {
 			return nil, err
 		}
+		for _, b := range slices.Concat(source.Indexes, source.Constraints) {
+			if b.Name != "" {
+				up.refuseUnless(fmt.Sprintf("the service's database has something named %s already, as an index of %s is", b.Name, source.Name),
+					"SELECT NOT EXISTS (SELECT FROM pg_class WHERE relname = "+literal(b.Name)+" AND relnamespace = to_regnamespace(quote_ident(current_schema())))")
+			}
+		}
 		for _, text := range source.DDL {
 			up.add("%s", text)
 		}
