@@ -152,7 +152,7 @@ func TestCutoverToAFullDatabase(t *testing.T) {
 		var room func()
 		came := r.watch.when(step{"behind the decision", "decide.after", 1}, func() { room = r.full(strangler.Service, "strangler_fence") })
 		r.watch.always(func(point string) {
-			if room != nil && point == "fence.before" && tries.Add(1) == 3 {
+			if came() && point == "fence.before" && tries.Add(1) == 3 {
 				room()
 			}
 		})
