@@ -19,11 +19,13 @@ const (
 // Split is the control store's record of one capability's split. How far its rows are is not here
 // but in the target database, in the same transactions as the rows.
 type Split struct {
-	Capability string    `json:"capability"`
-	Phase      Phase     `json:"phase"`
-	Error      string    `json:"error,omitempty"` // why it is stopped, or what it waits for
-	Verified   Verify    `json:"last_verify"`
-	Updated    time.Time `json:"updated"`
+	Capability string `json:"capability"`
+	Phase      Phase  `json:"phase"`
+	Error      string `json:"error,omitempty"` // why it is stopped, or what it waits for
+	Verified   Verify `json:"last_verify"`
+	// Verifying is how far a verification has come that has not ended.
+	Verifying *Verifying `json:"verifying,omitempty"`
+	Updated   time.Time  `json:"updated"`
 }
 
 // SplitLease names the lease of a capability's split. Its holder is the worker that changes the record.
@@ -34,6 +36,18 @@ type Verify struct {
 	At         time.Time `json:"at"`
 	Rows       int64     `json:"rows"`
 	Mismatches int64     `json:"mismatches"` // that are left
+}
+
+// Verifying is how far a verification has come: all before its place has been compared.
+type Verifying struct {
+	Started     time.Time    `json:"started"`
+	Epoch       int64        `json:"epoch"`           // of the toggle; under another one it begins anew
+	Table       int          `json:"table"`           // the place: a table's index,
+	Back        bool         `json:"back"`            // whether the follower's rows are looked up at the owner, not the owner's at the follower,
+	After       []byte       `json:"after,omitempty"` // and the last key, as the engines store it; none: the table's beginning
+	Rows        int64        `json:"rows"`
+	Mismatches  int64        `json:"mismatches"`
+	Differences []Difference `json:"differences,omitempty"`
 }
 
 // Verification is the outcome of one, with what it found.
@@ -88,8 +102,10 @@ type SplitStatus struct {
 	Tables     []TableProgress `json:"tables"`
 	Lag        Lag             `json:"lag"`
 	LastVerify Verify          `json:"last_verify"`
-	Cutover    *Cutover        `json:"cutover,omitempty"` // the latest
-	Pause      float64         `json:"pause_ms"`          // longest hold of a write in the latest cutover, failed attempts included
+	Verifying  *Verifying      `json:"verifying,omitempty"` // a verification that has not ended
+	Differing  int64           `json:"differing"`           // rows found different, by a verification or behind a batch, and not equal since; at most 1,000 of each table are counted
+	Cutover    *Cutover        `json:"cutover,omitempty"`   // the latest
+	Pause      float64         `json:"pause_ms"`            // longest hold of a write in the latest cutover, failed attempts included
 	NextSteps  []string        `json:"next_steps"`
 	// Throttled is why the copy waits at this moment: the limit, and what was measured. ThrottledSeconds is how long it
 	// has waited so, since the daemon began. Both are absent where the daemon that answers does not copy.

@@ -62,7 +62,9 @@ func TestASplitIsKept(t *testing.T) {
 			t.Fatalf("before the first: %+v", got)
 		}
 		stopped := strangler.Split{Capability: "delivery", Phase: strangler.PhaseStopped, Error: "a trigger was dropped",
-			Verified: strangler.Verify{At: clock.now().Add(-time.Minute), Rows: 100, Mismatches: 1}}
+			Verified: strangler.Verify{At: clock.now().Add(-time.Minute), Rows: 100, Mismatches: 1},
+			Verifying: &strangler.Verifying{Started: clock.now(), Epoch: 3, Table: 1, Back: true, After: []byte{1, 0, 2}, Rows: 50, Mismatches: 1,
+				Differences: []strangler.Difference{{Table: "couriers", Key: "7", Kind: strangler.DifferenceDiffers, Columns: []string{"name"}}}}}
 		copying := strangler.Split{Capability: "delivery", Phase: strangler.PhaseCopying}
 		wants(t, s.SaveSplit(ctx, "a", copying), strangler.ErrSuperseded)
 		lease := func(worker string) {

@@ -7,7 +7,7 @@ import (
 )
 
 // schemaVersion rises with every change of the rows below.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // tables are all tables of the store, as AutoMigrate takes them.
 var tables = []any{
@@ -102,6 +102,7 @@ type splitRow struct {
 	VerifiedAt   int64
 	VerifiedRows int64
 	Mismatches   int64
+	Verifying    *strangler.Verifying `gorm:"serializer:json;type:text"`
 	Updated      int64
 }
 

@@ -28,8 +28,8 @@ func readSplit(db *gorm.DB, capability string) (strangler.Split, error) {
 		return strangler.Split{Capability: capability, Phase: strangler.PhaseNone}, nil
 	}
 	return strangler.Split{Capability: r.Capability, Phase: r.Phase, Error: r.Error,
-		Verified: strangler.Verify{At: moment(r.VerifiedAt), Rows: r.VerifiedRows, Mismatches: r.Mismatches},
-		Updated:  moment(r.Updated)}, err
+		Verified:  strangler.Verify{At: moment(r.VerifiedAt), Rows: r.VerifiedRows, Mismatches: r.Mismatches},
+		Verifying: r.Verifying, Updated: moment(r.Updated)}, err
 }
 
 // SaveSplit stores the record as a whole; the last call wins. The store sets Updated. Only the worker that has
@@ -54,7 +54,7 @@ func (s *Store) SaveSplit(ctx context.Context, worker string, split strangler.Sp
 			return err
 		}
 		row := splitRow{Capability: split.Capability, Phase: split.Phase, Error: split.Error, VerifiedAt: stamp(split.Verified.At),
-			VerifiedRows: split.Verified.Rows, Mismatches: split.Verified.Mismatches, Updated: stamp(now)}
+			VerifiedRows: split.Verified.Rows, Mismatches: split.Verified.Mismatches, Verifying: split.Verifying, Updated: stamp(now)}
 		return tx.Clauses(clause.OnConflict{UpdateAll: true}).Create(&row).Error
 	})
 }

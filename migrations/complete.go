@@ -80,7 +80,7 @@ func (s *split) cancelled(ctx context.Context) error {
 		}
 	}
 	if err := s.update(ctx, func(r *strangler.Split) {
-		r.Phase, r.Error, r.Verified = strangler.PhaseCancelled, "", strangler.Verify{}
+		r.Phase, r.Error, r.Verified, r.Verifying = strangler.PhaseCancelled, "", strangler.Verify{}, nil
 	}); err != nil {
 		return err
 	}

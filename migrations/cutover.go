@@ -102,9 +102,14 @@ func (s *split) check(ctx context.Context, to strangler.Side) error {
 			return err
 		}
 	}
+	if n, err := s.differs(ctx, follower, s.cfg.Bounds.Dirty); err != nil {
+		return err
+	} else if n > 0 {
+		return strangler.Refuse("differing", fmt.Sprintf("%d rows of %s differ between the two sides", n, s.c.Name), "strangler split verify "+s.c.Name+" --repair")
+	}
 	dirty := 0
 	for t := range s.c.Tables {
-		keys, err := follower.Dirty(ctx, t, s.cfg.Bounds.Dirty+1)
+		keys, err := follower.Kept(ctx, Unverified, t, s.cfg.Bounds.Dirty+1)
 		if err != nil {
 			return err
 		}
@@ -274,7 +279,7 @@ func (s *split) handOver(ctx context.Context, row strangler.Cutover, watch *stop
 		return "", err
 	}
 	watch.lap("freeze")
-	if err := s.verifyDirty(ctx, from, to, -1); err != nil {
+	if err := s.frozenEqual(ctx, from, to); err != nil {
 		return "", err
 	}
 	watch.lap("verify")
@@ -319,11 +324,8 @@ func (s *split) approach(ctx context.Context) error {
 	}
 	last := int64(math.MaxInt64)
 	for range approachRounds {
-		n, err := s.applyBatch(ctx, from, to, nil)
+		n, _, err := s.verified(ctx, from, to, s.cfg.Bounds.Dirty)
 		if err != nil {
-			return err
-		}
-		if err := s.verifyDirty(ctx, from, to, s.cfg.Bounds.Dirty); err != nil {
 			return err
 		}
 		if n < littleLeft || n >= last {

@@ -217,8 +217,8 @@ type Applier interface {
 	Applied(ctx context.Context) (Position, error)
 	// Marks are the progress of the copy, by table and part.
 	Marks(ctx context.Context) ([]Mark, error)
-	// Dirty lists up to n keys of a table that were applied and not verified since.
-	Dirty(ctx context.Context, table int, n int) ([]Key, error)
+	// Kept lists up to n keys of one kind that are kept here.
+	Kept(ctx context.Context, kind KeyKind, table int, n int) ([]Key, error)
 	// Sequences are the highest keys that were handed out so far, by table; 0 where none are generated. The
 	// cutover sets the other side ahead of them, with headroom.
 	Sequences(ctx context.Context) ([]int64, error)
@@ -314,6 +314,9 @@ type KeyKind string
 
 // Unverified keys were applied, and not compared since.
 const Unverified KeyKind = "unverified"
+
+// Differing keys were compared with both sides at one position, and were not equal.
+const Differing KeyKind = "differing"
 
 // Queued keys of a part changed while their range was in flight.
 func Queued(part int) KeyKind { return KeyKind(fmt.Sprintf("queued %d", part)) }

@@ -9,7 +9,7 @@
 //  3. backfill.go: ranges of rows are copied, each marked before its snapshot is taken; index.go: keys and indexes behind them
 //  4. stream.go: changes are followed, batch by batch, while the copy goes on and ever after
 //  5. apply.go: a batch or a chunk in the follower's one transaction
-//  6. verify.go: both sides compared, while writes go on; repair.go: the owner's rows brought again where they differ
+//  6. inline.go: what was applied, compared behind its batch; verify.go: all of both sides, while writes go on; repair.go: the owner's rows brought again where they differ
 //  7. cutover.go: gate, fence, catch up, decide, open, release; a rollback is the same, roles swapped
 //  8. takeover.go: whoever begins, or comes after a crash, first settles what was decided
 //  9. complete.go: the point of no return, and its opposite, cancel

@@ -246,7 +246,7 @@ func (s *split) expand(ctx context.Context) error {
 		return err
 	}
 	return s.update(ctx, func(r *strangler.Split) {
-		r.Phase, r.Error, r.Verified = strangler.PhasePlanned, "", strangler.Verify{}
+		r.Phase, r.Error, r.Verified, r.Verifying = strangler.PhasePlanned, "", strangler.Verify{}, nil
 	})
 }
 
@@ -264,7 +264,7 @@ func (s *split) start(ctx context.Context) error {
 	}
 	return s.update(ctx, func(r *strangler.Split) {
 		if r.Phase == strangler.PhaseStopped {
-			r.Verified = strangler.Verify{} // what stopped it may have left differences
+			r.Verified, r.Verifying = strangler.Verify{}, nil // what stopped it may have left differences
 		}
 		r.Phase, r.Error = strangler.PhaseCopying, ""
 	})

@@ -36,7 +36,15 @@ func (s *Splits) Status(ctx context.Context, capability string) (strangler.Split
 	case !errors.Is(err, strangler.ErrNotFound):
 		return out, err
 	}
+	if rec.Verifying != nil {
+		v := *rec.Verifying
+		v.After = nil
+		out.Verifying = &v
+	}
 	x.progress(ctx, &out)
+	if out.Differing > 0 && (rec.Phase == strangler.PhaseSyncing || rec.Phase == strangler.PhaseReversed) {
+		out.NextSteps = []string{"strangler split verify " + capability + " --repair"}
+	}
 	return out, nil
 }
 
@@ -58,6 +66,7 @@ func (s *split) progress(ctx context.Context, out *strangler.SplitStatus) {
 	if following(out.Phase) || out.Phase == strangler.PhaseStopped {
 		marks, _ = service.Marks(ctx)
 		out.Lag.Changes, _ = from.Pending(ctx)
+		out.Differing, _ = s.differs(ctx, to, 1000)
 		if p := s.passed.Load(); s.holding.Load() && !p.at.IsZero() {
 			out.Lag.Seconds = time.Since(p.at).Seconds()
 		}

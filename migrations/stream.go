@@ -94,7 +94,7 @@ func (s *split) follow(ctx context.Context) error {
 			}
 			continue
 		}
-		n, err := s.applyBatch(ctx, from, to, func(ctx context.Context, b Batch) { s.judge(ctx, b, from, to) })
+		n, more, err := s.verified(ctx, from, to, inlineKeys)
 		switch {
 		case passing(err) && conflicts < conflictRetries:
 			conflicts++ // a chunk may hold a newer state than the batch; the next batch is newer still
@@ -105,11 +105,8 @@ func (s *split) follow(ctx context.Context) error {
 			return s.misfit(err)
 		}
 		conflicts = 0
-		if err := s.verifyDirty(ctx, from, to, 500); err != nil {
-			return err
-		}
 		s.hasRoom(ctx, workStream)
-		if n > 0 {
+		if n > 0 || more {
 			rested = time.Now()
 			continue
 		}

@@ -23,20 +23,38 @@ func hashRow(r Row) rowHash { return sha256.Sum256(Encode(r)) }
 // named is how many mismatches a verification names.
 const named = 20
 
+// differingAgain is how many keys of a table that were found different a verification looks at once more.
+const differingAgain = 100_000
+
+// savedChunks is behind how many chunks a verification's progress is recorded.
+const savedChunks = 50
+
 // verification is one comparison of both sides.
 type verification struct {
 	*split
 	owner    strangler.Side
 	from, to Database
+	repairs  bool
+	at       strangler.Verifying // how far it is
 	v        strangler.Verification
-	found    [][]Key // the mismatches, by table
+	found    [][]Key // the mismatches, by table, where they are to be repaired
 	keys     []Key   // of v.Differences
 }
 
 // verify compares both sides by hashes of canonical rows. Each side is walked in its own order and
 // looked up at the other, so no order and no collation is assumed to be the same. A row that differs
 // may be on its way, so it is a suspect only: the worker compares it again where both sides are at one position.
+//
+// How far it is, is recorded: cut off, the next one goes on from there, unless the toggle has changed meanwhile or what
+// was compared is too old. One that repairs begins anew, since it has to hold every mismatch. There is one at a time;
+// another waits.
 func (s *split) verify(ctx context.Context, repair bool) (strangler.Verification, error) {
+	select {
+	case s.verifying <- struct{}{}:
+		defer func() { <-s.verifying }()
+	case <-ctx.Done():
+		return strangler.Verification{}, ctx.Err()
+	}
 	if !s.holding.Load() {
 		return strangler.Verification{}, fmt.Errorf("%w: another worker follows %s; verify there", strangler.ErrConflict, s.c.Name)
 	}
@@ -55,9 +73,14 @@ func (s *split) verify(ctx context.Context, repair bool) (strangler.Verification
 	if err != nil {
 		return strangler.Verification{}, err
 	}
-	x := &verification{split: s, owner: t.Owner, from: from, to: to, v: strangler.Verification{Verify: strangler.Verify{At: time.Now().UTC()}}, found: make([][]Key, len(s.c.Tables))}
-	for i := range s.c.Tables {
-		if err := x.compare(ctx, i); err != nil {
+	x := &verification{split: s, owner: t.Owner, from: from, to: to, repairs: repair, found: make([][]Key, len(s.c.Tables)),
+		at: strangler.Verifying{Started: time.Now().UTC(), Epoch: t.Epoch}}
+	if was := rec.Verifying; was != nil && !repair && was.Epoch == t.Epoch && time.Since(was.Started) < s.cfg.Bounds.Fresh {
+		x.at = *was
+	}
+	x.v = strangler.Verification{Verify: strangler.Verify{At: x.at.Started, Rows: x.at.Rows, Mismatches: x.at.Mismatches}, Differences: x.at.Differences}
+	for x.at.Table < len(s.c.Tables) {
+		if err := x.compare(ctx); err != nil {
 			return x.v, err
 		}
 	}
@@ -69,51 +92,107 @@ func (s *split) verify(ctx context.Context, repair bool) (strangler.Verification
 	if again, err := s.cfg.Records.Toggle(ctx, s.c.Name); err != nil || again.Owner != t.Owner {
 		return x.v, errors.Join(err, fmt.Errorf("%w: the owner of %s changed during the verification; run it again", strangler.ErrConflict, s.c.Name))
 	}
-	return x.v, s.update(ctx, func(r *strangler.Split) { r.Verified = x.v.Verify })
+	return x.v, s.update(ctx, func(r *strangler.Split) { r.Verified, r.Verifying = x.v.Verify, nil })
 }
 
-// compare walks the owner's rows of a table and the follower's, and takes down those that really differ.
-func (x *verification) compare(ctx context.Context, t int) error {
+// compare goes on with the table and the direction that the verification is at, to their end: the owner's rows are
+// looked up at the follower, then the follower's at the owner. Those that really differ are taken down.
+func (x *verification) compare(ctx context.Context) error {
+	t := x.at.Table
+	here, there := x.from, x.to
+	if x.at.Back {
+		here, there = there, here
+	}
+	after, err := decodeKey(x.at.After)
+	if err != nil {
+		return err
+	}
+	if !x.at.Back && after == nil {
+		if err := x.lookAgain(ctx, t); err != nil {
+			return err
+		}
+	}
 	var suspects []Key
-	err := x.walk(ctx, x.from, t, func(keys []Key, read []rowHash) error {
-		x.v.Rows += int64(len(keys))
-		there, err := hashes(ctx, x.to, x.to, t, keys)
+	chunks := 0
+	err = x.walk(ctx, here, t, after, func(keys []Key, read []rowHash, upto Key) error {
+		found, err := hashes(ctx, there, there, t, keys)
+		if err != nil {
+			return err
+		}
 		for i, k := range keys {
-			if h, ok := there[string(Encode(k))]; !ok || h != read[i] {
+			if h, ok := found[string(Encode(k))]; !ok || !x.at.Back && h != read[i] {
 				suspects = append(suspects, k)
 			}
 		}
-		return err
+		if !x.at.Back {
+			x.v.Rows += int64(len(keys))
+		}
+		if chunks++; upto == nil || chunks%savedChunks != 0 {
+			return nil
+		}
+		if err := x.takeDown(ctx, t, suspects); err != nil {
+			return err
+		}
+		suspects = nil
+		return x.save(ctx, t, x.at.Back, upto)
 	})
 	if err != nil {
 		return err
 	}
-	err = x.walk(ctx, x.to, t, func(keys []Key, _ []rowHash) error {
-		there, err := hashes(ctx, x.from, x.from, t, keys)
-		for _, k := range keys {
-			if _, ok := there[string(Encode(k))]; !ok {
-				suspects = append(suspects, k)
-			}
-		}
-		return err
-	})
-	if err != nil {
+	if err := x.takeDown(ctx, t, suspects); err != nil {
 		return err
 	}
+	if !x.at.Back {
+		return x.save(ctx, t, true, nil)
+	}
+	return x.save(ctx, t+1, false, nil)
+}
+
+// lookAgain has the worker compare what was found different before, and forget it where it no longer is. Where it is, the
+// walk finds it.
+func (x *verification) lookAgain(ctx context.Context, t int) error {
+	keys, err := x.to.Kept(ctx, Differing, t, differingAgain)
+	if err == nil {
+		_, err = x.differing(ctx, t, keys, 0)
+	}
+	return err
+}
+
+// takeDown adds those of the suspects that really differ.
+func (x *verification) takeDown(ctx context.Context, t int, suspects []Key) error {
 	differ, err := x.differing(ctx, t, suspects, named-len(x.v.Differences))
 	if err != nil {
 		return err
 	}
 	x.v.Mismatches += int64(len(differ.keys))
-	x.found[t] = append(x.found[t], differ.keys...)
+	if x.repairs {
+		x.found[t] = append(x.found[t], differ.keys...)
+		x.keys = append(x.keys, differ.keys[:len(differ.named)]...)
+	}
 	x.v.Differences = append(x.v.Differences, differ.named...)
-	x.keys = append(x.keys, differ.keys[:len(differ.named)]...)
 	return nil
 }
 
-// walk reads a table in chunks.
-func (s *split) walk(ctx context.Context, d Database, t int, f func([]Key, []rowHash) error) error {
-	var after Key
+// save records that everything up to there has been compared and judged.
+func (x *verification) save(ctx context.Context, table int, back bool, after Key) error {
+	x.at.Table, x.at.Back, x.at.After = table, back, nil
+	if after != nil {
+		x.at.After = Encode(after)
+	}
+	x.at.Rows, x.at.Mismatches, x.at.Differences = x.v.Rows, x.v.Mismatches, slices.Clone(x.v.Differences)
+	at := x.at
+	return x.update(ctx, func(r *strangler.Split) { r.Verifying = &at })
+}
+
+func decodeKey(b []byte) (Key, error) {
+	if len(b) == 0 {
+		return nil, nil
+	}
+	return Decode(b)
+}
+
+// walk reads what follows a key of a table, in chunks; nil: all. The last chunk has no end.
+func (s *split) walk(ctx context.Context, d Database, t int, after Key, f func(keys []Key, read []rowHash, upto Key) error) error {
 	for {
 		upto, err := d.Bound(ctx, t, Range{After: after}, s.cfg.Bounds.chunk())
 		if err != nil {
@@ -127,7 +206,7 @@ func (s *split) walk(ctx context.Context, d Database, t int, f func([]Key, []row
 		}); err != nil {
 			return err
 		}
-		if err := f(keys, read); err != nil || upto == nil {
+		if err := f(keys, read, upto); err != nil || upto == nil {
 			return err
 		}
 		after = upto
@@ -198,20 +277,24 @@ func (s *split) differing(ctx context.Context, t int, keys []Key, names int) (al
 	return all, nil
 }
 
-// judge compares the suspects of verifications, the follower being at the batch's snapshot. Behind a batch that is not
-// the whole of it they wait for another one.
-func (s *split) judge(ctx context.Context, b Batch, from, to Database) {
-	if b.Started().IsZero() {
-		return
-	}
+// judge compares the suspects of one verification, the follower being at the batch's snapshot. The verdict is to be told
+// once the findings are taken down.
+func (s *split) judge(ctx context.Context, b Batch, from, to Database) (out findings, tell func(error)) {
 	select {
 	case x := <-s.suspects:
 		v := compareAt(ctx, b, from, to, x)
 		for i := range v.named {
 			v.named[i].Table = s.c.Tables[x.table].From
 		}
-		x.verdict <- v
+		if v.err == nil {
+			out.add(x.table, x.keys, v.keys)
+		}
+		return out, func(err error) {
+			v.err = errors.Join(v.err, err)
+			x.verdict <- v
+		}
 	default:
+		return nil, func(error) {}
 	}
 }
 
@@ -285,50 +368,4 @@ func keyText(k Key) string {
 		}
 	}
 	return strings.Join(out, ", ")
-}
-
-// verifyDirty compares keys that were applied since the last verification, up to n of each table, and
-// forgets those that are equal. With n < 0 it compares all of them, both sides frozen, and a
-// difference is an error.
-func (s *split) verifyDirty(ctx context.Context, from, to Database, n int) error {
-	frozen := n < 0
-	if frozen {
-		n = s.cfg.Bounds.Dirty * 100
-	}
-	for t := range s.c.Tables {
-		keys, err := to.Dirty(ctx, t, n)
-		if err != nil {
-			return err
-		}
-		if len(keys) == 0 {
-			continue
-		}
-		here, err := hashes(ctx, from, from, t, keys)
-		if err != nil {
-			return err
-		}
-		there, err := hashes(ctx, to, to, t, keys)
-		if err != nil {
-			return err
-		}
-		err = s.transact(ctx, to, func(a Apply) error {
-			for _, k := range keys {
-				e := string(Encode(k))
-				h, ok := here[e]
-				g, found := there[e]
-				if h == g && ok == found {
-					if err := a.Drop(ctx, Unverified, t, k); err != nil {
-						return err
-					}
-				} else if frozen {
-					return fmt.Errorf("table %s: the row with key %v differs between the two sides; run: strangler split verify %s", s.c.Tables[t].From, k, s.c.Name)
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

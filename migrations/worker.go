@@ -13,19 +13,20 @@ import (
 
 // split is one capability's. Its fields below the line belong to the goroutine of run.
 type split struct {
-	cfg      *Config
-	c        strangler.Capability
-	commands chan command
-	wake     chan struct{}           // a command waits; ends a wait for changes
-	holding  atomic.Bool             // this process has the lease
-	passed   atomic.Pointer[instant] // what the follower holds
-	suspects chan suspects           // what a verification wants compared at one position
-	paces    []pace                  // of each table, as this worker copies it
-	throttle *throttle
-	dbMu     sync.Mutex
-	dbs      map[strangler.Side]Database
-	recordMu sync.Mutex // one change of the record at a time: a verification ends beside the worker
-	full     fullness
+	cfg       *Config
+	c         strangler.Capability
+	commands  chan command
+	wake      chan struct{}           // a command waits; ends a wait for changes
+	holding   atomic.Bool             // this process has the lease
+	passed    atomic.Pointer[instant] // what the follower holds
+	suspects  chan suspects           // what a verification wants compared at one position
+	verifying chan struct{}           // one verification at a time
+	paces     []pace                  // of each table, as this worker copies it
+	throttle  *throttle
+	dbMu      sync.Mutex
+	dbs       map[strangler.Side]Database
+	recordMu  sync.Mutex // one change of the record at a time: a verification ends beside the worker
+	full      fullness
 
 	term  int64
 	owner strangler.Side
@@ -47,7 +48,7 @@ type command struct {
 }
 
 func newSplit(cfg *Config, c strangler.Capability) *split {
-	s := &split{cfg: cfg, c: c, commands: make(chan command), wake: make(chan struct{}, 1), suspects: make(chan suspects, 1), paces: make([]pace, len(c.Tables)), throttle: newThrottle(c, cfg.Log), dbs: map[strangler.Side]Database{}, halt: func() {}}
+	s := &split{cfg: cfg, c: c, commands: make(chan command), wake: make(chan struct{}, 1), suspects: make(chan suspects, 1), verifying: make(chan struct{}, 1), paces: make([]pace, len(c.Tables)), throttle: newThrottle(c, cfg.Log), dbs: map[strangler.Side]Database{}, halt: func() {}}
 	s.passed.Store(&instant{next: make(chan struct{})})
 	return s
 }

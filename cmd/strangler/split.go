@@ -114,6 +114,12 @@ func writeStatus(w io.Writer, s strangler.SplitStatus) {
 		verified = fmt.Sprintf("%s: %d rows, %d mismatches", when(v.At), v.Rows, v.Mismatches)
 	}
 	rows = append(rows, []string{"verified", verified})
+	if v := s.Verifying; v != nil {
+		rows = append(rows, []string{"verifying", fmt.Sprintf("begun %s: %d rows so far, %d mismatches; cut off, it goes on from there", when(v.Started), v.Rows, v.Mismatches)})
+	}
+	if s.Differing > 0 {
+		rows = append(rows, []string{"differing", fmt.Sprintf("%d rows are not alike at the two sides", s.Differing)})
+	}
 	if k := s.Cutover; k != nil {
 		rows = append(rows, []string{"last cutover", fmt.Sprintf("to %s, %s, writes held for %.0f ms", k.To, k.State, s.Pause)})
 	}

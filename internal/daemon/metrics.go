@@ -15,7 +15,7 @@ type splitMetrics struct {
 	splits       *migrations.Splits
 	capabilities []strangler.Capability
 
-	owner, phase, changes, seconds, copied, rows, throttled, verified, mismatches, pause *prometheus.Desc
+	owner, phase, changes, seconds, copied, rows, throttled, verified, mismatches, differing, pause *prometheus.Desc
 }
 
 func newSplitMetrics(s *migrations.Splits, cs []strangler.Capability) *splitMetrics {
@@ -32,6 +32,7 @@ func newSplitMetrics(s *migrations.Splits, cs []strangler.Capability) *splitMetr
 		d("throttled_seconds_total", "Time that the copy has waited for the load of the monolith's database to fall below a limit."),
 		d("verified_timestamp_seconds", "When the latest verification ended; absent before the first."),
 		d("mismatches", "Rows that the latest verification found different; absent before the first."),
+		d("differing", "Rows found different and not equal since; at most 1,000 of each table are counted."),
 		d("cutover_pause_seconds", "Longest hold of a write in the latest cutover, failed attempts included."),
 	}
 }
@@ -78,6 +79,7 @@ func (m *splitMetrics) send(ch chan<- prometheus.Metric, s strangler.SplitStatus
 		gauge(m.phase, one(s.Phase == p), string(p))
 	}
 	gauge(m.changes, float64(s.Lag.Changes))
+	gauge(m.differing, float64(s.Differing))
 	gauge(m.seconds, s.Lag.Seconds)
 	gauge(m.pause, s.Pause/1000)
 	ch <- prometheus.MustNewConstMetric(m.throttled, prometheus.CounterValue, s.ThrottledSeconds, s.Capability)

@@ -10,6 +10,7 @@
 //   - kill_test.go, fault_test.go and outage_test.go break them, torture_test.go for longer; rows_test.go writes beside
 //     the faults.
 //   - throttle_test.go loads the server of a copy beyond its limits.
+//   - verify_test.go and verify_inline_test.go have the two sides compared while they change.
 //   - bench_test.go measures how long a cutover holds a write.
 //
 // What runs against the three programs is left out of the race detector, which does not see into other

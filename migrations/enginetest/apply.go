@@ -163,7 +163,7 @@ func applyRollback(t *testing.T, lab Lab) {
 	if at, err := p.Service.Applied(ctx); err != nil || at != "0" {
 		t.Errorf("position %q, %v", at, err)
 	}
-	if keys, err := p.Service.Dirty(ctx, 0, 10); err != nil || len(keys) != 0 {
+	if keys, err := p.Service.Kept(ctx, migrations.Unverified, 0, 10); err != nil || len(keys) != 0 {
 		t.Errorf("kept %v, %v", keys, err)
 	}
 }

@@ -137,11 +137,11 @@ func keysKept(t *testing.T, lab Lab) {
 		return err
 	}))
 	for n, want := range map[int]int{1: 1, 10: 2} {
-		if keys, err := p.Service.Dirty(ctx, 0, n); err != nil || len(keys) != want {
+		if keys, err := p.Service.Kept(ctx, migrations.Unverified, 0, n); err != nil || len(keys) != want {
 			t.Errorf("dirty, at most %d: %v, %v", n, keys, err)
 		}
 	}
-	if keys, err := p.Service.Dirty(ctx, 1, 10); err != nil || len(keys) != 0 {
+	if keys, err := p.Service.Kept(ctx, migrations.Unverified, 1, 10); err != nil || len(keys) != 0 {
 		t.Errorf("of the other table: %v, %v", keys, err)
 	}
 }

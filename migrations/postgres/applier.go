@@ -272,9 +272,9 @@ func (a *apply) Kept(ctx context.Context, kind migrations.KeyKind, table int, n 
 	return a.d.keptKeys(ctx, a.Tx, kind, table, n)
 }
 
-// Dirty lists keys that wait to be verified again.
-func (d *Database) Dirty(ctx context.Context, table, n int) ([]migrations.Key, error) {
-	return d.keptKeys(ctx, d.pool, migrations.Unverified, table, n)
+// Kept lists keys that are kept here.
+func (d *Database) Kept(ctx context.Context, kind migrations.KeyKind, table, n int) ([]migrations.Key, error) {
+	return d.keptKeys(ctx, d.pool, kind, table, n)
 }
 
 func (d *Database) keptKeys(ctx context.Context, q querier, kind migrations.KeyKind, table, n int) ([]migrations.Key, error) {

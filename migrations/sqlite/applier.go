@@ -252,9 +252,9 @@ func (a *apply) Drop(ctx context.Context, kind migrations.KeyKind, table int, k 
 	return err
 }
 
-// Dirty lists keys that wait to be verified again.
-func (d *Database) Dirty(ctx context.Context, table, n int) ([]migrations.Key, error) {
-	return kept(ctx, d.pool, d.b.Capability, migrations.Unverified, table, n)
+// Kept lists keys that are kept here.
+func (d *Database) Kept(ctx context.Context, kind migrations.KeyKind, table, n int) ([]migrations.Key, error) {
+	return kept(ctx, d.pool, d.b.Capability, kind, table, n)
 }
 
 func kept(ctx context.Context, q querier, capability string, kind migrations.KeyKind, table, n int) (out []migrations.Key, err error) {
