@@ -96,6 +96,7 @@ type TableProgress struct {
 type SplitStatus struct {
 	Capability string          `json:"capability"`
 	Phase      Phase           `json:"phase"`
+	Doing      string          `json:"doing,omitempty"` // what a copy does once its rows are there
 	Error      string          `json:"error,omitempty"`
 	Owner      Side            `json:"owner"`
 	Epoch      int64           `json:"epoch"`

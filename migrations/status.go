@@ -71,6 +71,9 @@ func (s *split) progress(ctx context.Context, out *strangler.SplitStatus) {
 			out.Lag.Seconds = time.Since(p.at).Seconds()
 		}
 	}
+	if out.Phase == strangler.PhaseCopying {
+		out.Doing, _ = s.behindRows(ctx, service, marks)
+	}
 	for i, table := range s.c.Tables {
 		p := strangler.TableProgress{Name: table.From}
 		p.RowsTotal, _ = legacy.Count(ctx, i)
@@ -88,6 +91,29 @@ func (s *split) progress(ctx context.Context, out *strangler.SplitStatus) {
 		}
 		out.Tables = append(out.Tables, p)
 	}
+}
+
+// behindRows says what is done between the last row and syncing.
+func (s *split) behindRows(ctx context.Context, service Database, marks []Mark) (string, error) {
+	loose := false
+	for _, m := range marks {
+		if !m.Finished {
+			return "", nil
+		}
+		loose = loose || m.Loose
+	}
+	at, _, err := service.Version(ctx)
+	switch {
+	case err != nil || len(marks) == 0:
+		return "", err
+	case Stage(at) < StageIndexed:
+		return "making keys and indexes", nil
+	case loose:
+		return "applying what changed meanwhile", nil
+	case Stage(at) < StageWhole:
+		return "making unique indexes and foreign keys", nil
+	}
+	return "", nil
 }
 
 func nextSteps(c string, rec strangler.Split, t strangler.Toggle) []string {

@@ -94,6 +94,9 @@ func writeStatus(w io.Writer, s strangler.SplitStatus) {
 	if s.Phase == strangler.PhaseNone {
 		phase = "not yet planned"
 	}
+	if s.Doing != "" {
+		phase += ", " + s.Doing
+	}
 	if s.Throttled != "" {
 		phase += ", throttled: " + s.Throttled
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -175,11 +176,32 @@ func (d *daemon) stop() {
 // copy starts the split and returns how long it took until it was syncing.
 func (d *daemon) copy() time.Duration {
 	d.t.Helper()
+	took, _ := d.foretold()
+	return took
+}
+
+// foretold does so, and returns by which share of the truth the time that was left for the rows was told wrong at half-way;
+// NaN where none was told.
+func (d *daemon) foretold() (took time.Duration, wrong float64) {
+	d.t.Helper()
 	began := time.Now()
+	var half, end time.Time
+	told := math.NaN()
 	_, err := d.client.Start(context.Background(), capability, order)
 	must(d.t, err)
-	d.until(func(s strangler.SplitStatus) bool { return s.Phase == strangler.PhaseSyncing })
-	return time.Since(began)
+	d.until(func(s strangler.SplitStatus) bool {
+		for _, t := range s.Tables {
+			switch {
+			case half.IsZero() && t.ETA > 0 && 2*t.RowsCopied >= t.RowsTotal:
+				half, told = time.Now(), t.ETA
+			case end.IsZero() && t.RowsTotal > 0 && t.RowsCopied == t.RowsTotal:
+				end = time.Now()
+			}
+		}
+		return s.Phase == strangler.PhaseSyncing
+	})
+	left := end.Sub(half).Seconds()
+	return time.Since(began), math.Abs(told-left) / left
 }
 
 // caughtUp waits until the follower has all that the owner has.

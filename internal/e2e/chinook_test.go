@@ -130,12 +130,17 @@ func startSplits(t *testing.T, p *pair, c strangler.Capability) *migrations.Spli
 // startSplitsOver does so with another Open, and with Config.Fault.
 func startSplitsOver(t *testing.T, p *pair, c strangler.Capability, open migrations.Open, fault func(string) error) *migrations.Splits {
 	t.Helper()
+	return startAll(t, p, []strangler.Capability{c}, open, fault)
+}
+
+func startAll(t *testing.T, p *pair, cs []strangler.Capability, open migrations.Open, fault func(string) error) *migrations.Splits {
+	t.Helper()
 	store, err := control.Open(t.Context(), control.Config{DSN: p.controlDSN})
 	must(t, err)
 	t.Cleanup(func() { must(t, store.Close()) })
-	must(t, store.Ensure(t.Context(), []strangler.Capability{c}))
+	must(t, store.Ensure(t.Context(), cs))
 	splits, err := migrations.New(migrations.Config{
-		Capabilities: []strangler.Capability{c}, Open: open, Dir: filepath.Join(p.dir, "migrations"), ControlID: store.ID(),
+		Capabilities: cs, Open: open, Dir: filepath.Join(p.dir, "migrations"), ControlID: store.ID(),
 		Decisions: store, Records: store, Leases: store, Adopter: store, Gates: noProxies{}, Worker: "test",
 		Bounds: migrations.Bounds{Chunk: 97, Part: 1}, Fault: fault, Log: testLog(t),
 	})

@@ -170,3 +170,37 @@ func (m *mover) steal(table int, keys []migrations.Key) {
 	m.run(fmt.Sprintf("UPDATE invoice SET code = 's%d' WHERE id = %d", m.next, 200+m.next%50))
 	m.run(fmt.Sprintf("UPDATE invoice SET code = 'c%d' WHERE id = %v AND NOT EXISTS (SELECT 1 FROM invoice WHERE code = 'c%d')", 200+m.next%50, read, 200+m.next%50))
 }
+
+// TestStatusSaysWhatIsMadeBehindTheRows: all rows are there, and the copy has not ended.
+func TestStatusSaysWhatIsMadeBehindTheRows(t *testing.T) {
+	ctx, p := t.Context(), postgres.pair(t)
+	old, _ := p.opened(t)
+	run(t, old, "CREATE TABLE invoice (id INTEGER PRIMARY KEY, code VARCHAR(20) UNIQUE)")
+	run(t, old, "INSERT INTO invoice VALUES (1, 'a'), (2, 'b')")
+	c := p.capability("billing", strangler.Table{From: "invoice"})
+	var splits atomic.Pointer[migrations.Splits]
+	said := make(chan string, 100)
+	splits.Store(startSplitsOver(t, p, c, engines.Open, func(point string) error {
+		if s := splits.Load(); s != nil && point == "script.before" {
+			st, err := s.Status(ctx, c.Name)
+			if err != nil {
+				return err
+			}
+			said <- st.Doing
+		}
+		return nil
+	}))
+	must(t, splits.Load().Copy(ctx, c.Name))
+	awaitPhase(t, splits.Load(), c.Name, strangler.PhaseSyncing)
+	st, err := splits.Load().Status(ctx, c.Name)
+	must(t, err)
+	said <- st.Doing
+	close(said)
+	var all []string
+	for s := range said {
+		all = append(all, s)
+	}
+	if want := []string{"", "", "", "", "making keys and indexes", "making unique indexes and foreign keys", ""}; !slices.Equal(all, want) {
+		t.Errorf("said %q, want %q", all, want)
+	}
+}

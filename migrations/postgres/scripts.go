@@ -21,6 +21,7 @@ var sharedTables = []struct{ name, columns string }{
 	{"strangler_mark", "capability text, tbl integer, part integer, after bytea, upto bytea, done bytea, flight bytea, in_flight boolean NOT NULL, attempt bigint NOT NULL, finished boolean NOT NULL, copied bigint NOT NULL, columns text NOT NULL, loose text[], PRIMARY KEY (capability, tbl, part)"},
 	{"strangler_key", "capability text, kind text, tbl integer, key bytea, PRIMARY KEY (capability, kind, tbl, key)"},
 	{"strangler_writer", `capability text, "user" text, application text, address text, writes bigint NOT NULL, last timestamptz NOT NULL, PRIMARY KEY (capability, "user", application, address)`},
+	{"strangler_cut", "capability text, child text, parent text, PRIMARY KEY (capability, child, parent)"},
 }
 
 // server names the cluster, its timeline, the database and the fence's own table: another answer means a
@@ -201,7 +202,7 @@ func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]mig
 	}
 	capture := d.pair(migrations.StageCapture, "capture", records, up, down, fulls(tables)...)
 
-	if up, down, err = d.cutScript(ctx); err != nil {
+	if up, down, err = d.cutScript(ctx, tables); err != nil {
 		return nil, err
 	}
 	cut := d.pair(migrations.StageArmed, "cut_foreign_keys", "Drops the foreign keys that cross the cut; run before a cutover.", up, down)
@@ -226,7 +227,7 @@ func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]mig
 // the fewer transactions stand in the way. Down, they come back NOT VALID, so that new rows are checked from
 // there on; the old rows are checked in a transaction of their own, which lets writers pass, and orphans leave
 // the key NOT VALID with a warning.
-func (d *Database) cutScript(ctx context.Context) (up, down *script, err error) {
+func (d *Database) cutScript(ctx context.Context, tables []*table) (up, down *script, err error) {
 	up, down = &script{}, &script{}
 	all, err := d.crossing(ctx)
 	if err != nil {
@@ -238,10 +239,13 @@ func (d *Database) cutScript(ctx context.Context) (up, down *script, err error) 
 		return up, down, nil
 	}
 	var check []string
-	for _, k := range all {
+	for i, k := range all {
 		table, name := k.table.full(), ident(k.name)
 		both := slices.Compact([]string{table, k.parent.full()})
 		up.b.WriteString(limits(forDrops, both))
+		if i == 0 {
+			d.noteCut(up, tables, all)
+		}
 		up.add("ALTER TABLE %s DROP CONSTRAINT IF EXISTS %s", table, name)
 		up.add("COMMIT")
 		def := strings.TrimSuffix(k.def, " NOT VALID") + " NOT VALID"
@@ -258,6 +262,7 @@ func (d *Database) cutScript(ctx context.Context) (up, down *script, err error) 
 	for _, text := range check {
 		down.add("%s", text)
 	}
+	down.add("DELETE FROM %s WHERE capability = %s", d.ours("strangler_cut"), literal(d.b.Capability))
 	return up, down, nil
 }
 

@@ -55,6 +55,14 @@ func (d *Database) Inspect(ctx context.Context) (migrations.Schema, error) {
 	if s.Crossing, err = d.crossing(ctx); err != nil {
 		return s, err
 	}
+	out, err := d.out(ctx)
+	if err != nil {
+		return s, err
+	}
+	for _, other := range out {
+		problem("linked", "strangler split complete "+other+", or: strangler split rollback "+other,
+			"foreign keys between the tables of %s and those of %s are cut, and %s is out; they leave one after the other", d.b.Capability, other, other)
+	}
 	for _, f := range s.Crossing {
 		s.Notes = append(s.Notes, fmt.Sprintf("the foreign key %s(%s) → %s crosses the cut and is dropped before the cutover; a rollback restores it", f.Table, strings.Join(f.Columns, ", "), f.Parent))
 	}

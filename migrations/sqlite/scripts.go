@@ -20,6 +20,7 @@ var sharedTables = []struct{ name, columns string }{
 	{"strangler_position", "capability TEXT NOT NULL PRIMARY KEY, applied INTEGER NOT NULL, forgotten INTEGER NOT NULL, durable INTEGER NOT NULL"},
 	{"strangler_mark", "capability TEXT NOT NULL, tbl INTEGER NOT NULL, part INTEGER NOT NULL, after BLOB, upto BLOB, done BLOB, flight BLOB, in_flight INTEGER NOT NULL, attempt INTEGER NOT NULL, finished INTEGER NOT NULL, copied INTEGER NOT NULL, columns TEXT NOT NULL, PRIMARY KEY (capability, tbl, part)"},
 	{"strangler_key", "capability TEXT NOT NULL, kind TEXT NOT NULL, tbl INTEGER NOT NULL, key BLOB NOT NULL, PRIMARY KEY (capability, kind, tbl, key)"},
+	{"strangler_cut", "capability TEXT NOT NULL, child TEXT NOT NULL, parent TEXT NOT NULL, PRIMARY KEY (capability, child, parent)"},
 }
 
 func (d *Database) versionTable() string { return "strangler_" + d.b.Capability + "_scripts" }
@@ -282,7 +283,9 @@ func (d *Database) cutScript(ctx context.Context) (up, down *script, err error) 
 		down.add("SELECT 1")
 		return up, down, nil
 	}
+	d.noteCut(up, tables)
 	down.refuseUnless("the monolith does not own "+d.b.Capability+": its foreign keys would refuse what the service writes", d.stateIs(migrations.FenceOpen))
+	down.add("DELETE FROM strangler_cut WHERE capability = %s", literal(d.b.Capability))
 	edits := [2][]string{}
 	for _, t := range tables {
 		cut, err := withoutReferences(t.ddl, func(parent string) bool { return d.moves(t.name) != d.moves(parent) })
