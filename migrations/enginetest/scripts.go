@@ -272,14 +272,16 @@ func scriptsTwoCapabilities(t *testing.T, lab Lab) {
 	p := NewPair(t, lab, Couriers, "actions")
 	before := schemas(p)
 	p.Write()
-	p.To(migrations.StageArmed)
-
 	q := &Pair{t: t, lab: lab, LegacyDSN: p.LegacyDSN, ServiceDSN: p.ServiceDSN, App: p.App, Served: p.Served, Owner: strangler.Legacy,
 		Capability: strangler.Capability{Name: "staff", Tables: []strangler.Table{{From: "couriers", To: "couriers"}},
 			Legacy: p.Capability.Legacy, Service: p.Capability.Service}}
 	q.Plan = q.planning(controlID)
 	q.Write()
+	p.To(migrations.StageArmed)
 	q.To(migrations.StageCapture)
+	if err := q.Plan.To(t.Context(), migrations.StageArmed); err == nil {
+		t.Error("a capability gets ready to leave while one that refers to it is about to")
+	}
 	q.Raise()
 	q.Copy()
 	p.Raise()
