@@ -104,6 +104,7 @@ type SplitStatus struct {
 	Lag        Lag             `json:"lag"`
 	LastVerify Verify          `json:"last_verify"`
 	Verifying  *Verifying      `json:"verifying,omitempty"` // a verification that has not ended
+	Uncompared int64           `json:"uncompared"`          // rows applied and not compared since; at most 1,000 of each table are counted
 	Differing  int64           `json:"differing"`           // rows found different, by a verification or behind a batch, and not equal since; at most 1,000 of each table are counted
 	Cutover    *Cutover        `json:"cutover,omitempty"`   // the latest
 	Pause      float64         `json:"pause_ms"`            // longest hold of a write in the latest cutover, failed attempts included

@@ -102,7 +102,7 @@ func (s *split) check(ctx context.Context, to strangler.Side) error {
 			return err
 		}
 	}
-	if n, err := s.differs(ctx, follower, s.cfg.Bounds.Dirty); err != nil {
+	if n, err := s.kept(ctx, follower, Differing, s.cfg.Bounds.Dirty); err != nil {
 		return err
 	} else if n > 0 {
 		return strangler.Refuse("differing", fmt.Sprintf("%d rows of %s differ between the two sides", n, s.c.Name), "strangler split verify "+s.c.Name+" --repair")

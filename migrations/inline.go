@@ -8,8 +8,12 @@ import (
 	"github.com/strangler-fig/strangler"
 )
 
-// inlineKeys is how many keys of a table that were applied are compared behind one batch.
-const inlineKeys = 1000
+// inlineKeys is how many keys of a table that were applied are compared behind a batch, and restKeys behind one in which
+// nothing was, while some are left.
+const (
+	inlineKeys = 1000
+	restKeys   = 5000
+)
 
 // findings are keys that were compared at one position of both sides.
 type findings []finding
@@ -111,10 +115,10 @@ func (s *split) note(ctx context.Context, to Database, found findings) error {
 	return err
 }
 
-// differs counts the keys that were found different and not equal since, up to limit in each table.
-func (s *split) differs(ctx context.Context, to Database, limit int) (n int64, err error) {
+// kept counts the keys of one kind, up to limit in each table.
+func (s *split) kept(ctx context.Context, to Database, kind KeyKind, limit int) (n int64, err error) {
 	for t := range s.c.Tables {
-		keys, err := to.Kept(ctx, Differing, t, limit)
+		keys, err := to.Kept(ctx, kind, t, limit)
 		if err != nil {
 			return n, err
 		}

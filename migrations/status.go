@@ -66,7 +66,8 @@ func (s *split) progress(ctx context.Context, out *strangler.SplitStatus) {
 	if following(out.Phase) || out.Phase == strangler.PhaseStopped {
 		marks, _ = service.Marks(ctx)
 		out.Lag.Changes, _ = from.Pending(ctx)
-		out.Differing, _ = s.differs(ctx, to, 1000)
+		out.Uncompared, _ = s.kept(ctx, to, Unverified, 1000)
+		out.Differing, _ = s.kept(ctx, to, Differing, 1000)
 		if p := s.passed.Load(); s.holding.Load() && !p.at.IsZero() {
 			out.Lag.Seconds = time.Since(p.at).Seconds()
 		}

@@ -47,7 +47,7 @@ func (s *split) follow(ctx context.Context) error {
 	} else {
 		copied <- nil
 	}
-	conflicts := 0
+	conflicts, keys := 0, inlineKeys
 	rested := time.Now()
 	for {
 		select {
@@ -94,7 +94,7 @@ func (s *split) follow(ctx context.Context) error {
 			}
 			continue
 		}
-		n, more, err := s.verified(ctx, from, to, inlineKeys)
+		n, more, err := s.verified(ctx, from, to, keys)
 		switch {
 		case passing(err) && conflicts < conflictRetries:
 			conflicts++ // a chunk may hold a newer state than the batch; the next batch is newer still
@@ -106,6 +106,9 @@ func (s *split) follow(ctx context.Context) error {
 		}
 		conflicts = 0
 		s.hasRoom(ctx, workStream)
+		if keys = inlineKeys; n == 0 && more {
+			keys = restKeys
+		}
 		if n > 0 || more {
 			rested = time.Now()
 			continue

@@ -120,6 +120,9 @@ func writeStatus(w io.Writer, s strangler.SplitStatus) {
 	if v := s.Verifying; v != nil {
 		rows = append(rows, []string{"verifying", fmt.Sprintf("begun %s: %d rows so far, %d mismatches; cut off, it goes on from there", when(v.Started), v.Rows, v.Mismatches)})
 	}
+	if s.Uncompared > 0 {
+		rows = append(rows, []string{"to compare", fmt.Sprintf("%d rows that were applied lately", s.Uncompared)})
+	}
 	if s.Differing > 0 {
 		rows = append(rows, []string{"differing", fmt.Sprintf("%d rows are not alike at the two sides", s.Differing)})
 	}

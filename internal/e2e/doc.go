@@ -6,7 +6,7 @@
 //     the kinds.
 //   - helpers_test.go asks and waits.
 //   - chinook_test.go moves tables out of a database that nobody here made; invoices_test.go writes to it.
-//   - lifecycle_test.go takes several capabilities out of one database.
+//   - lifecycle_test.go takes several capabilities out of one database; reverse_torture_test.go takes one back after many writes.
 //   - system_test.go runs the three programs; traffic_test.go is their clients.
 //   - kill_test.go, fault_test.go and outage_test.go break them, torture_test.go for longer; rows_test.go writes beside
 //     the faults.
