@@ -31,7 +31,7 @@ func (s *split) complete(ctx context.Context) error {
 		return strangler.Refuse("owner", fmt.Sprintf("the service does not own %s yet (phase %q)", s.c.Name, rec.Phase), "strangler split cutover "+s.c.Name)
 	}
 	// The stream has ended: this runs on its goroutine, and the phase is no longer one that is followed.
-	if err := p.To(ctx, StageComplete); err != nil {
+	if err := p.Up(ctx, StageComplete); err != nil {
 		return err
 	}
 	if err := s.update(ctx, func(r *strangler.Split) { r.Phase, r.Error = strangler.PhaseComplete, "" }); err != nil {

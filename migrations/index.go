@@ -15,7 +15,7 @@ const drainKeys = 10_000
 // index makes the keys and indexes of tables that were filled without, then brings up to date what was queued for
 // them meanwhile. Killed anywhere, it goes on from there: the script is done or not, a part is loose or not.
 func (s *split) index(ctx context.Context, from, to Database) error {
-	if err := s.planning().run(ctx, strangler.Service, StageIndexed); err != nil {
+	if err := s.planning().run(ctx, strangler.Service, StageIndexed, true); err != nil {
 		return err
 	}
 	marks, err := to.Marks(ctx)
@@ -79,6 +79,6 @@ func (s *split) bind(ctx context.Context, from, to Database, making *sync.WaitGr
 			return err
 		}
 	}
-	making.Go(func() { bound <- s.planning().run(ctx, strangler.Service, StageWhole) })
+	making.Go(func() { bound <- s.planning().run(ctx, strangler.Service, StageWhole, true) })
 	return nil
 }

@@ -25,8 +25,8 @@ type ScriptStatus struct {
 
 // run takes a side's scripts to a stage, one script at a time. A script that refuses has changed
 // nothing, so the version it leaves is the one before it, clean. A dirty version that was there before
-// is refused.
-func (p *Planning) run(ctx context.Context, side strangler.Side, to Stage) (err error) {
+// is refused. With up, a side that has gone further stays there.
+func (p *Planning) run(ctx context.Context, side strangler.Side, to Stage, up bool) (err error) {
 	d, err := p.open(ctx, side)
 	if err != nil {
 		return err
@@ -39,7 +39,7 @@ func (p *Planning) run(ctx context.Context, side strangler.Side, to Stage) (err 
 		return strangler.Refuse("dirty", fmt.Sprintf("a script of %s in the %s database ended half-way, outside of Strangler", p.c.Name, side),
 			fmt.Sprintf("look at it, then: strangler migrate force %s VERSION", p.c.Name))
 	}
-	if to, err = p.reachable(side, to); err != nil || Stage(at) == to {
+	if to, err = p.reachable(side, to); err != nil || Stage(at) == to || up && Stage(at) > to {
 		return err
 	}
 	m, err := p.migrator(ctx, d, side, &at)
@@ -166,7 +166,18 @@ func (p *Planning) To(ctx context.Context, to Stage) error {
 		order = []strangler.Side{strangler.Service, strangler.Legacy}
 	}
 	for _, side := range order {
-		if err := p.run(ctx, side, to); err != nil {
+		if err := p.run(ctx, side, to, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Up takes both sides to a stage, or leaves them where they are further: a worker that slept may find that another one
+// has gone on, with rows that a script on its way down would take along.
+func (p *Planning) Up(ctx context.Context, to Stage) error {
+	for _, side := range []strangler.Side{strangler.Legacy, strangler.Service} {
+		if err := p.run(ctx, side, to, true); err != nil {
 			return err
 		}
 	}
@@ -242,11 +253,13 @@ func (s *split) expand(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := p.To(ctx, StageCapture); err != nil {
+	if err := p.Up(ctx, StageCapture); err != nil {
 		return err
 	}
 	return s.update(ctx, func(r *strangler.Split) {
-		r.Phase, r.Error, r.Verified, r.Verifying = strangler.PhasePlanned, "", strangler.Verify{}, nil
+		if !following(r.Phase) { // another worker may have begun it meanwhile
+			r.Phase, r.Error, r.Verified, r.Verifying = strangler.PhasePlanned, "", strangler.Verify{}, nil
+		}
 	})
 }
 
@@ -263,6 +276,9 @@ func (s *split) start(ctx context.Context) error {
 		return err
 	}
 	return s.update(ctx, func(r *strangler.Split) {
+		if following(r.Phase) {
+			return
+		}
 		if r.Phase == strangler.PhaseStopped {
 			r.Verified, r.Verifying = strangler.Verify{}, nil // what stopped it may have left differences
 		}
@@ -276,7 +292,7 @@ func (s *split) arm(ctx context.Context, to strangler.Side) error {
 	if to == strangler.Legacy {
 		return nil // armed since the cutover
 	}
-	return s.planning().To(ctx, StageArmed)
+	return s.planning().Up(ctx, StageArmed)
 }
 
 // restoreKeys puts the crossing foreign keys back at legacy, where it owns and no cutover is under way.
@@ -293,7 +309,7 @@ func (s *split) restoreKeys(ctx context.Context) error {
 	if err != nil || Stage(at) != StageArmed {
 		return err
 	}
-	if err := s.planning().run(ctx, strangler.Legacy, StageCapture); err != nil {
+	if err := s.planning().run(ctx, strangler.Legacy, StageCapture, false); err != nil {
 		return err
 	}
 	orphans, err := legacy.Orphans(ctx)

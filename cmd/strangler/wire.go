@@ -166,7 +166,11 @@ func (m migrator) to(ctx context.Context, c strangler.Capability, stage migratio
 				return strangler.Refuse("scripts", fmt.Sprintf("the scripts of %s are past what `up` runs", c.Name), "strangler split status "+c.Name)
 			}
 		}
-		if err := p.To(ctx, stage); err != nil {
+		run := p.Up
+		if stage == migrations.StageNone {
+			run = p.To
+		}
+		if err := run(ctx, stage); err != nil {
 			return err
 		}
 		out, err = statuses(ctx, p)

@@ -22,6 +22,7 @@ var scriptRules = []rule{
 	{"a dirty version is refused", scriptsDirty},
 	{"another tool's version table is not touched", scriptsForeignVersions},
 	{"down refuses what would lose rows", scriptsRefuseDown},
+	{"who comes late takes nothing back", scriptsLate},
 	{"two capabilities share a database", scriptsTwoCapabilities},
 }
 
@@ -265,6 +266,17 @@ func scriptsRefuseDown(t *testing.T, lab Lab) {
 	p.Exec(p.Admin(strangler.Legacy), "DELETE FROM strangler_fence")
 	if err := p.Plan.To(t.Context(), migrations.StageComplete); err == nil {
 		t.Error("complete dropped the tables of a database that has lost its fence row")
+	}
+}
+
+func scriptsLate(t *testing.T, lab Lab) {
+	p := Armed(t, lab, Couriers, Moved...)
+	before := schemas(p)
+	for _, to := range []migrations.Stage{migrations.StageFirst, migrations.StageCapture, migrations.StageWhole} {
+		p.must(p.Plan.Up(t.Context(), to))
+		if diff := cmp.Diff(before, schemas(p)); diff != "" {
+			t.Errorf("up to %d, from further on:\n%s", to, diff)
+		}
 	}
 }
 
