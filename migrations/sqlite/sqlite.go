@@ -107,6 +107,8 @@ type writer struct {
 	d     *Database
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
+	// attached is the path of the owner's file while a transaction of the copy reads it; otherwise empty.
+	attached string
 }
 
 func (w *writer) close() error {
@@ -196,6 +198,7 @@ func (t *tx) rollback() error {
 
 func (t *tx) end() {
 	t.ended = true
+	_ = t.w.detach()
 	t.d.writer <- t.w
 }
 
