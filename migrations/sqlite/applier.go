@@ -93,9 +93,10 @@ func (a *apply) Delete(ctx context.Context, i int, k migrations.Key) error {
 	return err
 }
 
+// Insert does not leave a conflict to the table's own ON CONFLICT, which may say to skip the row.
 func (a *apply) Insert(ctx context.Context, i int, r migrations.Row) error {
 	t := a.tables[i]
-	query := fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", ident(t.name),
+	query := fmt.Sprintf("INSERT OR ABORT INTO %s (%s) VALUES (%s)", ident(t.name),
 		list(t.columns, func(c migrations.Column) string { return ident(c.Name) }), strings.TrimSuffix(strings.Repeat("?, ", len(r)), ", "))
 	_, err := a.w.exec(ctx, query, r...)
 	return t.refusal(err)

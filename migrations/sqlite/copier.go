@@ -41,24 +41,24 @@ func (d *Database) Form(ctx context.Context, i int) (string, error) {
 	return "sqlite file, " + encoding + ": " + t.columnNames(), nil
 }
 
-// Send writes the file's path, the query that selects the rows in it, and the query's arguments.
+// Send writes the file's path, what a SELECT names behind its columns to find the rows in it, and the arguments of that.
 func (d *Database) Send(ctx context.Context, i int, r migrations.Range, w io.Writer) error {
 	t, err := d.table(ctx, i)
 	if err != nil {
 		return err
 	}
 	var args []any
-	query := fmt.Sprintf("SELECT %s FROM %s.%s AS t WHERE %s %s", list(t.columns, func(c migrations.Column) string { return "t." + ident(c.Name) }),
-		ownerSchema, ident(t.name), within(t.keyList("t"), len(t.key), r, &args), t.order())
-	_, err = w.Write(migrations.Encode(append([]migrations.Value{d.path, query}, args...)))
+	from := fmt.Sprintf("FROM %s.%s AS t WHERE %s %s", ownerSchema, ident(t.name), within(t.keyList("t"), len(t.key), r, &args), t.order())
+	_, err = w.Write(migrations.Encode(append([]migrations.Value{d.path, from}, args...)))
 	return err
 }
 
-// Receive inserts what the query selects. The fence's trigger would have SQLite put all rows aside before it inserts
+// Receive inserts the rows, its columns in the order in which it holds them: no other spares SQLite a copy of each value.
+// The fence's trigger would have SQLite put all rows aside before it inserts
 // them, so it is taken off for the one statement: nobody but this transaction ever sees the table without it. Where
 // anything fails the transaction does not commit.
 func (a *apply) Receive(ctx context.Context, i int, r io.Reader) (rows int64, err error) {
-	path, query, args, err := reference(r)
+	path, from, args, err := reference(r)
 	if err != nil {
 		return 0, err
 	}
@@ -71,7 +71,8 @@ func (a *apply) Receive(ctx context.Context, i int, r io.Reader) (rows int64, er
 	if _, err := a.w.conn.ExecContext(ctx, "DROP TRIGGER main."+ident(guard.name)); err != nil {
 		return 0, a.d.full(err)
 	}
-	res, err := a.w.conn.ExecContext(ctx, fmt.Sprintf("INSERT INTO main.%s (%s) %s", ident(t.name), t.columnNames(), query), args...)
+	res, err := a.w.conn.ExecContext(ctx, fmt.Sprintf("INSERT OR ABORT INTO main.%s (%s) SELECT %s %s",
+		ident(t.name), list(t.stored, ident), list(t.stored, func(name string) string { return "t." + ident(name) }), from), args...)
 	if err != nil {
 		return 0, t.refusal(a.d.full(err))
 	}
@@ -82,7 +83,7 @@ func (a *apply) Receive(ctx context.Context, i int, r io.Reader) (rows int64, er
 }
 
 // reference reads what Send wrote.
-func reference(r io.Reader) (path, query string, args []any, err error) {
+func reference(r io.Reader) (path, from string, args []any, err error) {
 	b, err := io.ReadAll(r)
 	if err != nil {
 		return "", "", nil, err
@@ -93,12 +94,12 @@ func reference(r io.Reader) (path, query string, args []any, err error) {
 	}
 	if len(vs) >= 2 {
 		path, _ = vs[0].(string)
-		query, _ = vs[1].(string)
+		from, _ = vs[1].(string)
 	}
-	if path == "" || query == "" {
+	if path == "" || from == "" {
 		return "", "", nil, errors.New("these are not rows of a SQLite file")
 	}
-	return path, query, vs[2:], nil
+	return path, from, vs[2:], nil
 }
 
 // attach lets the transaction read another file, which has to be there and is never written to, until it ends. Its
