@@ -20,8 +20,8 @@ const conflictRetries = 100
 // partsPerLane is into how many parts a large table is cut for each lane: a lane that is done early takes another.
 const partsPerLane = 2
 
-// Chunks are sized by time, unless Bounds.Chunk sizes them: the next is to take chunkTime (less where the copy has
-// limits), and has at most chunkGrowth times as many rows as the one before, and mostRows.
+// Chunks are sized by time, unless Bounds.Chunk sizes them: the next is to take chunkTime (shortChunk where the copy has
+// limits, or everybody who writes at the follower waits for it), and has at most chunkGrowth times as many rows as the one before, and mostRows.
 const (
 	chunkTime   = time.Second
 	chunkGrowth = 4
@@ -116,8 +116,8 @@ func (s *split) copyPart(ctx context.Context, from, to Database, p part, limits 
 	sized := form != "" && s.cfg.Bounds.Chunk == 0
 	rows, goal := s.cfg.Bounds.chunk(), chunkTime
 	switch {
-	case sized && limits != nil:
-		rows, goal = throttledFirst, throttledChunk
+	case sized && (limits != nil || to.Lanes() == 1):
+		rows, goal = shortFirst, shortChunk
 	case sized:
 		rows = firstChunk
 	}
@@ -239,12 +239,12 @@ func (s *split) carry(ctx context.Context, from Database, a Apply, t int, r Rang
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		w := bufio.NewWriterSize(out, buffer)
-		if rows, sent = from.Send(ctx, t, r, w); sent == nil {
+		if sent = from.Send(ctx, t, r, w); sent == nil {
 			sent = w.Flush()
 		}
 		out.CloseWithError(sent)
 	})
-	err = a.Receive(ctx, t, in)
+	rows, err = a.Receive(ctx, t, in)
 	in.CloseWithError(io.ErrClosedPipe)
 	wg.Wait()
 	if sent != nil && !errors.Is(sent, io.ErrClosedPipe) {

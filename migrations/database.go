@@ -202,8 +202,9 @@ type Copier interface {
 	// Form names how Send writes the rows of a table, and Receive reads them: the encoding, the columns, their types. Sides
 	// with one form pass rows on that nobody has looked into. Empty: rows cannot go so.
 	Form(ctx context.Context, table int) (string, error)
-	// Send writes the rows of r to w in that form, in a snapshot of its own, and counts them.
-	Send(ctx context.Context, table int, r Range, w io.Writer) (rows int64, err error)
+	// Send writes the rows of r to w in that form; a form may be a reference, by which Receive reads them itself. Either
+	// way they are of one snapshot, taken no earlier than the transaction that receives them was begun.
+	Send(ctx context.Context, table int, r Range, w io.Writer) error
 	// Lanes is how many transactions may write here beside each other.
 	Lanes() int
 }
@@ -282,8 +283,8 @@ type Rows interface {
 
 // Receiver takes what a Copier's Send has written.
 type Receiver interface {
-	// Receive inserts rows that come in the table's Form, and fails as Insert does.
-	Receive(ctx context.Context, table int, r io.Reader) error
+	// Receive inserts rows that come in the table's Form, counts them, and fails as Insert does.
+	Receive(ctx context.Context, table int, r io.Reader) (rows int64, err error)
 }
 
 // Progress is what an Apply writes beside the rows.

@@ -60,7 +60,7 @@ type Gates interface {
 
 // Bounds limit what a split may take. Zero values are replaced by the defaults.
 type Bounds struct {
-	Chunk    int           // rows in a range of the copy and of a verification; default 2,000, and where rows go unread as many as take a second
+	Chunk    int           // rows in a range of the copy and of a verification; default 2,000, and where rows go unread as many as take a second; a quarter of one where everybody who writes waits for it
 	Part     int64         // bytes from which on a table is copied in several parts at once; default 16 MiB
 	Lag      int64         // changes not yet applied at which a cutover may begin; default 1,000
 	Dirty    int           // keys not verified again at which it may begin; default 1,000

@@ -18,10 +18,10 @@ const (
 	// throttleCalm is how long the limits have to be kept before the log says that a throttle has ended: a copy that
 	// goes on may well be what brings the load back.
 	throttleCalm = 10 * time.Second
-	// throttledChunk and throttledFirst take the place of chunkTime and firstChunk where there are limits: a chunk that
-	// has begun runs to its end.
-	throttledChunk = 250 * time.Millisecond
-	throttledFirst = 10_000
+	// shortChunk and shortFirst take the place of chunkTime and firstChunk where there are limits, or one lane: a chunk
+	// that has begun runs to its end.
+	shortChunk = 250 * time.Millisecond
+	shortFirst = 10_000
 )
 
 // Load is how loaded a side's server is. What Binding.Throttle has no limit for may be left at zero.

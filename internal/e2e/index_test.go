@@ -140,7 +140,7 @@ type moving struct {
 	mover *mover
 }
 
-func (d moving) Send(ctx context.Context, table int, r migrations.Range, w io.Writer) (int64, error) {
+func (d moving) Send(ctx context.Context, table int, r migrations.Range, w io.Writer) error {
 	d.mover.move()
 	defer d.mover.move()
 	return d.Database.Send(ctx, table, r, w)

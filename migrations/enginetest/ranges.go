@@ -192,17 +192,17 @@ func rangesUnread(t *testing.T, lab Lab) {
 			total := int64(0)
 			for _, r := range ranges {
 				var rows bytes.Buffer
-				n, err := p.Legacy.Send(ctx, table, r, &rows)
+				if err := p.Legacy.Send(ctx, table, r, &rows); err != nil {
+					return err
+				}
+				n, err := a.Receive(ctx, table, &rows)
 				if err != nil {
 					return err
 				}
 				total += n
-				if err := a.Receive(ctx, table, &rows); err != nil {
-					return err
-				}
 			}
 			if total != int64(len(at)) {
-				p.t.Errorf("%d of %d rows were sent", total, len(at))
+				p.t.Errorf("%d of %d rows were received", total, len(at))
 			}
 			return nil
 		}))

@@ -79,35 +79,35 @@ func (t *table) format() string {
 }
 
 // Send locks the table before its snapshot: one that is older than a rewriting ALTER TABLE would see no rows.
-func (d *Database) Send(ctx context.Context, i int, r migrations.Range, w io.Writer) (n int64, err error) {
+func (d *Database) Send(ctx context.Context, i int, r migrations.Range, w io.Writer) error {
 	t, err := d.table(ctx, i)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	err = pgx.BeginTxFunc(ctx, d.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(x pgx.Tx) error {
 		if _, err := x.Exec(ctx, "LOCK TABLE "+t.full()+" IN ACCESS SHARE MODE"); err != nil {
 			return err
 		}
-		done, err := x.Conn().PgConn().CopyTo(ctx, w, fmt.Sprintf("COPY (SELECT %s FROM %s AS t WHERE %s) TO STDOUT (FORMAT %s)", t.selectList("t"), t.full(), t.within(t.keyList("t"), r, literals{}), t.format()))
-		n = done.RowsAffected()
+		_, err := x.Conn().PgConn().CopyTo(ctx, w, fmt.Sprintf("COPY (SELECT %s FROM %s AS t WHERE %s) TO STDOUT (FORMAT %s)", t.selectList("t"), t.full(), t.within(t.keyList("t"), r, literals{}), t.format()))
 		return err
 	})
 	if err != nil {
-		return n, fmt.Errorf("read %s: %w", t.bound, d.full(err))
+		return fmt.Errorf("read %s: %w", t.bound, d.full(err))
 	}
-	return n, nil
+	return nil
 }
 
-func (a *apply) Receive(ctx context.Context, i int, r io.Reader) error {
+func (a *apply) Receive(ctx context.Context, i int, r io.Reader) (int64, error) {
 	if err := a.rows[i].flush(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	t := a.tables[i]
 	if l := lineOf(a.Conn()); l != nil {
 		r = feed{r, l}
 	}
-	if _, err := a.Conn().PgConn().CopyFrom(ctx, r, fmt.Sprintf("COPY %s (%s) FROM STDIN (FORMAT %s)", t.full(), t.columnNames(), t.format())); err != nil {
-		return fmt.Errorf("insert into %s: %w", t.bound, a.d.full(passing(err)))
+	done, err := a.Conn().PgConn().CopyFrom(ctx, r, fmt.Sprintf("COPY %s (%s) FROM STDIN (FORMAT %s)", t.full(), t.columnNames(), t.format()))
+	if err != nil {
+		return 0, fmt.Errorf("insert into %s: %w", t.bound, a.d.full(passing(err)))
 	}
-	return nil
+	return done.RowsAffected(), nil
 }

@@ -18,12 +18,15 @@ func TestACopyThatWaitsForRowsIsNotGivenUp(t *testing.T) {
 	t.Parallel()
 	p := enginetest.Planned(t, lab{}, migrations.StageArmed, enginetest.Couriers, "actions")
 	var rows bytes.Buffer
-	if _, err := p.Legacy.Send(t.Context(), 0, migrations.Range{}, &rows); err != nil {
+	if err := p.Legacy.Send(t.Context(), 0, migrations.Range{}, &rows); err != nil {
 		t.Fatal(err)
 	}
 	some, more, rest := rows.Bytes()[:20], rows.Bytes()[20:40], rows.Bytes()[40:]
 	slow := io.MultiReader(bytes.NewReader(some), pausing(time.Second), bytes.NewReader(more), pausing(4*time.Second), bytes.NewReader(rest))
-	if err := p.Apply(func(a migrations.Apply) error { return a.Receive(t.Context(), 0, slow) }); err != nil {
+	if err := p.Apply(func(a migrations.Apply) error {
+		_, err := a.Receive(t.Context(), 0, slow)
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 	p.Alike()
@@ -34,12 +37,15 @@ func TestACopyThatBreaksOffLeavesNothing(t *testing.T) {
 	t.Parallel()
 	p := enginetest.Planned(t, lab{}, migrations.StageArmed, enginetest.Couriers, "actions")
 	var rows bytes.Buffer
-	if _, err := p.Legacy.Send(t.Context(), 0, migrations.Range{}, &rows); err != nil {
+	if err := p.Legacy.Send(t.Context(), 0, migrations.Range{}, &rows); err != nil {
 		t.Fatal(err)
 	}
 	broken := errors.New("the source is gone")
 	in := io.MultiReader(bytes.NewReader(rows.Bytes()[:rows.Len()-10]), failing{broken})
-	err := p.Apply(func(a migrations.Apply) error { return a.Receive(t.Context(), 0, in) })
+	err := p.Apply(func(a migrations.Apply) error {
+		_, err := a.Receive(t.Context(), 0, in)
+		return err
+	})
 	if err == nil {
 		t.Fatal("half a copy was taken for a whole one")
 	}

@@ -16,6 +16,7 @@ import (
 type apply struct {
 	*tx
 	tables []*table
+	failed error // why what was written must not be committed
 }
 
 // Begin takes the write lock, then checks the term, the control id and the fence.
@@ -32,7 +33,7 @@ func (d *Database) Begin(ctx context.Context, term int64) (migrations.Apply, err
 	if err != nil {
 		return nil, errors.Join(err, t.rollback())
 	}
-	return &apply{t, tables}, nil
+	return &apply{tx: t, tables: tables}, nil
 }
 
 func (d *Database) admit(ctx context.Context, t *tx, term int64) error {
@@ -75,6 +76,9 @@ func (d *Database) whole(ctx context.Context, t *tx) error {
 }
 
 func (a *apply) Commit() error {
+	if a.failed != nil {
+		return errors.Join(a.failed, a.rollback())
+	}
 	if _, err := a.w.exec(context.Background(), "UPDATE strangler_fence SET applier = 0 WHERE capability = ?", a.d.b.Capability); err != nil {
 		return errors.Join(err, a.rollback())
 	}
@@ -89,11 +93,17 @@ func (a *apply) Delete(ctx context.Context, i int, k migrations.Key) error {
 	return err
 }
 
+// Insert does not leave a conflict to the table's own ON CONFLICT, which may say to skip the row.
 func (a *apply) Insert(ctx context.Context, i int, r migrations.Row) error {
 	t := a.tables[i]
-	query := fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", ident(t.name),
+	query := fmt.Sprintf("INSERT OR ABORT INTO %s (%s) VALUES (%s)", ident(t.name),
 		list(t.columns, func(c migrations.Column) string { return ident(c.Name) }), strings.TrimSuffix(strings.Repeat("?, ", len(r)), ", "))
 	_, err := a.w.exec(ctx, query, r...)
+	return t.refusal(err)
+}
+
+// refusal tells why the table did not take a row.
+func (t *table) refusal(err error) error {
 	if isUnique(err) {
 		return fmt.Errorf("table %s: %w: %w", t.name, migrations.ErrDuplicate, err)
 	}

@@ -8,7 +8,7 @@
 //  3. ddl.go: a CREATE TABLE without its foreign keys to some tables
 //  4. triggers.go: the fence's and the capture's triggers, as text
 //  5. scripts.go: the golang-migrate pairs made of them; runner.go: each runs with its version in one transaction
-//  6. reader.go: chunks and single rows; copier.go: what goes unread elsewhere
+//  6. reader.go: chunks and single rows; copier.go: what a follower reads from the owner's file itself
 //  7. capture.go: what changed, from one read transaction; repair.go: keys logged again
 //  8. applier.go: the transaction at the follower
 //  9. fence.go: open, closed, terms

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/strangler-fig/strangler/migrations"
 )
@@ -147,14 +148,38 @@ func (t *table) byKey(statement, alias string) string {
 	return statement + " WHERE " + strings.Join(cond, " AND ")
 }
 
-// Count is exact.
-func (d *Database) Count(ctx context.Context, i int) (n int64, err error) {
+// counted is a table's number of rows as it was some time ago.
+type counted struct {
+	rows int64
+	at   time.Time
+	took time.Duration
+}
+
+// SQLite counts rows by reading the whole table, and whoever watches a copy asks for it all the time.
+const (
+	quickCount = 100_000 // so many rows are counted each time
+	countAge   = 10 * time.Second
+	countShare = 50 // a table that takes long to count is counted for one part in so many of the time
+)
+
+// Count is exact for a table of up to 100,000 rows; for a larger one it may be some seconds old.
+func (d *Database) Count(ctx context.Context, i int) (int64, error) {
 	t, err := d.table(ctx, i)
 	if err != nil {
 		return 0, err
 	}
-	err = d.pool.QueryRowContext(ctx, "SELECT count(*) FROM "+ident(t.name)).Scan(&n)
-	return n, err
+	d.countMu.Lock()
+	defer d.countMu.Unlock()
+	c, began := d.counts[i], time.Now()
+	if c.rows > quickCount && began.Before(c.at.Add(max(countAge, countShare*c.took))) {
+		return c.rows, nil
+	}
+	if err := d.pool.QueryRowContext(ctx, "SELECT count(*) FROM "+ident(t.name)).Scan(&c.rows); err != nil {
+		return 0, err
+	}
+	c.at, c.took = time.Now(), time.Since(began)
+	d.counts[i] = c
+	return c.rows, nil
 }
 
 // KeyOf takes the key out of a row of this side's table.

@@ -20,6 +20,7 @@ type table struct {
 	strict    bool
 	rowid     string              // a name for the rowid, where there is one that is not the key; or empty
 	columns   []migrations.Column // by name, so that both sides have one order
+	stored    []string            // their names, in the order in which a row holds them
 	key       []keyColumn
 	uniques   []unique
 	autoincr  bool
@@ -168,6 +169,7 @@ func (t *table) readColumns(ctx context.Context, q querier) (pk []string, err er
 		t.notNull[c.Name] = c.NotNull
 		if !c.Generated {
 			t.columns = append(t.columns, c)
+			t.stored = append(t.stored, c.Name)
 		}
 		return nil
 	})

@@ -35,6 +35,9 @@ type Database struct {
 	seen    int64 // data_version before the last Read
 	intact  int64 // schema_version at which the fence was last seen whole; used by the one writer only
 
+	countMu sync.Mutex
+	counts  map[int]counted // by table
+
 	metaMu    sync.Mutex
 	meta      []*table
 	stale     bool  // scripts may have changed what meta describes
@@ -60,7 +63,7 @@ func Open(ctx context.Context, b migrations.Binding) (migrations.Database, error
 	if err != nil {
 		return nil, err
 	}
-	d := &Database{b: b, path: path, pool: pool, writer: make(chan *writer, 1), seen: -1}
+	d := &Database{b: b, path: path, pool: pool, writer: make(chan *writer, 1), seen: -1, counts: map[int]counted{}}
 	if err := pool.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), pool.Close())
 	}
@@ -107,6 +110,8 @@ type writer struct {
 	d     *Database
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
+	// attached is the path of the owner's file while a transaction of the copy reads it; otherwise empty.
+	attached string
 }
 
 func (w *writer) close() error {
@@ -196,6 +201,7 @@ func (t *tx) rollback() error {
 
 func (t *tx) end() {
 	t.ended = true
+	_ = t.w.detach()
 	t.d.writer <- t.w
 }
 

@@ -22,6 +22,9 @@ func (d *Database) closed() string {
 	return fmt.Sprintf("(SELECT state = 'open' OR applier = 1 FROM strangler_fence WHERE capability = %s) IS NOT 1", literal(d.b.Capability))
 }
 
+// insertFence is the one of them that an INSERT runs into.
+func (d *Database) insertFence(table string) trigger { return d.fenceTriggers(table)[0] }
+
 // foreign is what every capture trigger asks: the applier's own writes are not recorded.
 func (d *Database) foreign() string {
 	return fmt.Sprintf("(SELECT applier FROM strangler_fence WHERE capability = %s) IS NOT 1", literal(d.b.Capability))
