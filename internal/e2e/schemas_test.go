@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -79,7 +80,7 @@ func moveAside(t *testing.T, end string) {
 	for _, q := range aside {
 		run(t, old, q)
 	}
-	run(t, fresh, "CREATE SCHEMA delivery; CREATE SCHEMA invoicing; CREATE SCHEMA \"Odd \"\"one\"; CREATE TABLE invoicing.staying (id integer PRIMARY KEY)")
+	run(t, fresh, "CREATE SCHEMA delivery; CREATE SCHEMA \"Odd \"\"one\"")
 	const billing, odd = "billing.invoices", `"Odd ""one"."Li.nes"`
 	const billed = "invoicing.bills"
 	var database string
@@ -88,10 +89,15 @@ func moveAside(t *testing.T, end string) {
 	must(t, fresh.QueryRow("SELECT current_database()").Scan(&database))
 	run(t, fresh, "ALTER DATABASE "+database+" SET search_path = delivery, public")
 	old, fresh = p.opened(t)
-	there, here := p.open(t, p.shopDSN+"&search_path=pg_catalog"), p.open(t, p.deliveryDSN+"&search_path=pg_catalog") // where all names come with their schemas
-	before, untouched := queryRows(t, there, everywhere), queryRows(t, here, everywhere)
 	c := p.capability("billing", strangler.Table{From: odd}, strangler.Table{From: billing, To: billed}, strangler.Table{From: "invoices"}, strangler.Table{From: "billing_invoices"})
 	splits := startSplits(t, p, c)
+	var refused *strangler.Refusal
+	if err := splits.Copy(ctx, c.Name); !errors.As(err, &refused) || !slices.Equal(refused.Next, []string{`CREATE SCHEMA "invoicing"`}) {
+		t.Fatalf("without a schema: %v", err)
+	}
+	run(t, fresh, "CREATE SCHEMA invoicing; CREATE TABLE invoicing.staying (id integer PRIMARY KEY)")
+	there, here := p.open(t, p.shopDSN+"&search_path=pg_catalog"), p.open(t, p.deliveryDSN+"&search_path=pg_catalog") // where all names come with their schemas
+	before, untouched := queryRows(t, there, everywhere), queryRows(t, here, everywhere)
 
 	round, stop, stopped := 0, make(chan struct{}), make(chan error, 1)
 	beside := func(db *sql.DB, billing string) error {

@@ -141,7 +141,9 @@ func TestTablesAreMadeInAnySchema(t *testing.T) {
 	s := inspect(t, from, "sales.orders", "lines")
 	scripts, err := open(t, to, strangler.Service, "orders", "lines").FollowerScripts(t.Context(), s)
 	must(t, err)
-	scripts = slices.DeleteFunc(scripts, func(x migrations.Script) bool { return !slices.Contains([]string{"tables", "indexes", "constraints"}, x.Name) })
+	scripts = slices.DeleteFunc(scripts, func(x migrations.Script) bool {
+		return !slices.Contains([]string{"tables", "indexes", "constraints"}, x.Name)
+	})
 	var dumps [3][]string
 	for i, path := range []string{"app, public", "public, app", "sales"} { // whoever runs them: the last has no schema at all
 		up, down := []string{"SET search_path = " + path}, []string{"SET search_path = " + path}
