@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -8,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/strangler-fig/strangler"
 )
@@ -62,53 +63,86 @@ const everywhere = `SELECT x FROM (
 	UNION ALL SELECT concat_ws(' ', 'publication', pubname) FROM pg_publication) AS y ORDER BY x COLLATE "C"`
 
 // TestTablesOfOtherSchemas moves tables of several schemas, two of them of one name, to schemas of which one has another
-// name, between roles and databases whose search_path is another, while they are written: there, back, there again and to
-// the end; and once to a cancel.
+// name, between roles and databases whose search_path is another.
 func TestTablesOfOtherSchemas(t *testing.T) {
+	const billing, odd = "billing.invoices", `"Odd ""one"."Li.nes"`
+	const billed = "invoicing.bills"
 	for _, end := range []string{"cancel", "complete"} {
 		t.Run(end, func(t *testing.T) {
 			t.Parallel()
-			moveAside(t, end)
+			m := move{
+				legacy: aside, paths: [2]string{"public, billing", "delivery, public"},
+				service: []string{"CREATE SCHEMA delivery", `CREATE SCHEMA "Odd ""one"`},
+				later:   []string{"CREATE SCHEMA invoicing", "CREATE TABLE invoicing.staying (id integer PRIMARY KEY)"},
+				next:    []string{`CREATE SCHEMA "invoicing"`},
+				tables:  []strangler.Table{{From: odd}, {From: billing, To: billed}, {From: "invoices"}, {From: "billing_invoices"}},
+				keys:    []string{"id", "id, state", "id", "id"},
+				writes: func(i int, side strangler.Side) []string {
+					if side == strangler.Legacy {
+						return asideWrites(i, billing, odd)
+					}
+					return asideWrites(i, billed, odd)
+				},
+				words: strings.NewReplacer(" shop", " delivery", "public.", "delivery.", "kinds.", "delivery.", "billing.invoices_", "invoicing.invoices_", "billing.invoices", "invoicing.bills", "billing.", "invoicing."),
+			}
+			m.walk(t, end, postgres.capture())
 		})
 	}
 }
 
-func moveAside(t *testing.T, end string) {
+// move is a capability of PostgreSQL's that moves under writes: there, back, there again.
+type move struct {
+	legacy, service []string // statements that make what is there before
+	later           []string // what the service lacks at first, and the plan says so, by next
+	next            []string
+	paths           [2]string // the search_path of each database
+	tables          []strangler.Table
+	keys            []string                                      // of the tables, to order their rows by
+	writes          func(round int, side strangler.Side) []string // beside the proxy, with the names of a side
+	words           *strings.Replacer                             // of the monolith's catalog, into the service's
+}
+
+// walk takes it to an end: complete, or cancel.
+func (m move) walk(t *testing.T, end string, capture strangler.Capture) {
 	ctx, k := t.Context(), postgres
 	p := k.pair(t)
 	old, fresh := p.opened(t)
-	for _, q := range aside {
-		run(t, old, q)
+	for i, db := range []*sql.DB{old, fresh} {
+		for _, q := range [][]string{m.legacy, m.service}[i] {
+			run(t, db, q)
+		}
+		var database string
+		must(t, db.QueryRow("SELECT current_database()").Scan(&database))
+		run(t, db, "ALTER DATABASE "+database+" SET search_path = "+m.paths[i])
 	}
-	run(t, fresh, "CREATE SCHEMA delivery; CREATE SCHEMA \"Odd \"\"one\"")
-	const billing, odd = "billing.invoices", `"Odd ""one"."Li.nes"`
-	const billed = "invoicing.bills"
-	var database string
-	must(t, old.QueryRow("SELECT current_database()").Scan(&database))
-	run(t, old, "ALTER DATABASE "+database+" SET search_path = public, billing")
-	must(t, fresh.QueryRow("SELECT current_database()").Scan(&database))
-	run(t, fresh, "ALTER DATABASE "+database+" SET search_path = delivery, public")
 	old, fresh = p.opened(t)
-	c := p.capability("billing", strangler.Table{From: odd}, strangler.Table{From: billing, To: billed}, strangler.Table{From: "invoices"}, strangler.Table{From: "billing_invoices"})
+	c := p.capability("billing", m.tables...)
+	c.Capture = capture
 	splits := startSplits(t, p, c)
-	var refused *strangler.Refusal
-	if err := splits.Copy(ctx, c.Name); !errors.As(err, &refused) || !slices.Equal(refused.Next, []string{`CREATE SCHEMA "invoicing"`}) {
-		t.Fatalf("without a schema: %v", err)
+	if len(m.later) > 0 {
+		var refused *strangler.Refusal
+		if err := splits.Copy(ctx, c.Name); !errors.As(err, &refused) || !slices.Equal(refused.Next, m.next) {
+			t.Fatalf("the plan: %v", err)
+		}
+		for _, q := range m.later {
+			run(t, fresh, q)
+		}
 	}
-	run(t, fresh, "CREATE SCHEMA invoicing; CREATE TABLE invoicing.staying (id integer PRIMARY KEY)")
 	there, here := p.open(t, p.shopDSN+"&search_path=pg_catalog"), p.open(t, p.deliveryDSN+"&search_path=pg_catalog") // where all names come with their schemas
 	before, untouched := queryRows(t, there, everywhere), queryRows(t, here, everywhere)
 
-	round, stop, stopped := 0, make(chan struct{}), make(chan error, 1)
-	beside := func(db *sql.DB, billing string) error {
+	round := 0
+	beside := func(side strangler.Side) error {
 		round++
-		for _, q := range asideWrites(round, billing, odd) {
+		db := map[strangler.Side]*sql.DB{strangler.Legacy: old, strangler.Service: fresh}[side]
+		for _, q := range m.writes(round, side) {
 			if _, err := db.Exec(q); err != nil {
 				return fmt.Errorf("%s: %w", q, err)
 			}
 		}
 		return nil
 	}
+	stop, stopped := make(chan struct{}), make(chan error, 1)
 	go func() {
 		for {
 			select {
@@ -116,10 +150,10 @@ func moveAside(t *testing.T, end string) {
 				stopped <- nil
 				return
 			default:
-				if err := beside(old, billing); err != nil {
-					stopped <- err
-					return
-				}
+			}
+			if err := beside(strangler.Legacy); err != nil {
+				stopped <- err
+				return
 			}
 		}
 	}()
@@ -128,15 +162,14 @@ func moveAside(t *testing.T, end string) {
 		awaitPhase(t, splits, c.Name, strangler.PhaseSyncing)
 	}
 	close(stop)
-	must(t, <-stopped)
-	must(t, err)
+	must(t, errors.Join(<-stopped, err))
 	alike := func() {
 		t.Helper()
 		awaitCaughtUp(t, splits, c.Name)
-		for _, x := range [][3]string{{billing, billed, "id, state"}, {odd, odd, "id"}, {"invoices", "invoices", "id"}, {"billing_invoices", "billing_invoices", "id"}} {
-			from, to := queryRows(t, old, "SELECT x::text FROM "+x[0]+" AS x ORDER BY "+x[2]), queryRows(t, fresh, "SELECT x::text FROM "+x[1]+" AS x ORDER BY "+x[2])
-			if diff := cmp.Diff(from, to); diff != "" || len(from) < 50 {
-				t.Fatalf("%s (%d rows):\n%s", x[0], len(from), diff)
+		for i, x := range m.tables {
+			from, to := m.rows(t, old, x.From, m.keys[i]), m.rows(t, fresh, cmp.Or(x.To, x.From), m.keys[i])
+			if diff := gocmp.Diff(from, to); diff != "" || len(from) < 2 {
+				t.Fatalf("%s (%d rows):\n%s", x.From, len(from), diff)
 			}
 		}
 	}
@@ -152,16 +185,16 @@ func moveAside(t *testing.T, end string) {
 		must(t, err)
 	}
 	cutover()
-	if err := beside(old, billing); err == nil || !strings.Contains(err.Error(), "owned by its service") {
+	if err := beside(strangler.Legacy); err == nil || !strings.Contains(err.Error(), "owned by its service") {
 		t.Fatalf("the monolith's tables are not fenced: %v", err)
 	}
 	for range 20 {
-		must(t, beside(fresh, billed))
+		must(t, beside(strangler.Service))
 	}
 	alike()
 	like := func() {
 		t.Helper()
-		if diff := cmp.Diff(asMade(before, true), asMade(queryRows(t, here, everywhere), false)); diff != "" {
+		if diff := gocmp.Diff(asMade(before, m.words), asMade(queryRows(t, here, everywhere), strings.NewReplacer())); diff != "" {
 			t.Errorf("- the monolith's, + the service's:\n%s", diff)
 		}
 	}
@@ -172,41 +205,43 @@ func moveAside(t *testing.T, end string) {
 		if left := strings.Join(queryRows(t, there, everywhere), "\n"); strings.Contains(left, "strangler_") || strings.Contains(left, "Li.nes") {
 			t.Errorf("complete left\n%s", left)
 		}
-		must(t, beside(fresh, billed))
+		must(t, beside(strangler.Service))
 		return
 	}
-	_, err = splits.Rollback(ctx, c.Name, "test", "schemas")
-	must(t, err)
-	must(t, beside(old, billing))
-	alike()
+	back := func() {
+		t.Helper()
+		_, err = splits.Rollback(ctx, c.Name, "test", "schemas")
+		must(t, err)
+		must(t, beside(strangler.Legacy))
+		alike()
+	}
+	back()
 	cutover()
-	must(t, beside(fresh, billed))
-	_, err = splits.Rollback(ctx, c.Name, "test", "schemas")
-	must(t, err)
-	must(t, beside(old, billing))
-	alike()
+	must(t, beside(strangler.Service))
+	back()
 	must(t, splits.Cancel(ctx, c.Name))
-	if diff := cmp.Diff(before, queryRows(t, there, everywhere)); diff != "" {
+	if diff := gocmp.Diff(before, queryRows(t, there, everywhere)); diff != "" {
 		t.Errorf("cancel left something behind in the monolith's database, or took it:\n%s", diff)
 	}
-	if diff := cmp.Diff(untouched, queryRows(t, here, everywhere)); diff != "" {
+	if diff := gocmp.Diff(untouched, queryRows(t, here, everywhere)); diff != "" {
 		t.Errorf("cancel left something behind in the service's database, or took it:\n%s", diff)
 	}
 }
 
-// asMade is what the move makes, in the words of the service.
-func asMade(all []string, legacy bool) (out []string) {
+// rows are a table's, each column as its type writes it.
+func (m move) rows(t *testing.T, db *sql.DB, table, key string) []string {
+	t.Helper()
+	return queryRows(t, db, "SELECT x::text FROM "+table+" AS x ORDER BY "+key)
+}
+
+// asMade is what the move makes, in other words.
+func asMade(all []string, words *strings.Replacer) (out []string) {
 	for _, line := range all {
 		if strings.Contains(line, "strangler_") || strings.Contains(line, "customers") || strings.Contains(line, "staying") || strings.Contains(line, `"schema `) || strings.Contains(line, "pg_toast") {
 			continue
 		}
-		if legacy {
-			line = words.Replace(line)
-		}
-		out = append(out, line)
+		out = append(out, words.Replace(line))
 	}
 	slices.Sort(out)
 	return out
 }
-
-var words = strings.NewReplacer(" shop", " delivery", "public.", "delivery.", "kinds.", "delivery.", "billing.invoices_", "invoicing.invoices_", "billing.invoices", "invoicing.bills", "billing.", "invoicing.")

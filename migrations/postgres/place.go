@@ -263,7 +263,7 @@ func (d *Database) companions(ctx context.Context, at *places, i int) (out []com
 
 // drop takes it away behind the tables, but for what something else has come to use by then.
 func (c companion) drop() string {
-	return fmt.Sprintf("DO $strangler$\nBEGIN\n  DROP %s IF EXISTS %s;\nEXCEPTION WHEN dependent_objects_still_exist THEN\n  NULL;\nEND\n$strangler$", strings.ToUpper(c.kind), c.full())
+	return "DO " + dollars(fmt.Sprintf("\nBEGIN\n  DROP %s IF EXISTS %s;\nEXCEPTION WHEN dependent_objects_still_exist THEN\n  NULL;\nEND\n", strings.ToUpper(c.kind), c.full()))
 }
 
 // give makes it a role's own; empty where that is not done.
