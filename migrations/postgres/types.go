@@ -23,8 +23,8 @@ const usedTypes = `WITH RECURSIVE used AS (
 
 // types refuses columns whose values mean nothing in another database, or whose type no script can make.
 func (in *inspection) types(ctx context.Context, t *table) error {
-	return in.each(ctx, usedTypes+`SELECT DISTINCT u.attname::text, format_type(y.oid, NULL), CASE WHEN y.typnamespace = 'pg_catalog'::regnamespace THEN 'oid' ELSE y.typtype::text END
-		FROM used AS u JOIN pg_type AS y ON y.oid = u.oid
+	return in.each(ctx, usedTypes+`SELECT DISTINCT u.attname::text, format_type(y.oid, NULL), CASE WHEN y.typnamespace <> 'pg_catalog'::regnamespace THEN y.typtype::text WHEN y.typname = 'oid' AND c.typcategory = 'N' THEN 'number' ELSE 'oid' END
+		FROM used AS u JOIN pg_type AS y ON y.oid = u.oid JOIN pg_attribute AS a ON a.attrelid = u.attrelid AND a.attname = u.attname JOIN pg_type AS c ON c.oid = a.atttypid
 		WHERE y.typnamespace = 'pg_catalog'::regnamespace AND y.typname IN ('oid', 'regclass', 'regproc', 'regprocedure', 'regoper', 'regoperator', 'regrole', 'regnamespace', 'regcollation')
 		OR y.typnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
 			AND NOT EXISTS (SELECT FROM pg_depend AS e WHERE e.classid = 'pg_type'::regclass AND e.objid = y.oid AND e.deptype = 'e')
@@ -33,6 +33,10 @@ func (in *inspection) types(ctx context.Context, t *table) error {
 				OR y.typtype = 'c' AND EXISTS (SELECT FROM pg_class AS c WHERE c.oid = y.typrelid AND c.relkind <> 'c'))
 		ORDER BY 1, 2`, []uint32{t.oid}, 3, func(s []string) {
 		switch s[2] {
+		case "number":
+			alter := fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s TYPE", t.full(), ident(s[0]))
+			in.problem("type", fmt.Sprintf("%[1]s bytea USING lo_get(%[2]s), where it names large objects, with the trigger lo_manage dropped before; %[1]s bigint, where it is a number of the application's own", alter, ident(s[0])),
+				"column %s of table %s has numbers of the type %s, by which large objects are named: they stand outside of every table, and neither the copy nor the stream brings them", s[0], t.bound, s[1])
 		case "oid":
 			in.problem("type", "keep the value itself in a column of type bytea, bigint or text", "column %s of table %s refers to an object of this database by its number or name (type %s), a large object perhaps, which does not move with the row", s[0], t.bound, s[1])
 		case "c":
