@@ -333,18 +333,21 @@ type Schema struct {
 // Table is one table that moves.
 type Table struct {
 	Name    string
+	Schema  string // in which it stands, where its database has schemas
 	Columns []Column
 	Key     []string // the columns of its key, in order
 	DDL     []string // statements that make it at a database of the same kind, but for those below; foreign keys to tables that stay are left out
 	// Indexes make its key and what rows of any moments fit into; Constraints what only the rows of one moment are
 	// sure to fit into: unique indexes, foreign keys. Both may follow the rows.
 	Indexes, Constraints []Behind
+	// Homes are the schemas of what statements of DDL make for other tables too, a type or a shared sequence; empty: any.
+	Homes map[string]string
 }
 
 // Behind is a statement that makes something behind the rows, or does nothing where it is there, and the one that takes
 // it back; an empty one where it goes with something else. Name is that of an index, which has to be free from the start:
-// it is made hours later.
-type Behind struct{ Make, Undo, Name string }
+// it is made hours later. Of is the moved table that it changes, where it is listed with another one.
+type Behind struct{ Make, Undo, Name, Of string }
 
 // Column is one column, in the words of its own database.
 type Column struct {

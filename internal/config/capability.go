@@ -186,15 +186,38 @@ func (r *reader) tableName(f field) (string, bool) {
 	if !ok {
 		return "", false
 	}
+	s, quoted := unquoted(s)
+	_, bare, qualified := strings.Cut(s, ".")
 	switch {
-	case strings.TrimSpace(s) != s, s == "", strings.ContainsAny(s, "\"'`[];\x00\r\n\t"):
+	case !quoted && (strings.TrimSpace(s) != s || s == "" || strings.ContainsAny(s, "\"'`[];\x00\r\n\t")):
 		r.problem(f, "%s is not a table's name; write it as the database has it, without quotes", f.raw())
-	case strings.HasPrefix(strings.ToLower(s), "strangler_"):
+	case strings.HasPrefix(strings.ToLower(s), "strangler_") || qualified && strings.HasPrefix(strings.ToLower(bare), "strangler_"):
 		r.problem(f, "%s: tables that begin with strangler_ are Strangler's own and never move", f.raw())
 	default:
 		return s, true
 	}
 	return "", false
+}
+
+// sqlName is a name whose parts are quoted as in SQL, or need no quotes.
+var sqlName = regexp.MustCompile(`^("(?:[^"\x00]|"")+"|[^".\x00]+)(?:\.("(?:[^"\x00]|"")+"|[^".\x00]+))?$`)
+
+// unquoted has quotes only around the parts that need them, so that one table has one name.
+func unquoted(s string) (name string, quoted bool) {
+	m := sqlName.FindStringSubmatch(s)
+	if m == nil || !strings.Contains(s, `"`) {
+		return s, false
+	}
+	var parts []string
+	for _, p := range m[1:] {
+		if bare := strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(p, `"`), `"`), `""`, `"`); strings.HasPrefix(p, `"`) && !strings.ContainsAny(bare, `."`) {
+			p = bare
+		}
+		if p != "" {
+			parts = append(parts, p)
+		}
+	}
+	return strings.Join(parts, "."), true
 }
 
 var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")

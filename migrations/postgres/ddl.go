@@ -17,6 +17,7 @@ import (
 // come without their schema, since its transaction's search_path holds every schema that they need.
 type maker struct {
 	q          querier
+	bound      []string   // the binding's tables
 	at         int        // the table's place in the binding
 	moved      [][]uint32 // each bound table, with its partitions
 	oids       []uint32   // of this table
@@ -31,7 +32,7 @@ type maker struct {
 // comments. Foreign keys are between tables that move, each with the later of the two. Not carried over:
 // triggers, policies, grants, tablespaces, owners.
 func (d *Database) ddl(ctx context.Context, t *table, to *migrations.Table) error {
-	m := &maker{at: -1, whole: t.kind == "p", keyIndex: t.keyIndex}
+	m := &maker{at: -1, bound: d.b.Tables, whole: t.kind == "p", keyIndex: t.keyIndex, made: migrations.Table{Homes: map[string]string{}}}
 	err := d.reading(ctx, func(q querier) error {
 		m.q = q
 		for i, bound := range d.b.Tables {
@@ -60,7 +61,7 @@ func (d *Database) ddl(ctx context.Context, t *table, to *migrations.Table) erro
 		}
 		return m.all(ctx, t)
 	})
-	to.DDL, to.Indexes, to.Constraints = m.statements, m.made.Indexes, m.made.Constraints
+	to.DDL, to.Indexes, to.Constraints, to.Homes = m.statements, m.made.Indexes, m.made.Constraints, m.made.Homes
 	return err
 }
 
@@ -87,7 +88,12 @@ func (m *maker) all(ctx context.Context, t *table) error {
 	if err != nil {
 		return err
 	}
+	seen := map[string]bool{}
 	for _, n := range tree {
+		if seen[n.name] {
+			return strangler.Refuse("table", fmt.Sprintf("two partitions of %s have the name %s, in two schemas; at the service they stand in one", t.bound, n.name), "rename one of them")
+		}
+		seen[n.name] = true
 		if err := m.table(ctx, n.oid, n.name); err != nil {
 			return err
 		}
@@ -142,8 +148,9 @@ func (m *maker) add(format string, args ...any) {
 	m.statements = append(m.statements, fmt.Sprintf(format, args...))
 }
 
-// once adds a statement that is not there yet.
-func (m *maker) once(statement string) {
+// once adds a statement that is not there yet, and says in which schema stands what it makes.
+func (m *maker) once(home, statement string) {
+	m.made.Homes[statement] = home
 	if !slices.Contains(m.statements, statement) {
 		m.statements = append(m.statements, statement)
 	}
@@ -258,13 +265,18 @@ func (m *maker) behind(anyRows bool, b migrations.Behind) {
 // constraint is one that is made where it is not there yet. A foreign key that rows violate, at the monolith too then,
 // stays NOT VALID.
 func constraint(table, name, def string) migrations.Behind {
+	return constraintAs(literal, table, name, def)
+}
+
+// constraintAs has its block quoted: where that changes no character, names in it can be replaced.
+func constraintAs(quoted func(string) string, table, name, def string) migrations.Behind {
 	add := fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT %s %s;", table, ident(name), def)
 	if strings.HasPrefix(def, "FOREIGN KEY ") && !strings.HasSuffix(def, " NOT VALID") {
 		add = fmt.Sprintf("BEGIN %s EXCEPTION WHEN foreign_key_violation THEN %s NOT VALID; RAISE WARNING USING MESSAGE = %s; END;",
 			add, strings.TrimSuffix(add, ";"), literal("strangler: rows violate "+name+", which stays NOT VALID"))
 	}
 	return migrations.Behind{
-		Make: fmt.Sprintf("DO %s", literal(fmt.Sprintf("BEGIN IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = %s::regclass AND conname = %s) THEN %s END IF; END",
+		Make: fmt.Sprintf("DO %s", quoted(fmt.Sprintf("BEGIN IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = %s::regclass AND conname = %s) THEN %s END IF; END",
 			literal(table), literal(name), add))),
 		Undo: "ALTER TABLE " + table + " DROP CONSTRAINT " + ident(name)}
 }
@@ -333,13 +345,24 @@ func (m *maker) indexes(ctx context.Context, oid uint32, name string) error {
 // sequences are those of defaults; an identity's comes with its column. One that more than this table's
 // columns use is made where it is missing.
 func (m *maker) sequences(ctx context.Context) error {
-	return m.addAll(ctx, `SELECT 'CREATE SEQUENCE ' || CASE WHEN EXISTS (SELECT FROM pg_depend AS o WHERE o.classid = 'pg_class'::regclass AND o.objid = s.oid AND o.deptype = 'a' AND o.refobjid = ANY ($1::oid[]))
-				AND NOT EXISTS (SELECT FROM pg_depend AS u JOIN pg_attrdef AS f ON f.oid = u.objid WHERE u.classid = 'pg_attrdef'::regclass AND u.refobjid = s.oid AND f.adrelid <> ALL ($1::oid[])) THEN '' ELSE 'IF NOT EXISTS ' END
+	rows, err := m.q.Query(ctx, `SELECT n.nspname::text, x.shared, 'CREATE SEQUENCE ' || CASE WHEN x.shared THEN 'IF NOT EXISTS ' ELSE '' END
 			|| quote_ident(s.relname) || ' AS ' || format_type(q.seqtypid, NULL) || ' ' || `+sequenceOptions+`
-		FROM pg_class AS s JOIN pg_sequence AS q ON q.seqrelid = s.oid
+		FROM pg_class AS s JOIN pg_sequence AS q ON q.seqrelid = s.oid JOIN pg_namespace AS n ON n.oid = s.relnamespace
+		CROSS JOIN LATERAL (SELECT NOT EXISTS (SELECT FROM pg_depend AS o WHERE o.classid = 'pg_class'::regclass AND o.objid = s.oid AND o.deptype = 'a' AND o.refobjid = ANY ($1::oid[]))
+				OR EXISTS (SELECT FROM pg_depend AS u JOIN pg_attrdef AS f ON f.oid = u.objid WHERE u.classid = 'pg_attrdef'::regclass AND u.refobjid = s.oid AND f.adrelid <> ALL ($1::oid[]))) AS x (shared)
 		WHERE s.oid IN (SELECT d.refobjid FROM pg_depend AS d JOIN pg_attrdef AS f ON f.oid = d.objid WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass AND f.adrelid = ANY ($1::oid[])
 			UNION SELECT d.objid FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'a' AND d.refobjid = ANY ($1::oid[])
-			UNION SELECT to_regclass(substring(pg_get_expr(adbin, adrelid) FROM '^nextval\(\(''(.*)''::text\)::regclass\)$')) FROM pg_attrdef WHERE adrelid = ANY ($1::oid[])) ORDER BY 1`, m.oids)
+			UNION SELECT to_regclass(substring(pg_get_expr(adbin, adrelid) FROM '^nextval\(\(''(.*)''::text\)::regclass\)$')) FROM pg_attrdef WHERE adrelid = ANY ($1::oid[])) ORDER BY 3`, m.oids)
+	_, err = collect(rows, err, func(r pgx.Rows) (none struct{}, err error) {
+		var home, text string
+		var shared bool
+		err = r.Scan(&home, &shared, &text)
+		if m.add("%s", text); shared {
+			m.made.Homes[text] = home
+		}
+		return none, err
+	})
+	return err
 }
 
 // owned gives sequences to their columns, with which they are dropped.
@@ -371,14 +394,25 @@ func (m *maker) foreignKeys(ctx context.Context) error {
 	for _, oids := range m.moved[:m.at] {
 		before = append(before, oids...)
 	}
-	rows, err := m.q.Query(ctx, `SELECT quote_ident(c.relname), k.conname::text, pg_get_constraintdef(k.oid)
-		FROM pg_constraint AS k JOIN pg_class AS c ON c.oid = k.conrelid
+	rows, err := m.q.Query(ctx, `SELECT c.oid, quote_ident(c.relname), k.conname::text, pg_get_constraintdef(k.oid), p.oid, p.oid::regclass::text, n.nspname::text, p.relname::text, p.relnamespace <> c.relnamespace
+		FROM pg_constraint AS k JOIN pg_class AS c ON c.oid = k.conrelid JOIN pg_class AS p ON p.oid = k.confrelid JOIN pg_namespace AS n ON n.oid = p.relnamespace
 		WHERE k.contype = 'f' AND k.conparentid = 0 AND (k.conrelid = ANY ($1::oid[]) AND k.confrelid = ANY ($1::oid[] || $2::oid[]) OR k.conrelid = ANY ($2::oid[]) AND k.confrelid = ANY ($1::oid[]))
 		ORDER BY c.relname::text COLLATE "C", k.conname::text COLLATE "C"`, m.oids, before)
 	_, err = collect(rows, err, func(r pgx.Rows) (none struct{}, err error) {
-		var table, name, def string
-		err = r.Scan(&table, &name, &def)
-		m.behind(false, constraint(table, name, def))
+		var table, name, def, shown string
+		var child uint32
+		var parent relation
+		var away bool
+		err = r.Scan(&child, &table, &name, &def, &parent.oid, &shown, &parent.schema, &parent.name, &away)
+		quoted := literal
+		if away && slices.ContainsFunc(m.moved, func(oids []uint32) bool { return len(oids) > 0 && oids[0] == parent.oid }) {
+			def, quoted = strings.Replace(def, " REFERENCES "+shown+"(", refersTo(parent), 1), dollars
+		}
+		b := constraintAs(quoted, table, name, def)
+		if of := slices.IndexFunc(m.moved, func(oids []uint32) bool { return slices.Contains(oids, child) }); of != m.at {
+			b.Of = m.bound[of]
+		}
+		m.behind(false, b)
 		return none, err
 	})
 	return err

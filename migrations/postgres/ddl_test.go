@@ -139,7 +139,29 @@ func TestTablesAreMadeInAnySchema(t *testing.T) {
 		CREATE INDEX by_mood ON lines (ms) WHERE ms <> '{sad}'::"Types".mood[]`)
 	run(t, to, "CREATE SCHEMA app", "ALTER DATABASE "+ident(databaseOf(t, to))+" SET search_path = app, public")
 	s := inspect(t, from, "sales.orders", "lines")
-	run(t, to, everything(s)...)
+	scripts, err := open(t, to, strangler.Service, "orders", "lines").FollowerScripts(t.Context(), s)
+	must(t, err)
+	scripts = slices.DeleteFunc(scripts, func(x migrations.Script) bool {
+		return !slices.Contains([]string{"tables", "indexes", "constraints"}, x.Name)
+	})
+	var dumps [3][]string
+	for i, path := range []string{"app, public", "public, app", "sales"} { // whoever runs them: the last has no schema at all
+		up, down := []string{"SET search_path = " + path}, []string{"SET search_path = " + path}
+		for j, x := range scripts {
+			up, down = append(up, x.Up), append(down, scripts[len(scripts)-1-j].Down)
+		}
+		before := dump(t, to)
+		run(t, to, up...)
+		dumps[i] = dump(t, to)
+		if run(t, to, down...); i == 2 {
+			run(t, to, up...)
+		} else if diff := cmp.Diff(before, dump(t, to)); diff != "" {
+			t.Errorf("the way back, under %s:\n%s", path, diff)
+		}
+	}
+	if diff := cmp.Diff(dumps[0], dumps[1]) + cmp.Diff(dumps[0], dumps[2]); diff != "" {
+		t.Errorf("what is made depends on who makes it:\n%s", diff)
+	}
 	got := strings.Join(dump(t, to), "\n")
 	for _, want := range []string{"CREATE TABLE app.orders", "CREATE TABLE app.lines", "CREATE TYPE app.mood", "CREATE SEQUENCE app.counter", "CREATE COLLATION app.plain", "REFERENCES app.orders(id)", "ON app.lines", "nextval('app.counter'::regclass)"} {
 		if !strings.Contains(got, want) {
@@ -167,8 +189,8 @@ func TestWhatIsThereIsUsed(t *testing.T) {
 	from, to := localdbtest.Fresh(t), localdbtest.Fresh(t)
 	run(t, from, `CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE TYPE pair AS (a integer, m mood); CREATE DOMAIN score AS integer; CREATE EXTENSION citext; CREATE SEQUENCE free;
 		CREATE TABLE x (id integer DEFAULT nextval('free') PRIMARY KEY, m mood, p pair, s score, c citext)`)
-	ddl := inspect(t, from, "x").Tables[0].DDL
-	script := strings.Join(ddl, ";\n")
+	schema := inspect(t, from, "x")
+	script := strings.Join(schema.Tables[0].DDL, ";\n")
 
 	run(t, to, "CREATE TYPE mood AS ENUM ('sad')")
 	_, err := connect(t, to).Exec(t.Context(), script)
@@ -178,7 +200,9 @@ func TestWhatIsThereIsUsed(t *testing.T) {
 	run(t, to, "DROP TYPE mood", "CREATE DOMAIN score AS integer")
 	before := dump(t, to)
 	d := open(t, to, strangler.Service, "x")
-	made, err := d.companions(t.Context(), ddl)
+	at, err := d.places(t.Context(), schema)
+	must(t, err)
+	made, err := d.companions(t.Context(), at, 0)
 	must(t, err)
 	undo := "DROP TABLE x"
 	for _, c := range slices.Backward(made) {

@@ -10,7 +10,7 @@
 //  3. schema.go: what stands in the database; inspect.go: what of it forbids a split; pooler.go: what stands
 //     in between; keys.go: foreign keys; linked.go: to capabilities that are out; notes.go: what a person should know
 //  4. ddl.go: the statements that make a table like another; types.go: those that make what its columns
-//     need; fit.go: whether a table that is there takes the rows; loose.go: keys and indexes behind the rows
+//     need; place.go: in which schemas; fit.go: whether a table that is there takes the rows; loose.go: keys and indexes behind the rows
 //  5. triggers.go: the fence's and the capture's triggers; survey.go: whether they stand as they were made
 //  6. scripts.go: the golang-migrate pairs; locks.go: what they lock, together; runner.go: each in one transaction
 //     with its version

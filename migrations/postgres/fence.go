@@ -56,7 +56,7 @@ func (d *Database) FenceStatement(epoch int64, state migrations.FenceState) stri
 		word, drain = "DISABLE", ""
 		where = " WHERE EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = rel.oid AND t.tgname = " + name + " AND t.tgenabled <> 'D')"
 	}
-	return fmt.Sprintf(`DO $strangler$
+	return "DO " + dollars(fmt.Sprintf(`
 DECLARE
   moved regclass[] := ARRAY[%[1]s]::regclass[];
   relation regclass;
@@ -75,9 +75,9 @@ BEGIN
     EXECUTE format('ALTER TABLE %%s %[9]s TRIGGER %%I', relation, %[10]s);
   END LOOP;
 END
-$strangler$`,
+`,
 		list(named, literal), d.ours("strangler_fence"), epoch, literal(string(state)), literal(d.b.Capability), literal(d.b.ControlID), overtaken,
-		drain, word, name, where)
+		drain, word, name, where))
 }
 
 // overtaken is the SQLSTATE by which the fence's statement says that it found nothing to change.

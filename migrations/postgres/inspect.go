@@ -125,7 +125,7 @@ func (in *inspection) describeAll(ctx context.Context) error {
 			in.s.Tables = append(in.s.Tables, migrations.Table{Name: in.d.b.Tables[i]})
 			continue
 		}
-		mt := migrations.Table{Name: t.bound}
+		mt := migrations.Table{Name: t.bound, Schema: t.schema}
 		for _, c := range t.columns {
 			mt.Columns = append(mt.Columns, c.Column)
 		}

@@ -39,6 +39,9 @@ var forbidden = []struct{ name, check, create string }{
 	{"subscription", "subscription", "CREATE TABLE x (id integer PRIMARY KEY); CREATE SUBSCRIPTION s CONNECTION 'host=127.0.0.1 port=1' PUBLICATION p WITH (connect = false); INSERT INTO pg_subscription_rel SELECT oid, 'x'::regclass, 'r' FROM pg_subscription WHERE subname = 's'"},
 	{"large object", "type", "CREATE TABLE x (id integer PRIMARY KEY, o oid)"},
 	{"large object by a domain, in an array", "type", "CREATE DOMAIN lo AS oid; CREATE TABLE x (id integer PRIMARY KEY, o lo[])"},
+	{"large object of the extension lo", "type", "CREATE EXTENSION lo; CREATE TABLE x (id integer PRIMARY KEY, o lo)"},
+	{"large object in a composite type", "type", "CREATE TYPE photo AS (o oid, title text); CREATE TABLE x (id integer PRIMARY KEY, o photo)"},
+	{"large object in a composite type in an array of a domain", "type", "CREATE TYPE photo AS (title text, o oid); CREATE DOMAIN album AS photo[]; CREATE TABLE x (id integer PRIMARY KEY, o album)"},
 	{"an object's name", "type", "CREATE TABLE x (id integer PRIMARY KEY, o regclass)"},
 	{"row type of a table", "type", "CREATE TABLE other (a integer); CREATE TABLE x (id integer PRIMARY KEY, o other)"},
 	{"type without an extension", "type", "CREATE TYPE own; CREATE FUNCTION own_in(cstring) RETURNS own LANGUAGE internal IMMUTABLE STRICT AS 'textin'; CREATE FUNCTION own_out(own) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout'; CREATE TYPE own (input = own_in, output = own_out); CREATE TABLE x (id integer PRIMARY KEY, o own)"},
@@ -64,6 +67,29 @@ func TestWhatForbidsASplit(t *testing.T) {
 				run(t, dsn, "ALTER SUBSCRIPTION s SET (slot_name = NONE); DROP SUBSCRIPTION s")
 			}
 		})
+	}
+}
+
+// TestLargeObjectsAreRefused with what takes them along: a statement that keeps the bytes in the row, or the number as one.
+func TestLargeObjectsAreRefused(t *testing.T) {
+	dsn := localdbtest.Fresh(t)
+	run(t, dsn, `CREATE EXTENSION lo; CREATE TABLE x (id integer PRIMARY KEY, "the photo" lo, n oid); CREATE TRIGGER manage BEFORE UPDATE OR DELETE ON x FOR EACH ROW EXECUTE FUNCTION lo_manage("the photo");
+		INSERT INTO x VALUES (1, lo_from_bytea(0, '\xdeadbeef'), 4000000000)`)
+	s := inspect(t, dsn, "x")
+	if len(s.Problems) != 2 || !strings.Contains(s.Problems[1].What, "column the photo of table x") || !strings.Contains(s.Problems[1].What, "large objects") {
+		t.Fatalf("%+v", s.Problems)
+	}
+	bytes, _, _ := strings.Cut(s.Problems[1].Next, ", where")
+	_, number, _ := strings.Cut(s.Problems[0].Next, "before; ")
+	number, _, _ = strings.Cut(number, ", where")
+	run(t, dsn, "DROP TRIGGER manage ON x", bytes, number)
+	if s := inspect(t, dsn, "x"); len(s.Problems) > 0 {
+		t.Fatalf("%+v", s.Problems)
+	}
+	var got string
+	must(t, connect(t, dsn).QueryRow(t.Context(), `SELECT encode("the photo", 'hex') || ' ' || n FROM x`).Scan(&got))
+	if got != "deadbeef 4000000000" {
+		t.Error(got)
 	}
 }
 

@@ -12,7 +12,7 @@ func limits(mode string, locked []string) string {
 		text += "SET LOCAL lock_timeout = '" + firstWait + "';\nLOCK TABLE " + strings.Join(locked, ", ") + " IN SHARE UPDATE EXCLUSIVE MODE;\n"
 	}
 	if mode != "" && len(locked) > 1 {
-		text += "DO $strangler$\n" + lockTogether(mode, locked, scriptWaits) + "\n$strangler$;\n"
+		text += "DO " + dollars("\n"+lockTogether(mode, locked, scriptWaits)+"\n") + ";\n"
 	}
 	return text + "SET LOCAL lock_timeout = '" + lockTimeout + "';\n"
 }

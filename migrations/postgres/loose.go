@@ -5,8 +5,6 @@ import (
 	"errors"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/strangler-fig/strangler/migrations"
 )
 
 // describe reads a bound table; nil when there is none. The key of one that is filled before its key is made is the one
@@ -39,7 +37,7 @@ func looseKey(t *table) string {
 
 // behindScript makes what follows the rows, each in a transaction of its own, so that one that was cut off goes on where it
 // was. Where tables got other names than the monolith's, all is one, in which they have their old names again.
-func (d *Database) behindScript(all []migrations.Behind, names renaming) (up, down *script) {
+func (d *Database) behindScript(all []located, names renaming) (up, down *script) {
 	up, down = &script{}, &script{}
 	back, again := names.back(), names.forth()
 	for _, s := range []*script{up, down} {
@@ -51,10 +49,13 @@ func (d *Database) behindScript(all []migrations.Behind, names renaming) (up, do
 		if i > 0 && len(names) == 0 {
 			up.add("COMMIT")
 			up.b.WriteString(limits("", nil))
+			up.path = ""
 		}
+		up.under(b.path)
 		up.add("%s", b.Make)
-		if undo := all[len(all)-1-i].Undo; undo != "" {
-			down.add("%s", undo)
+		if last := all[len(all)-1-i]; last.Undo != "" {
+			down.under(last.path)
+			down.add("%s", last.Undo)
 		}
 	}
 	for _, s := range []*script{up, down} {
@@ -66,24 +67,30 @@ func (d *Database) behindScript(all []migrations.Behind, names renaming) (up, do
 }
 
 // renaming are tables that get another name: by way of a third, since two may change theirs.
-type renaming []struct{ from, between, to string }
+type renaming []renamed
+
+type renamed struct{ schema, from, between, to string }
+
+func (r renamed) as(from, to string) string {
+	return "ALTER TABLE " + relation{schema: r.schema, name: from}.full() + " RENAME TO " + ident(to)
+}
 
 func (r renaming) forth() (out []string) {
 	for _, n := range r {
-		out = append(out, "ALTER TABLE "+ident(n.from)+" RENAME TO "+ident(n.between))
+		out = append(out, n.as(n.from, n.between))
 	}
 	for _, n := range r {
-		out = append(out, "ALTER TABLE "+ident(n.between)+" RENAME TO "+ident(n.to))
+		out = append(out, n.as(n.between, n.to))
 	}
 	return out
 }
 
 func (r renaming) back() (out []string) {
 	for _, n := range r {
-		out = append(out, "ALTER TABLE "+ident(n.to)+" RENAME TO "+ident(n.between))
+		out = append(out, n.as(n.to, n.between))
 	}
 	for _, n := range r {
-		out = append(out, "ALTER TABLE "+ident(n.between)+" RENAME TO "+ident(n.from))
+		out = append(out, n.as(n.between, n.from))
 	}
 	return out
 }

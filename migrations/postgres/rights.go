@@ -24,6 +24,7 @@ const (
 type rights struct {
 	*examination
 	masters []master
+	heirs   bool // the tables are given to the owner of the service's database, who then may make them
 }
 
 // master is a role whose membership is needed: an owner may do what no GRANT on its tables allows.
@@ -92,16 +93,28 @@ func (r *rights) owners(ctx context.Context) error {
 	return nil
 }
 
+// homes are the schemas of the tables that are to be made.
+func (r *rights) homes() (out []string) {
+	for i, bound := range r.d.b.Tables {
+		if schema, _ := split(bound); schema != "" && r.tables[i] == nil && r.d.b.Side == strangler.Service {
+			out = append(out, schema)
+		}
+	}
+	return out
+}
+
 // heir is the owner of the service's database, to whom the tables are given that are made there.
 func (r *rights) heir(ctx context.Context) error {
 	if r.d.b.Side != strangler.Service || !slices.Contains(r.tables, nil) {
 		return nil
 	}
 	var oid uint32
-	var name, statement string
-	var super, may bool
-	err := r.q.QueryRow(ctx, `SELECT o.oid, quote_ident(o.rolname), o.rolsuper, has_schema_privilege(o.oid, n.oid, 'CREATE'), format('GRANT CREATE ON SCHEMA %I TO %I', n.nspname, o.rolname)
-		FROM pg_database AS b JOIN pg_roles AS o ON o.oid = b.datdba JOIN pg_namespace AS n ON n.nspname = current_schema() WHERE b.datname = current_database()`).Scan(&oid, &name, &super, &may, &statement)
+	var name string
+	var super bool
+	var statements []string
+	err := r.q.QueryRow(ctx, `SELECT o.oid, quote_ident(o.rolname), o.rolsuper, ARRAY(SELECT format('GRANT CREATE ON SCHEMA %I TO %I', n.nspname, o.rolname) FROM pg_namespace AS n
+				WHERE (n.nspname = current_schema() OR n.nspname = ANY ($1::text[])) AND NOT has_schema_privilege(o.oid, n.oid, 'CREATE') ORDER BY 1)
+		FROM pg_database AS b JOIN pg_roles AS o ON o.oid = b.datdba WHERE b.datname = current_database()`, r.homes()).Scan(&oid, &name, &super, &statements)
 	switch {
 	case err != nil:
 		return err
@@ -110,8 +123,10 @@ func (r *rights) heir(ctx context.Context) error {
 			Next: []string{"ALTER DATABASE " + ident(databaseName(r)) + " OWNER TO the service's role, with GRANT of that role TO " + r.me,
 				fmt.Sprintf("ALTER DEFAULT PRIVILEGES FOR ROLE %s GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO the service's role, and likewise USAGE ON SEQUENCES", r.me)}})
 		return nil
-	case !may:
-		r.say(toCopy, statement, "so that the service's tables can be given to it", false)
+	}
+	r.heirs = true
+	for _, s := range statements {
+		r.say(toCopy, s, "so that the service's tables can be given to it", false)
 	}
 	r.master(toCopy, oid, name, "to give it the tables that are made in its database")
 	return nil
@@ -198,8 +213,8 @@ func (r *rights) schemas(ctx context.Context) error {
 				}
 			}
 		}
-		if err := r.each(ctx, toPlan, "to reach the tables and the types of their keys", usage+`(n.nspname = current_schema() OR n.nspname <> 'pg_catalog' AND n.oid IN (SELECT relnamespace FROM pg_class WHERE oid = ANY ($1::oid[])
-			UNION SELECT coalesce(e.typnamespace, y.typnamespace) FROM pg_type AS y LEFT JOIN pg_type AS e ON e.oid = y.typelem AND y.typcategory = 'A' WHERE y.oid = ANY ($3::oid[]))) ORDER BY 1`, r.oids, masters, types); err != nil {
+		if err := r.each(ctx, toPlan, "to reach the tables and the types of their keys", usage+`(n.nspname = current_schema() OR n.nspname = ANY ($4::text[]) OR n.nspname <> 'pg_catalog' AND n.oid IN (SELECT relnamespace FROM pg_class WHERE oid = ANY ($1::oid[])
+			UNION SELECT coalesce(e.typnamespace, y.typnamespace) FROM pg_type AS y LEFT JOIN pg_type AS e ON e.oid = y.typelem AND y.typcategory = 'A' WHERE y.oid = ANY ($3::oid[]))) ORDER BY 1`, r.oids, masters, types, r.homes()); err != nil {
 			return err
 		}
 	}
@@ -211,10 +226,14 @@ func (r *rights) schemas(ctx context.Context) error {
 		AND n.oid NOT IN (SELECT relnamespace FROM pg_class WHERE oid = ANY ($3::oid[])) ORDER BY 1`, across, masters, r.oids)
 }
 
-// create is for Strangler's own tables and functions.
+// create is for Strangler's own tables and functions, and for tables that are to be made.
 func (r *rights) create(ctx context.Context) error {
-	return r.each(ctx, toCopy, "for Strangler's own tables and functions", `SELECT format('GRANT CREATE ON SCHEMA %I TO %I', n.nspname, current_user), has_schema_privilege(n.oid, 'CREATE') FROM pg_namespace AS n
-		WHERE n.nspname = current_schema() AND NOT EXISTS (SELECT FROM unnest($1::oid[]) AS m (oid) WHERE has_schema_privilege(m.oid, n.oid, 'CREATE'))`, r.masterOIDs())
+	const create = `SELECT format('GRANT CREATE ON SCHEMA %I TO %I', n.nspname, current_user), has_schema_privilege(n.oid, 'CREATE') FROM pg_namespace AS n
+		WHERE NOT EXISTS (SELECT FROM unnest($1::oid[]) AS m (oid) WHERE has_schema_privilege(m.oid, n.oid, 'CREATE')) AND `
+	if err := r.each(ctx, toCopy, "for Strangler's own tables and functions", create+"n.nspname = current_schema()", r.masterOIDs()); err != nil || r.heirs {
+		return err
+	}
+	return r.each(ctx, toCopy, "for the tables that are made there", create+"n.nspname = ANY ($2::text[]) AND n.nspname <> current_schema() ORDER BY 1", r.masterOIDs(), r.homes())
 }
 
 // parents stay, and rows that move refer to them: they are locked while the foreign key goes, it is put back,

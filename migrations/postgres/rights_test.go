@@ -58,8 +58,9 @@ func newEstate(t *testing.T) *estate {
 		run(server.DSN("postgres"), `DROP OWNED BY "%strangler"; DROP ROLE "%owner", "%second", "%third", "%fourth", "%served", "%app", "%strangler"`)
 	})
 	run(t, server.DSN(e.legacy), e.script(estateDDL), e.script(`GRANT "%owner" TO "%app"; GRANT "%second" TO "%app"`))
+	run(t, server.DSN(e.service), e.script(`CREATE SCHEMA desk AUTHORIZATION "%fourth"; GRANT USAGE ON SCHEMA desk TO "%served"`))
 	e.legacyDSN, e.serviceDSN = server.As(e.role("strangler"), e.legacy), server.As(e.role("strangler"), e.service)
-	e.capability = strangler.Capability{Name: "delivery", Tables: []strangler.Table{{From: "hr.couriers", To: "couriers"}, {From: "visits", To: "visits"}}}
+	e.capability = strangler.Capability{Name: "delivery", Tables: []strangler.Table{{From: "hr.couriers", To: "desk.couriers"}, {From: "visits", To: "visits"}}}
 	e.capability.Legacy.Database, e.capability.Service.Database = e.legacyDSN, e.serviceDSN
 	return e
 }
@@ -137,7 +138,7 @@ func (e *estate) walk() (err error) {
 		{"arm", func() error { return p.To(ctx, migrations.StageArmed) }},
 		{"cutover", w.cutover},
 		{"write at the service", func() error {
-			return e.as("served", e.service, `INSERT INTO visits (part, note) VALUES (2, 'd'); DELETE FROM couriers WHERE m = 'sad'; INSERT INTO couriers (m) VALUES ('ok')`)
+			return e.as("served", e.service, `INSERT INTO visits (part, note) VALUES (2, 'd'); DELETE FROM desk.couriers WHERE m = 'sad'; INSERT INTO desk.couriers (m) VALUES ('ok')`)
 		}},
 		{"sync back", w.sync},
 		{"rollback", w.cutover},

@@ -35,6 +35,7 @@ func (r relation) full() string { return ident(r.schema) + "." + ident(r.name) }
 type table struct {
 	bound        string // as the binding names it: name, or schema.name
 	schema, name string
+	path         []string // of one that is not there yet: the schemas in which a script finds its types
 	oid          uint32
 	owner        string   // role
 	kind         string   // relkind: r table, p partitioned, v view, m materialized view, f foreign
@@ -82,14 +83,6 @@ func (t *table) key() []column {
 // columnNames are the columns that travel, quoted and joined by commas.
 func (t *table) columnNames() string {
 	return list(t.columns, func(c column) string { return ident(c.Name) })
-}
-
-// split parts a bound name into schema and name; the schema is empty where none is given.
-func split(bound string) (schema, name string) {
-	if schema, name, found := strings.Cut(bound, "."); found {
-		return schema, name
-	}
-	return "", bound
 }
 
 // describe reads one relation; nil when there is none of that name. A name without a schema is looked for

@@ -42,6 +42,7 @@ func (d *Database) versionTable() string { return short("strangler_" + d.b.Capab
 // script collects statements, one a line.
 type script struct {
 	b    strings.Builder
+	path string // the search_path of what follows; "" where that names all schemas itself
 	mode string // of the lock that it takes first on all tables that it changes; "" takes none
 }
 
@@ -52,6 +53,14 @@ const (
 	forTriggers = "SHARE ROW EXCLUSIVE" // to make triggers and foreign keys: readers pass
 	forDrops    = "ACCESS EXCLUSIVE"    // to drop them
 )
+
+// under has what follows find names along a path, whoever runs the script.
+func (s *script) under(path []string) {
+	if next := list(path, ident); len(path) > 0 && next != s.path {
+		s.path = next
+		s.add("SET LOCAL search_path = %s", next)
+	}
+}
 
 func (s *script) add(format string, args ...any) { fmt.Fprintf(&s.b, format+";\n", args...) }
 
@@ -141,6 +150,7 @@ func (d *Database) captureScript(ctx context.Context, tables []*table, state mig
 	up, down = &script{mode: forTriggers}, &script{mode: forDrops}
 	down.refuseUnless(fmt.Sprintf("the fence of %s is not %s here: changes are still recorded for the other side", d.b.Capability, state), d.stateIs(state))
 	for _, t := range tables {
+		up.under(t.path) // for the types of its key
 		up.add("%s", d.logDDL(t))
 		for _, g := range d.captureTriggers(t) {
 			up.add("%s", d.functionDDL(g))
@@ -274,8 +284,12 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 	var names renaming
 	var then []string
 	var beside []companion
-	var indexes, constraints []migrations.Behind
+	var indexes, constraints []located
 	heir, err := d.heir(ctx)
+	if err != nil {
+		return nil, err
+	}
+	at, err := d.places(ctx, from)
 	if err != nil {
 		return nil, err
 	}
@@ -293,22 +307,29 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 			continue
 		}
 		what = "The tables of " + d.b.Capability + ", like the monolith's but for foreign keys to tables that stay."
-		if tables[i], err = d.likeness(ctx, name, source); err != nil {
+		tables[i] = d.likeness(at, i, source)
+		if err := at.take(i, source); err != nil {
 			return nil, err
 		}
 		for _, b := range slices.Concat(source.Indexes, source.Constraints) {
 			if b.Name != "" {
 				up.refuseUnless(fmt.Sprintf("the service's database has something named %s already, as an index of %s is", b.Name, source.Name),
-					"SELECT NOT EXISTS (SELECT FROM pg_class WHERE relname = "+literal(b.Name)+" AND relnamespace = to_regnamespace(quote_ident(current_schema())))")
+					"SELECT NOT EXISTS (SELECT FROM pg_class WHERE relname = "+literal(b.Name)+" AND relnamespace = to_regnamespace("+literal(ident(tables[i].schema))+"))")
 			}
 		}
 		for _, text := range source.DDL {
+			path := at.along(i, text)
+			if len(path) > 0 && path[0] == tables[i].schema && list(path, ident) != up.path {
+				up.under(path)
+				up.refuseUnless("there is no schema "+path[0]+", or you may not use it (GRANT USAGE); nothing was made", "SELECT coalesce(current_schema() = "+literal(path[0])+", false)")
+			}
+			up.under(path)
 			up.add("%s", text)
 		}
-		indexes, constraints = append(indexes, source.Indexes...), append(constraints, source.Constraints...)
+		indexes, constraints = append(indexes, at.locate(i, source.Indexes)...), append(constraints, at.locate(i, source.Constraints)...)
 		made := tables[i].full()
 		if _, bare := split(source.Name); bare != tables[i].name {
-			names = append(names, struct{ from, between, to string }{bare, fmt.Sprintf("strangler_renamed_%d", i), tables[i].name})
+			names = append(names, renamed{tables[i].schema, bare, fmt.Sprintf("strangler_renamed_%d", i), tables[i].name})
 		}
 		if heir != "" {
 			then = append(then, "ALTER TABLE "+made+" OWNER TO "+ident(heir))
@@ -317,7 +338,7 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 			}
 		}
 		down.add("DROP TABLE %s CASCADE", made)
-		more, err := d.companions(ctx, source.DDL)
+		more, err := d.companions(ctx, at, i)
 		if err != nil {
 			return nil, err
 		}
@@ -379,14 +400,10 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 }
 
 // likeness is a table that the first script will make, as far as later scripts have to know it.
-func (d *Database) likeness(ctx context.Context, bound string, source migrations.Table) (*table, error) {
-	schema, name := split(bound)
-	if schema == "" {
-		if err := d.pool.QueryRow(ctx, "SELECT current_schema()::text").Scan(&schema); err != nil {
-			return nil, err
-		}
-	}
-	t := &table{bound: bound, schema: schema, name: name, kind: "r", loose: len(source.Indexes) > 0, made: attached(source.DDL, schema)}
+func (d *Database) likeness(at *places, i int, source migrations.Table) *table {
+	_, name := split(d.b.Tables[i])
+	schema := at.tables[i]
+	t := &table{bound: d.b.Tables[i], schema: schema, name: name, path: at.path(i), kind: "r", loose: len(source.Indexes) > 0, made: attached(source.DDL, schema)}
 	for _, c := range source.Columns {
 		if !c.Generated {
 			t.columns = append(t.columns, column{Column: c, typed: c.Type})
@@ -399,7 +416,7 @@ func (d *Database) likeness(ctx context.Context, bound string, source migrations
 			}
 		}
 	}
-	return t, nil
+	return t
 }
 
 // heir is the role that owns this database, where Strangler may act for it: the tables it makes are the

@@ -46,9 +46,13 @@ func (d *Database) fenceTrigger() trigger {
 			d.pass(), literal(message))}
 }
 
-// logTable is a table's change log.
+// logTable is a table's change log. One of a named schema has a hash of both names: a.b_c is not a_b.c, nor a_b_c.
 func (d *Database) logTable(bound string) string {
-	return short("strangler_log_" + strings.ReplaceAll(bound, ".", "_"))
+	schema, name := split(bound)
+	if schema == "" {
+		return short("strangler_log_" + name)
+	}
+	return hashed("strangler_log_"+schema+"_"+name, d.named(bound))
 }
 
 // writer is who writes, for split writers: user, application and address, parted by tabs.

@@ -23,8 +23,8 @@ const usedTypes = `WITH RECURSIVE used AS (
 
 // types refuses columns whose values mean nothing in another database, or whose type no script can make.
 func (in *inspection) types(ctx context.Context, t *table) error {
-	return in.each(ctx, usedTypes+`SELECT DISTINCT u.attname::text, format_type(y.oid, NULL), CASE WHEN y.typnamespace = 'pg_catalog'::regnamespace THEN 'oid' ELSE y.typtype::text END
-		FROM used AS u JOIN pg_type AS y ON y.oid = u.oid
+	return in.each(ctx, usedTypes+`SELECT DISTINCT u.attname::text, format_type(y.oid, NULL), CASE WHEN y.typnamespace <> 'pg_catalog'::regnamespace THEN y.typtype::text WHEN y.typname = 'oid' AND c.typcategory = 'N' THEN 'number' ELSE 'oid' END
+		FROM used AS u JOIN pg_type AS y ON y.oid = u.oid JOIN pg_attribute AS a ON a.attrelid = u.attrelid AND a.attname = u.attname JOIN pg_type AS c ON c.oid = a.atttypid
 		WHERE y.typnamespace = 'pg_catalog'::regnamespace AND y.typname IN ('oid', 'regclass', 'regproc', 'regprocedure', 'regoper', 'regoperator', 'regrole', 'regnamespace', 'regcollation')
 		OR y.typnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
 			AND NOT EXISTS (SELECT FROM pg_depend AS e WHERE e.classid = 'pg_type'::regclass AND e.objid = y.oid AND e.deptype = 'e')
@@ -33,6 +33,10 @@ func (in *inspection) types(ctx context.Context, t *table) error {
 				OR y.typtype = 'c' AND EXISTS (SELECT FROM pg_class AS c WHERE c.oid = y.typrelid AND c.relkind <> 'c'))
 		ORDER BY 1, 2`, []uint32{t.oid}, 3, func(s []string) {
 		switch s[2] {
+		case "number":
+			alter := fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s TYPE", t.full(), ident(s[0]))
+			in.problem("type", fmt.Sprintf("%[1]s bytea USING lo_get(%[2]s), where it names large objects, with the trigger lo_manage dropped before; %[1]s bigint, where it is a number of the application's own", alter, ident(s[0])),
+				"column %s of table %s has numbers of the type %s, by which large objects are named: they stand outside of every table, and neither the copy nor the stream brings them", s[0], t.bound, s[1])
 		case "oid":
 			in.problem("type", "keep the value itself in a column of type bytea, bigint or text", "column %s of table %s refers to an object of this database by its number or name (type %s), a large object perhaps, which does not move with the row", s[0], t.bound, s[1])
 		case "c":
@@ -46,6 +50,7 @@ func (in *inspection) types(ctx context.Context, t *table) error {
 // userType is a type that has to be there before a table can be made.
 type userType struct {
 	oid       uint32
+	home      string // its schema
 	name      string // as SQL of the search_path has it
 	kind      string // typtype
 	extension string // that it comes with, quoted, or empty
@@ -54,7 +59,7 @@ type userType struct {
 
 // types are the statements that make what the columns' types need and the database does not have.
 func (m *maker) types(ctx context.Context) error {
-	rows, err := m.q.Query(ctx, usedTypes+`SELECT y.oid, y.oid::regtype::text, y.typtype::text,
+	rows, err := m.q.Query(ctx, usedTypes+`SELECT y.oid, (SELECT nspname::text FROM pg_namespace WHERE oid = y.typnamespace), y.oid::regtype::text, y.typtype::text,
 			coalesce((SELECT quote_ident(x.extname) FROM pg_depend AS e JOIN pg_extension AS x ON x.oid = e.refobjid WHERE e.classid = 'pg_type'::regclass AND e.objid = y.oid AND e.deptype = 'e'), ''),
 			ARRAY(SELECT CASE WHEN z.typcategory = 'A' THEN z.typelem ELSE z.oid END FROM (SELECT y.typbasetype UNION SELECT a.atttypid FROM pg_attribute AS a WHERE y.typtype = 'c' AND a.attrelid = y.typrelid AND a.attnum > 0
 				UNION SELECT r.rngsubtype FROM pg_range AS r WHERE r.rngtypid = y.oid) AS n (oid) JOIN pg_type AS z ON z.oid = n.oid)
@@ -62,7 +67,7 @@ func (m *maker) types(ctx context.Context) error {
 			AND NOT (y.typtype = 'b' AND y.typcategory = 'A') AND y.typtype <> 'm'
 		ORDER BY y.typname::text COLLATE "C"`, m.oids)
 	all, err := collect(rows, err, func(r pgx.Rows) (u userType, err error) {
-		err = r.Scan(&u.oid, &u.name, &u.kind, &u.extension, &u.needs)
+		err = r.Scan(&u.oid, &u.home, &u.name, &u.kind, &u.extension, &u.needs)
 		return u, err
 	})
 	if err != nil {
@@ -94,7 +99,7 @@ func (m *maker) types(ctx context.Context) error {
 
 func (m *maker) typed(ctx context.Context, u userType) error {
 	if u.extension != "" {
-		m.once("CREATE EXTENSION IF NOT EXISTS " + u.extension)
+		m.once("", "CREATE EXTENSION IF NOT EXISTS "+u.extension)
 		return nil
 	}
 	switch u.kind {
@@ -104,7 +109,7 @@ func (m *maker) typed(ctx context.Context, u userType) error {
 			return err
 		}
 		quoted := list(labels, literal)
-		m.missing("type", u.name, fmt.Sprintf("to_regtype(%s) IS NULL", literal(u.name)), fmt.Sprintf("CREATE TYPE %s AS ENUM (%s)", u.name, quoted),
+		m.missing(u.home, "type", u.name, fmt.Sprintf("to_regtype(%s) IS NULL", literal(u.name)), fmt.Sprintf("CREATE TYPE %s AS ENUM (%s)", u.name, quoted),
 			fmt.Sprintf("(SELECT array_agg(enumlabel::text ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = to_regtype(%s)) IS DISTINCT FROM ARRAY[%s]::text[]", literal(u.name), quoted))
 	case "d":
 		lines, err := m.texts(ctx, `SELECT ' AS ' || format_type(y.typbasetype, y.typtypmod) || CASE WHEN y.typcollation <> b.typcollation THEN ' COLLATE ' || y.typcollation::regcollation::text ELSE '' END
@@ -118,14 +123,14 @@ func (m *maker) typed(ctx context.Context, u userType) error {
 		for _, check := range lines[1:] {
 			statements = append(statements, "ALTER DOMAIN "+u.name+check)
 		}
-		m.missing("domain", u.name, fmt.Sprintf("to_regtype(%s) IS NULL", literal(u.name)), strings.Join(statements, ";\n    "), "")
+		m.missing(u.home, "domain", u.name, fmt.Sprintf("to_regtype(%s) IS NULL", literal(u.name)), strings.Join(statements, ";\n    "), "")
 	case "c":
 		columns, err := m.texts(ctx, `SELECT quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod) || CASE WHEN a.attcollation <> y.typcollation THEN ' COLLATE ' || a.attcollation::regcollation::text ELSE '' END
 			FROM pg_type AS u JOIN pg_attribute AS a ON a.attrelid = u.typrelid JOIN pg_type AS y ON y.oid = a.atttypid WHERE u.oid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`, u.oid)
 		if err != nil {
 			return err
 		}
-		m.missing("type", u.name, fmt.Sprintf("to_regtype(%s) IS NULL", literal(u.name)), fmt.Sprintf("CREATE TYPE %s AS (%s)", u.name, strings.Join(columns, ", ")), "")
+		m.missing(u.home, "type", u.name, fmt.Sprintf("to_regtype(%s) IS NULL", literal(u.name)), fmt.Sprintf("CREATE TYPE %s AS (%s)", u.name, strings.Join(columns, ", ")), "")
 	case "r":
 		options, err := m.texts(ctx, `SELECT 'SUBTYPE = ' || format_type(r.rngsubtype, NULL) FROM pg_range AS r WHERE r.rngtypid = $1::oid
 			UNION ALL SELECT 'SUBTYPE_OPCLASS = ' || quote_ident(o.opcname) FROM pg_range AS r JOIN pg_opclass AS o ON o.oid = r.rngsubopc WHERE r.rngtypid = $1::oid AND NOT o.opcdefault
@@ -135,7 +140,7 @@ func (m *maker) typed(ctx context.Context, u userType) error {
 		if err != nil {
 			return err
 		}
-		m.missing("type", u.name, fmt.Sprintf("to_regtype(%s) IS NULL", literal(u.name)), fmt.Sprintf("CREATE TYPE %s AS RANGE (%s)", u.name, strings.Join(options, ", ")), "")
+		m.missing(u.home, "type", u.name, fmt.Sprintf("to_regtype(%s) IS NULL", literal(u.name)), fmt.Sprintf("CREATE TYPE %s AS RANGE (%s)", u.name, strings.Join(options, ", ")), "")
 	default:
 		return fmt.Errorf("no script can make a type of the kind %q", u.kind)
 	}
@@ -144,18 +149,18 @@ func (m *maker) typed(ctx context.Context, u userType) error {
 
 // collations makes those that are not the server's own.
 func (m *maker) collations(ctx context.Context) error {
-	rows, err := m.q.Query(ctx, `SELECT DISTINCT c.oid::regcollation::text, c.collname::text, CASE c.collprovider WHEN 'i' THEN 'PROVIDER = icu, LOCALE = ' || quote_literal(coalesce(to_jsonb(c) ->> 'colliculocale', to_jsonb(c) ->> 'colllocale', c.collcollate))
+	rows, err := m.q.Query(ctx, `SELECT DISTINCT c.oid::regcollation::text, n.nspname::text, c.collname::text, CASE c.collprovider WHEN 'i' THEN 'PROVIDER = icu, LOCALE = ' || quote_literal(coalesce(to_jsonb(c) ->> 'colliculocale', to_jsonb(c) ->> 'colllocale', c.collcollate))
 				ELSE 'LC_COLLATE = ' || quote_literal(c.collcollate) || ', LC_CTYPE = ' || quote_literal(c.collctype) END || CASE WHEN c.collisdeterministic THEN '' ELSE ', DETERMINISTIC = false' END
-		FROM pg_collation AS c WHERE c.collnamespace <> 'pg_catalog'::regnamespace AND c.oid IN (
+		FROM pg_collation AS c JOIN pg_namespace AS n ON n.oid = c.collnamespace WHERE c.collnamespace <> 'pg_catalog'::regnamespace AND c.oid IN (
 			SELECT attcollation FROM pg_attribute WHERE attrelid = ANY ($1::oid[]) UNION SELECT unnest(indcollation::oid[]) FROM pg_index WHERE indrelid = ANY ($1::oid[])
 			UNION SELECT unnest(partcollation::oid[]) FROM pg_partitioned_table WHERE partrelid = ANY ($1::oid[])) ORDER BY 1`, m.oids)
-	type found struct{ name, bare, options string }
+	type found struct{ name, home, bare, options string }
 	all, err := collect(rows, err, func(r pgx.Rows) (f found, err error) {
-		err = r.Scan(&f.name, &f.bare, &f.options)
+		err = r.Scan(&f.name, &f.home, &f.bare, &f.options)
 		return f, err
 	})
 	for _, f := range all {
-		m.missing("collation", f.name, fmt.Sprintf("NOT EXISTS (SELECT FROM pg_collation WHERE collname = %s AND pg_collation_is_visible(oid))", literal(f.bare)),
+		m.missing(f.home, "collation", f.name, fmt.Sprintf("NOT EXISTS (SELECT FROM pg_collation WHERE collname = %s AND pg_collation_is_visible(oid))", literal(f.bare)),
 			fmt.Sprintf("CREATE COLLATION %s (%s)", f.name, f.options), "")
 	}
 	return err
@@ -165,77 +170,42 @@ func (m *maker) collations(ctx context.Context) error {
 func (m *maker) extensions(ctx context.Context) error {
 	names, err := m.texts(ctx, `SELECT quote_ident(extname) FROM pg_extension WHERE oid IN (`+usedExtensions+`) ORDER BY 1`, m.oids)
 	for _, n := range names {
-		m.once("CREATE EXTENSION IF NOT EXISTS " + n)
+		m.once("", "CREATE EXTENSION IF NOT EXISTS "+n)
 	}
 	return err
 }
 
 // missing adds a statement that runs only where its object is missing, and stops the script where the object
 // is there and wrong.
-func (m *maker) missing(kind, name, condition, statement, wrong string) {
+func (m *maker) missing(home, kind, name, condition, statement, wrong string) {
 	body := fmt.Sprintf("BEGIN\n  IF %s THEN\n    %s;\n", condition, statement)
 	if wrong != "" {
 		body += fmt.Sprintf("  ELSIF %s THEN\n    RAISE EXCEPTION '%%', %s;\n", wrong,
 			literal(fmt.Sprintf("strangler: the %s %s is there, and is not the monolith's; nothing was made. Change it, or drop it and let this script make it", kind, name)))
 	}
 	body += "  END IF;\nEND\n"
-	tag := "$strangler$"
-	for i := 1; strings.Contains(body, tag); i++ {
-		tag = fmt.Sprintf("$strangler_%d$", i)
-	}
-	head := ""
+	tag, head := dollar(body), ""
 	if !strings.ContainsAny(name, "\r\n") {
 		head = fmt.Sprintf(" -- makes the %s %s where it is missing", kind, name)
 	}
-	m.once("DO " + tag + head + "\n" + body + tag)
+	m.once(home, "DO "+tag+head+"\n"+body+tag)
 }
+
+// dollar is a quote that a text does not contain.
+func dollar(text string) string {
+	tag := "$strangler$"
+	for i := 1; strings.Contains(text, tag); i++ {
+		tag = fmt.Sprintf("$strangler_%d$", i)
+	}
+	return tag
+}
+
+// dollars quotes a text without a change in it.
+func dollars(text string) string { return dollar(text) + text + dollar(text) }
 
 var (
 	madeObject    = regexp.MustCompile(`^DO \$\w+\$ -- makes the (type|domain|collation) (.+) where it is missing\n`)
 	madeExtension = regexp.MustCompile(`^CREATE (EXTENSION|SEQUENCE) IF NOT EXISTS ("(?:[^"]|"")+"|\w+)`)
+	quotedName    = regexp.MustCompile(`^"((?:[^"]|"")+)"(?:$|\.)`)
+	lastName      = regexp.MustCompile(`(?:"(?:[^"]|"")+"|[^".]+)$`)
 )
-
-// companion is an object that a table's statements make beside it where it is missing.
-type companion struct{ kind, name string } // name is quoted where it has to be
-
-// companions are the types, collations, extensions and shared sequences that the statements of ddl would make
-// in this database, in their order: those that are not there now.
-func (d *Database) companions(ctx context.Context, statements []string) (out []companion, err error) {
-	for _, s := range statements {
-		var c companion
-		if x := madeObject.FindStringSubmatch(s); x != nil {
-			c = companion{x[1], x[2]}
-		} else if x := madeExtension.FindStringSubmatch(s); x != nil {
-			c = companion{strings.ToLower(x[1]), x[2]}
-		}
-		test := map[string]string{
-			"type": "to_regtype($1::text) IS NOT NULL", "domain": "to_regtype($1::text) IS NOT NULL", "sequence": "to_regclass($1::text) IS NOT NULL",
-			"collation": "EXISTS (SELECT FROM pg_collation WHERE quote_ident(collname) = $1::text AND pg_collation_is_visible(oid))",
-			"extension": "EXISTS (SELECT FROM pg_extension WHERE quote_ident(extname) = $1::text)",
-		}[c.kind]
-		if test == "" || slices.Contains(out, c) {
-			continue
-		}
-		var there bool
-		if err := d.pool.QueryRow(ctx, "SELECT "+test, c.name).Scan(&there); err != nil {
-			return nil, fmt.Errorf("look for the %s %s: %w", c.kind, c.name, err)
-		}
-		if !there {
-			out = append(out, c)
-		}
-	}
-	return out, nil
-}
-
-// drop takes it away behind the tables, but for what something else has come to use by then.
-func (c companion) drop() string {
-	return fmt.Sprintf("DO $strangler$\nBEGIN\n  DROP %s IF EXISTS %s;\nEXCEPTION WHEN dependent_objects_still_exist THEN\n  NULL;\nEND\n$strangler$", strings.ToUpper(c.kind), c.name)
-}
-
-// give makes it a role's own; empty where that is not done.
-func (c companion) give(role string) string {
-	if c.kind == "extension" {
-		return ""
-	}
-	return fmt.Sprintf("ALTER %s %s OWNER TO %s", strings.ToUpper(c.kind), c.name, ident(role))
-}

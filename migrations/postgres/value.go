@@ -133,9 +133,14 @@ func short(name string) string {
 	if len(name) <= maxName {
 		return name
 	}
+	return hashed(name, name)
+}
+
+// hashed is a name with the hash of a text, cut where it would be too long.
+func hashed(name, text string) string {
 	h := fnv.New32a()
-	h.Write([]byte(name))
-	return fmt.Sprintf("%s_%08x", strings.ToValidUTF8(name[:maxName-9], ""), h.Sum32())
+	h.Write([]byte(text))
+	return fmt.Sprintf("%s_%08x", strings.ToValidUTF8(name[:min(len(name), maxName-9)], ""), h.Sum32())
 }
 
 // appendCopy appends a row as COPY's text format has it.
