@@ -17,7 +17,7 @@ type Capability struct {
 	Service  Upstream // the service that takes over
 	Legacy   Upstream // the monolith, the same for all capabilities
 	Tables   []Table  // none: the capability is stateless, and a canary moves every method
-	Capture  Capture  // how the monolith's changes are recorded; empty: CaptureTriggers
+	Capture  Capture  // how the monolith's changes are recorded; empty: the engine chooses
 	Throttle Throttle // of the copy
 
 	IdentityHeader string // what a canary sticks to; empty: Strangler's own signed cookie

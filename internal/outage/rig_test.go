@@ -1,6 +1,7 @@
 package outage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -191,7 +192,7 @@ func (r *rig) start() {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	r.c = strangler.Capability{Name: capability, Capture: strangler.Capture(os.Getenv("STRANGLER_CAPTURE")),
+	r.c = strangler.Capability{Name: capability, Capture: strangler.Capture(cmp.Or(os.Getenv("STRANGLER_CAPTURE"), string(strangler.CaptureTriggers))),
 		Legacy:  strangler.Upstream{Database: r.dsn(strangler.Legacy, ourRole, "")},
 		Service: strangler.Upstream{Database: r.dsn(strangler.Service, ourRole, "")}}
 	for _, name := range tables {

@@ -46,9 +46,7 @@ func (d *Database) follow(ctx context.Context, tables []*table, from pglogrepl.L
 	if err := d.slotStands(ctx, from); err != nil {
 		return nil, err
 	}
-	cfg := d.pool.Config().ConnConfig.Config.Copy()
-	cfg.RuntimeParams["replication"] = "database"
-	cfg.DialFunc = newLines().dialer.DialContext
+	cfg := d.replication()
 	conn, err := pgconn.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("a replication connection to the %s database: %w", d.b.Side, err)

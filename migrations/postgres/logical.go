@@ -19,18 +19,6 @@ const (
 	idleTime = 10 * time.Second
 )
 
-// decodes says whether the capture here is by logical decoding; where it was asked for and cannot be, it refuses.
-func (d *Database) decodes(ctx context.Context, tables []*table) (bool, error) {
-	if d.b.Capture != strangler.CaptureLogical {
-		return false, nil
-	}
-	why, next, err := d.unfit(ctx, tables)
-	if err == nil && why != "" {
-		err = strangler.Refuse("capture", fmt.Sprintf("%s cannot be captured by logical decoding in the %s database: %s", d.b.Capability, d.b.Side, why), append(next, "capture: triggers")...)
-	}
-	return err == nil, err
-}
-
 // feeding is the stream of the slot, where it is read.
 func (d *Database) feeding() *stream {
 	d.feedMu.Lock()
