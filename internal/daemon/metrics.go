@@ -15,7 +15,7 @@ type splitMetrics struct {
 	splits       *migrations.Splits
 	capabilities []strangler.Capability
 
-	owner, phase, changes, seconds, copied, rows, throttled, verified, mismatches, pause *prometheus.Desc
+	owner, phase, changes, seconds, copied, rows, throttled, verified, mismatches, pause, retained *prometheus.Desc
 }
 
 func newSplitMetrics(s *migrations.Splits, cs []strangler.Capability) *splitMetrics {
@@ -33,6 +33,7 @@ func newSplitMetrics(s *migrations.Splits, cs []strangler.Capability) *splitMetr
 		d("verified_timestamp_seconds", "When the latest verification ended; absent before the first."),
 		d("mismatches", "Rows that the latest verification found different; absent before the first."),
 		d("cutover_pause_seconds", "Longest hold of a write in the latest cutover, failed attempts included."),
+		d("retained_wal_bytes", "What the monolith's server keeps of its log for the split; 0 where changes are not read from there."),
 	}
 }
 
@@ -80,6 +81,7 @@ func (m *splitMetrics) send(ch chan<- prometheus.Metric, s strangler.SplitStatus
 	gauge(m.changes, float64(s.Lag.Changes))
 	gauge(m.seconds, s.Lag.Seconds)
 	gauge(m.pause, s.Pause/1000)
+	gauge(m.retained, float64(s.RetainedWAL))
 	ch <- prometheus.MustNewConstMetric(m.throttled, prometheus.CounterValue, s.ThrottledSeconds, s.Capability)
 	for _, t := range s.Tables {
 		gauge(m.copied, float64(t.RowsCopied), t.Name)

@@ -91,6 +91,35 @@ func (unable) Open(ctx context.Context, b migrations.Binding) (migrations.Databa
 	return postgres.Open(ctx, b)
 }
 
+// TestCheckTellsTheServersOwnCap: without one it warns, but only where there will be a slot.
+func TestCheckTellsTheServersOwnCap(t *testing.T) {
+	own := ownServer(t, nil)
+	find := func(force strangler.Capture) (all []migrations.Finding) {
+		t.Helper()
+		*own.made = false
+		p := enginetest.NewPair(t, automatic{own, force}, enginetest.Couriers, enginetest.Moved...)
+		found, err := p.Plan.Examine(t.Context())
+		must(t, err)
+		for _, f := range found {
+			if f.Check == "retained_wal" {
+				all = append(all, f)
+			}
+		}
+		return all
+	}
+	if got := find(""); len(got) != 1 || got[0].Fine || !strings.Contains(got[0].What, "is -1") {
+		t.Errorf("without a cap check says %+v", got)
+	}
+	must(t, run(own.server.DSN("postgres"), "ALTER SYSTEM SET max_slot_wal_keep_size = '20GB'"))
+	must(t, own.server.Restart(t.Context()))
+	if got := find(""); len(got) != 1 || !got[0].Fine || !strings.Contains(got[0].What, "20 GiB") {
+		t.Errorf("with a cap check says %+v", got)
+	}
+	if got := find(strangler.CaptureTriggers); len(got) > 0 {
+		t.Errorf("of triggers check says %+v", got)
+	}
+}
+
 // TestCaptureStaysAsItWasChosen changes wal_level behind the plan: what was planned for a slot is refused or stopped
 // without one, and what has triggers keeps them.
 func TestCaptureStaysAsItWasChosen(t *testing.T) {

@@ -231,6 +231,9 @@ func (x *examination) decoding(ctx context.Context) error {
 		f.Phase = toCopy
 	}
 	x.add(f)
+	if c.logical {
+		return x.retention(ctx)
+	}
 	return nil
 }
 
