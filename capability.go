@@ -17,8 +17,10 @@ type Capability struct {
 	Service  Upstream // the service that takes over
 	Legacy   Upstream // the monolith, the same for all capabilities
 	Tables   []Table  // none: the capability is stateless, and a canary moves every method
-	Capture  Capture  // how the monolith's changes are recorded; empty: CaptureTriggers
+	Capture  Capture  // how the monolith's changes are recorded; empty: the engine chooses
 	Throttle Throttle // of the copy
+	// RetainedWAL is how many bytes of its log the monolith's server may keep for the split before that stops; 0: any.
+	RetainedWAL int64
 
 	IdentityHeader string // what a canary sticks to; empty: Strangler's own signed cookie
 	Shadow         Shadow

@@ -113,6 +113,9 @@ type SplitStatus struct {
 	// has waited so, since the daemon began. Both are absent where the daemon that answers does not copy.
 	Throttled        string  `json:"throttled,omitempty"`
 	ThrottledSeconds float64 `json:"throttled_seconds,omitempty"`
+	// RetainedWAL is how much of its log, in bytes, the monolith's server keeps for the split; 0 where its changes are not
+	// read from there.
+	RetainedWAL int64 `json:"retained_wal_bytes"`
 }
 
 // Writer is somebody who wrote a capability's tables lately.

@@ -29,6 +29,8 @@ const holdPatience = 5 * time.Second
 // cutover hands the writes to a side. Each attempt is a whole cutover: past a bound it aborts, opens,
 // releases, and prepares anew.
 func (s *split) cutover(ctx context.Context, to strangler.Side, who, why string) (strangler.Cutover, error) {
+	s.handing.Lock()
+	defer s.handing.Unlock()
 	t, err := s.cfg.Records.Toggle(ctx, s.c.Name)
 	if err != nil {
 		return strangler.Cutover{}, err

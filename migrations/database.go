@@ -18,7 +18,7 @@ type Binding struct {
 	DSN        string
 	Tables     []string           // names at this side; a table's number is its index here, the same at both sides
 	ControlID  string             // the control store's id; every write checks it
-	Capture    strangler.Capture  // how changes are recorded where the engine has the choice
+	Capture    strangler.Capture  // how changes are recorded where the engine has the choice; empty: it chooses
 	Throttle   strangler.Throttle // limits for the legacy side's server
 }
 
@@ -326,6 +326,7 @@ func Queued(part int) KeyKind { return KeyKind(fmt.Sprintf("queued %d", part)) }
 type Schema struct {
 	Tables   []Table
 	Crossing []ForeignKey // between tables that move and tables that stay
+	Capture  string       // how the changes of tables that move are recorded, and why; empty where there is no choice
 	Problems []Problem    // what forbids a split; empty when it may go on
 	Notes    []string     // what a person should know
 }

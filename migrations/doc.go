@@ -16,6 +16,6 @@
 //
 // Around it: migrations.go is the door, worker.go the one goroutine of each capability and its lease,
 // status.go what people see, full.go what they see while a database has no room, examine.go what `check` asks of an engine, adopt.go what a person decides
-// after a restore. pace.go measures the copy and throttle.go slows it, database.go is what an engine provides, value.go the form of a row between them, fault.go
+// after a restore. pace.go measures the copy and throttle.go slows it, retained.go bounds what it has the owner keep, database.go is what an engine provides, value.go the form of a row between them, fault.go
 // where tests break what is durable; the engines are in the folders below.
 package migrations

@@ -14,8 +14,9 @@ import (
 // Plan is what `migrate plan` shows: the scripts, in the order in which they will run, and what a
 // person should know before they do.
 type Plan struct {
-	Files []File
-	Notes []string
+	Files   []File
+	Capture string // how the monolith's changes are recorded, and why; empty where there is no choice
+	Notes   []string
 }
 
 // File is one script, at its path below Config.Dir.
@@ -96,7 +97,7 @@ func (p *Planning) Make(ctx context.Context) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	plan := Plan{Notes: append(here.Notes, there.Notes...)}
+	plan := Plan{Capture: here.Capture, Notes: append(here.Notes, there.Notes...)}
 	add := func(side strangler.Side, scripts []Script, after, upto Stage) {
 		for _, s := range scripts {
 			if s.Stage > after && s.Stage <= upto {

@@ -49,6 +49,9 @@ func (s *Splits) Status(ctx context.Context, capability string) (strangler.Split
 }
 
 func (s *split) progress(ctx context.Context, out *strangler.SplitStatus) {
+	if kept, _, err := s.retained(ctx); err == nil {
+		out.RetainedWAL = kept.Bytes
+	}
 	from, to, err := s.both(ctx, out.Owner)
 	if err != nil {
 		out.Error = strings.TrimSpace(out.Error + "\n" + err.Error())

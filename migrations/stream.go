@@ -182,7 +182,11 @@ func (s *split) settlePhase(ctx context.Context) error {
 	if err != nil || r.Phase == phase {
 		return err
 	}
-	return s.update(ctx, func(r *strangler.Split) { r.Phase, r.Error = phase, "" })
+	return s.update(ctx, func(r *strangler.Split) {
+		if following(r.Phase) { // it was not stopped meanwhile
+			r.Phase, r.Error = phase, ""
+		}
+	})
 }
 
 // pass publishes that the follower holds every commit before at.

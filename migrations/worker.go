@@ -27,6 +27,7 @@ type split struct {
 	dbs       map[strangler.Side]Database
 	recordMu  sync.Mutex // one change of the record at a time: a verification ends beside the worker
 	full      fullness
+	handing   sync.Mutex // held during a cutover, and while the owner's log is let go
 
 	term  int64
 	owner strangler.Side
@@ -124,6 +125,7 @@ func (s *split) hold(parent context.Context) error {
 			}
 		}
 	})
+	wg.Go(func() { s.guardLog(ctx) })
 	s.holding.Store(true)
 	err := s.work(ctx)
 	s.holding.Store(false)

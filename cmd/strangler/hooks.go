@@ -76,9 +76,10 @@ type Migrator interface {
 
 // PlanResult is what `migrate plan` made, or would make.
 type PlanResult struct {
-	Files []string `json:"files"` // paths, in the order in which they run
-	SQL   []Script `json:"sql"`   // their text, in the same order
-	Notes []string `json:"notes"` // what a person should know before they run
+	Files   []string `json:"files"`             // paths, in the order in which they run
+	SQL     []Script `json:"sql"`               // their text, in the same order
+	Capture string   `json:"capture,omitempty"` // how the monolith's changes are recorded, and why; empty where there is no choice
+	Notes   []string `json:"notes"`             // what a person should know before they run
 }
 
 // Script is the text of one file.

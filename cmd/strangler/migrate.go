@@ -87,6 +87,9 @@ func writePlan(w io.Writer, p planned) {
 			fmt.Fprintln(w, "wrote", file)
 		}
 	}
+	if p.Capture != "" {
+		fmt.Fprintln(w, p.Capture)
+	}
 	for _, note := range p.Notes {
 		fmt.Fprintln(w, "note:", note)
 	}

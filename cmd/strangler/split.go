@@ -12,6 +12,7 @@ import (
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/internal/admin"
 	"github.com/strangler-fig/strangler/internal/client"
+	"github.com/strangler-fig/strangler/migrations"
 )
 
 func (a *app) split() *cobra.Command {
@@ -112,6 +113,9 @@ func writeStatus(w io.Writer, s strangler.SplitStatus) {
 		rows = append(rows, []string{"table " + t.Name, fmt.Sprintf("%d of %d rows (%d%%)%s", t.RowsCopied, t.RowsTotal, percent(t.RowsCopied, t.RowsTotal), speed(t))})
 	}
 	rows = append(rows, []string{"lag", fmt.Sprintf("%d changes, %.1f s", s.Lag.Changes, s.Lag.Seconds)})
+	if s.RetainedWAL > 0 {
+		rows = append(rows, []string{"retained log", migrations.Size(s.RetainedWAL) + " at the monolith's server"})
+	}
 	verified := "never"
 	if v := s.LastVerify; !v.At.IsZero() {
 		verified = fmt.Sprintf("%s: %d rows, %d mismatches", when(v.At), v.Rows, v.Mismatches)

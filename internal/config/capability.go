@@ -24,7 +24,7 @@ func (r *reader) capabilities(c *Config, f field) {
 }
 
 func (r *reader) capability(c *Config, name string, f field, o *overlap) strangler.Capability {
-	keys := r.object(f, "routes", "touches", "service", "tables", "capture", "throttle", "identity", "shadow", "guard", "playbook")
+	keys := r.object(f, "routes", "touches", "service", "tables", "capture", "retained_wal", "throttle", "identity", "shadow", "guard", "playbook")
 	k := strangler.Capability{Name: name, Legacy: c.Legacy}
 	for _, item := range r.list(keys["routes"]) {
 		if route, ok := r.route(item); ok && o.route(name, route, item) {
@@ -46,6 +46,7 @@ func (r *reader) capability(c *Config, name string, f field, o *overlap) strangl
 		}
 	}
 	k.Capture = r.capture(k, keys["capture"])
+	k.RetainedWAL = r.retainedWAL(k, keys["retained_wal"])
 	k.Throttle = r.throttle(k, keys["throttle"])
 	r.databases(k, c, keys)
 	identity := r.object(keys["identity"], "header")
@@ -67,6 +68,23 @@ func (r *reader) capture(k strangler.Capability, f field) strangler.Capture {
 		r.problem(f, "logical decoding is PostgreSQL's, and legacy.database is not one; leave it out")
 	}
 	return c
+}
+
+// defaultRetainedWAL is what the monolith's PostgreSQL server may keep of its log where strangler.yaml does not say.
+const defaultRetainedWAL = 10 << 30
+
+// retainedWAL reads the cap of what the monolith's server keeps of its log; 0: none.
+func (r *reader) retainedWAL(k strangler.Capability, f field) int64 {
+	postgres := strings.HasPrefix(k.Legacy.Database, "postgres")
+	switch {
+	case f.given() && !postgres:
+		r.problem(f, "only PostgreSQL keeps its log for a split, and legacy.database is not one; leave it out")
+	case f.given():
+		return r.bytes(f)
+	case postgres && len(k.Tables) > 0:
+		return defaultRetainedWAL
+	}
+	return 0
 }
 
 // throttle reads the limits of the copy; what is left out, or 0, has none.

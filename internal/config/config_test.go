@@ -54,6 +54,7 @@ capabilities:
       - couriers
       - {from: courier_actions, to: actions}
     capture: logical
+    retained_wal: 2GiB
     throttle: {sessions: 20, lag: 10s, lag_bytes: 64MiB, latency: 50ms}
     identity: {header: X-User-ID}
     shadow:   {sample: 10%, methods: [GET, HEAD], ignore: [$.generated_at]}
@@ -70,6 +71,8 @@ func delivery(legacy strangler.Upstream) strangler.Capability {
 		Legacy:  legacy,
 		Tables:  []strangler.Table{{From: "couriers", To: "couriers"}, {From: "courier_actions", To: "actions"}},
 		Capture: strangler.CaptureLogical,
+
+		RetainedWAL: 2 << 30,
 
 		Throttle: strangler.Throttle{Sessions: 20, Lag: 10 * time.Second, LagBytes: 64 << 20, Latency: 50 * time.Millisecond},
 
@@ -263,5 +266,15 @@ capabilities:
 `, nil)
 	if got := c.Capabilities[0].Throttle; got != (strangler.Throttle{}) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestRetainedWALIsCappedUnlessItSaysNot: 0 is the only way to have no cap where PostgreSQL keeps its log.
+func TestRetainedWALIsCappedUnlessItSaysNot(t *testing.T) {
+	for given, want := range map[string]int64{"": 10 << 30, ", retained_wal: 0": 0, ", retained_wal: 512MiB": 512 << 20} {
+		c := load(t, "legacy: {url: 'http://h:1', database: 'postgres://h/shop'}\ncapabilities:\n  a: {routes: [/a], service: {url: 'http://h:2', database: 'postgres://h/a'}, tables: [t]"+given+"}\n", nil)
+		if got := c.Capabilities[0].RetainedWAL; got != want {
+			t.Errorf("%q: %d bytes, want %d", given, got, want)
+		}
 	}
 }

@@ -15,7 +15,7 @@ type splitMetrics struct {
 	splits       *migrations.Splits
 	capabilities []strangler.Capability
 
-	owner, phase, changes, seconds, copied, rows, throttled, verified, mismatches, differing, pause *prometheus.Desc
+	owner, phase, changes, seconds, copied, rows, throttled, verified, mismatches, differing, pause, retained *prometheus.Desc
 }
 
 func newSplitMetrics(s *migrations.Splits, cs []strangler.Capability) *splitMetrics {
@@ -34,6 +34,7 @@ func newSplitMetrics(s *migrations.Splits, cs []strangler.Capability) *splitMetr
 		d("mismatches", "Rows that the latest verification found different; absent before the first."),
 		d("differing", "Rows found different and not equal since; at most 1,000 of each table are counted."),
 		d("cutover_pause_seconds", "Longest hold of a write in the latest cutover, failed attempts included."),
+		d("retained_wal_bytes", "What the monolith's server keeps of its log for the split; 0 where changes are not read from there."),
 	}
 }
 
@@ -82,6 +83,7 @@ func (m *splitMetrics) send(ch chan<- prometheus.Metric, s strangler.SplitStatus
 	gauge(m.differing, float64(s.Differing))
 	gauge(m.seconds, s.Lag.Seconds)
 	gauge(m.pause, s.Pause/1000)
+	gauge(m.retained, float64(s.RetainedWAL))
 	ch <- prometheus.MustNewConstMetric(m.throttled, prometheus.CounterValue, s.ThrottledSeconds, s.Capability)
 	for _, t := range s.Tables {
 		gauge(m.copied, float64(t.RowsCopied), t.Name)

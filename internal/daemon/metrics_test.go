@@ -14,7 +14,7 @@ import (
 // that has not been.
 func TestSplitMetricsSayWhatStatusSays(t *testing.T) {
 	m := newSplitMetrics(nil, nil)
-	s := strangler.SplitStatus{Capability: "delivery", Phase: strangler.PhaseCopying, Owner: strangler.Legacy, ThrottledSeconds: 1.5, Differing: 4,
+	s := strangler.SplitStatus{Capability: "delivery", Phase: strangler.PhaseCopying, Owner: strangler.Legacy, ThrottledSeconds: 1.5, Differing: 4, RetainedWAL: 4096,
 		Tables: []strangler.TableProgress{{Name: "couriers", RowsCopied: 50, RowsTotal: 200}}}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(fixed{m, &s})
@@ -24,6 +24,7 @@ func TestSplitMetricsSayWhatStatusSays(t *testing.T) {
 		"strangler_split_rows delivery couriers": 200, "strangler_split_rows_copied delivery couriers": 50,
 		"strangler_split_differing delivery":               4,
 		"strangler_split_throttled_seconds_total delivery": 1.5,
+		"strangler_split_retained_wal_bytes delivery":      4096,
 		"strangler_split_owner delivery legacy":            1, "strangler_split_owner delivery service": 0,
 	} {
 		if got, there := before[name]; !there || got != want {

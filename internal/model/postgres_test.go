@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -100,7 +101,7 @@ func standPostgres(t *testing.T) *stand {
 		_, err = root.Exec("GRANT SET ON PARAMETER session_replication_role TO strangler")
 		must(t, err)
 	})
-	s := &stand{speech: postgres, capture: strangler.Capture(os.Getenv("STRANGLER_CAPTURE")), dir: t.TempDir(), dsns: map[strangler.Side]string{}}
+	s := &stand{speech: postgres, capture: strangler.Capture(cmp.Or(os.Getenv("STRANGLER_CAPTURE"), string(strangler.CaptureTriggers))), dir: t.TempDir(), dsns: map[strangler.Side]string{}}
 	n := 0
 	s.fresh = func(t *rapid.T) (legacy, service *application) {
 		n++

@@ -1,6 +1,7 @@
 package outage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,9 @@ type rig struct {
 	bounds  migrations.Bounds
 	fenced  atomic.Bool // both sides have their fences
 
+	settle func(*strangler.Capability) // what an option wants of it; nil: nothing
+	log    *slog.Logger
+
 	store  *control.Store
 	splits *migrations.Splits
 	gate   atomic.Pointer[gate] // its writers go on while the worker begins again
@@ -86,7 +90,7 @@ func controlAt(side strangler.Side) option {
 func newRig(t testing.TB, options ...option) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: t.TempDir(), names: map[strangler.Side]string{}, addr: map[strangler.Side]string{}, apps: map[strangler.Side]*pgxpool.Pool{}, roots: map[strangler.Side]*pgxpool.Pool{},
-		watch: newWatcher(), bounds: migrations.Bounds{Chunk: 60, Part: 1, Lease: time.Second}}
+		watch: newWatcher(), bounds: migrations.Bounds{Chunk: 60, Part: 1, Lease: time.Second}, log: testLog()}
 	r.control = "sqlite:" + filepath.Join(r.dir, "control.db")
 	n := databases.Add(1)
 	for _, side := range sides {
@@ -191,11 +195,14 @@ func (r *rig) start() {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	r.c = strangler.Capability{Name: capability, Capture: strangler.Capture(os.Getenv("STRANGLER_CAPTURE")),
+	r.c = strangler.Capability{Name: capability, Capture: strangler.Capture(cmp.Or(os.Getenv("STRANGLER_CAPTURE"), string(strangler.CaptureTriggers))),
 		Legacy:  strangler.Upstream{Database: r.dsn(strangler.Legacy, ourRole, "")},
 		Service: strangler.Upstream{Database: r.dsn(strangler.Service, ourRole, "")}}
 	for _, name := range tables {
 		r.c.Tables = append(r.c.Tables, strangler.Table{From: name})
+	}
+	if r.settle != nil {
+		r.settle(&r.c)
 	}
 	var err error
 	r.store, err = control.Open(ctx, control.Config{DSN: r.control, Fault: r.watch.pass})
@@ -205,7 +212,7 @@ func (r *rig) start() {
 	must(t, err)
 	r.gate.Store(gate)
 	r.splits, err = migrations.New(migrations.Config{Capabilities: []strangler.Capability{r.c}, Open: r.open, Dir: filepath.Join(r.dir, "migrations"), ControlID: r.store.ID(),
-		Decisions: r.store, Records: r.store, Leases: r.store, Adopter: r.store, Gates: gate, Worker: "test", Bounds: r.bounds, Fault: r.watch.pass, Log: testLog()})
+		Decisions: r.store, Records: r.store, Leases: r.store, Adopter: r.store, Gates: gate, Worker: "test", Bounds: r.bounds, Fault: r.watch.pass, Log: r.log})
 	must(t, err)
 	r.splits.Start(context.WithoutCancel(t.Context()))
 }

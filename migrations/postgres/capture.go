@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,7 +28,8 @@ type batch struct {
 	tables    []*table
 	ids       [][]int64 // by table: the entries of its log
 	nonces    [][]int64
-	keys      [][]migrations.Key // by table: what the slot has told; nil where triggers capture
+	keys      [][]*keySet // by table: what the slot has told, which the stream owns; nil where triggers capture
+	told      []*keySet   // of keys, what is the batch's own
 	logical   bool
 	again     int // how many of Database.again it has
 	truncated []bool
@@ -206,7 +206,7 @@ func (b *batch) Changes() int64            { return b.count }
 func (b *batch) Next() migrations.Position { return b.next.position() }
 func (b *batch) Truncated(table int) bool  { return b.truncated[table] }
 func (b *batch) Started() time.Time        { return b.started }
-func (b *batch) Close() error              { return b.tx.rollback() }
+func (b *batch) Close() error              { return errors.Join(closeAll(b.told), b.tx.rollback()) }
 
 // changed selects the distinct keys of a table's log, as k0, k1….
 func (b *batch) changed(t *table) string {
@@ -223,24 +223,44 @@ func (b *batch) changed(t *table) string {
 // keysAtOnce is how many keys of a slot go into one statement.
 const keysAtOnce = 5000
 
-// sets are what selects the keys of a table that changed, as k0, k1…: one log, or the slot's keys by and by.
-func (b *batch) sets(i int) iter.Seq[func(p *parameters) string] {
+// sets are what selects the keys of a table that changed, as k0, k1…: one log, or a slot's keys by and by.
+func (b *batch) sets(i int, keys []*keySet) iter.Seq2[func(p *parameters) string, error] {
 	t := b.tables[i]
-	return func(yield func(func(p *parameters) string) bool) {
+	return func(yield func(func(p *parameters) string, error) bool) {
 		if !b.logical {
 			if len(b.ids[i]) > 0 {
-				yield(func(*parameters) string { return b.changed(t) })
+				yield(func(*parameters) string { return b.changed(t) }, nil)
 			}
 			return
 		}
-		for some := range slices.Chunk(b.keys[i], keysAtOnce) {
-			if !yield(func(p *parameters) string {
-				return "SELECT DISTINCT * FROM (" + p.keyArrays(t.key(), some) + ") AS given"
-			}) {
+		var some []migrations.Key
+		set := func(p *parameters) string {
+			return "SELECT DISTINCT * FROM (" + p.keyArrays(t.key(), some) + ") AS given"
+		}
+		for k, err := range distinct(keys) {
+			if err != nil {
+				yield(nil, err)
 				return
 			}
+			if some = append(some, k); len(some) == keysAtOnce {
+				if !yield(set, nil) {
+					return
+				}
+				some = some[:0]
+			}
+		}
+		if len(some) > 0 {
+			yield(set, nil)
 		}
 	}
+}
+
+// slotKeys are what the slot has told of a table; nil where triggers capture.
+func (b *batch) slotKeys(i int) []*keySet {
+	if !b.logical {
+		return nil
+	}
+	return b.keys[i]
 }
 
 // Keys lets the owner's own order say in which range a key is.
@@ -251,7 +271,10 @@ func (b *batch) Keys(ctx context.Context, i int, ranges []migrations.Range, yiel
 		names[j] = fmt.Sprintf("k%d", j)
 	}
 	key := strings.Join(names, ", ")
-	for set := range b.sets(i) {
+	for set, err := range b.sets(i, b.slotKeys(i)) {
+		if err != nil {
+			return err
+		}
 		var p parameters
 		changed := set(&p)
 		rows, err := query(ctx, b.tx, fmt.Sprintf("SELECT %s, %s FROM (%s) AS k", key, t.locate(ranges, key, &p), changed), p)
@@ -265,13 +288,21 @@ func (b *batch) Keys(ctx context.Context, i int, ranges []migrations.Range, yiel
 	return nil
 }
 
-// Rows joins the keys with the table as the snapshot sees both. Two keys that are written differently and are equal
-// may lie in two sets: their row comes once.
+// Rows joins the keys with the table as the snapshot sees both, each row once.
 func (b *batch) Rows(ctx context.Context, i int, ranges []migrations.Range, yield func(migrations.Row, int) error) error {
-	t := b.tables[i]
-	seen := map[string]bool{}
-	many := len(b.keys) > i && len(b.keys[i]) > keysAtOnce
-	for set := range b.sets(i) {
+	t, keys := b.tables[i], b.slotKeys(i)
+	if added(keys) > keysAtOnce {
+		standing, err := b.standing(ctx, i)
+		defer func() { _ = standing.close() }() // it was only read
+		if err != nil {
+			return err
+		}
+		keys = []*keySet{standing}
+	}
+	for set, err := range b.sets(i, keys) {
+		if err != nil {
+			return err
+		}
 		var p parameters
 		changed := set(&p)
 		rows, err := query(ctx, b.tx, fmt.Sprintf("SELECT %s, %s FROM %s AS t WHERE (%s) IN (%s)",
@@ -279,25 +310,33 @@ func (b *batch) Rows(ctx context.Context, i int, ranges []migrations.Range, yiel
 		if err != nil {
 			return err
 		}
-		err = scan(rows, t.columns, 1, func(vs []migrations.Value, more []int64) error {
-			if many {
-				k := make(migrations.Key, len(t.keyAt))
-				for j, at := range t.keyAt {
-					k[j] = vs[at]
-				}
-				e := string(migrations.Encode(k))
-				if seen[e] {
-					return nil
-				}
-				seen[e] = true
-			}
-			return yield(vs, int(more[0]))
-		})
+		err = scan(rows, t.columns, 1, func(vs []migrations.Value, more []int64) error { return yield(vs, int(more[0])) })
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// standing are the keys of the rows that stand under changed keys, as the rows have them. Two keys that are written
+// differently and are equal may lie in two sets; of those here each is another row's. The caller closes it, in any case.
+func (b *batch) standing(ctx context.Context, i int) (*keySet, error) {
+	t, out := b.tables[i], &keySet{}
+	for set, err := range b.sets(i, b.keys[i]) {
+		if err != nil {
+			return out, err
+		}
+		var p parameters
+		changed := set(&p)
+		rows, err := query(ctx, b.tx, fmt.Sprintf("SELECT %s FROM %s AS t WHERE (%s) IN (%s)", t.keyList("t"), t.full(), t.keyList("t"), changed), p)
+		if err != nil {
+			return out, err
+		}
+		if err := scan(rows, t.key(), 0, func(vs []migrations.Value, _ []int64) error { return out.add(vs) }); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
 }
 
 // Lookup reads single rows in the snapshot.

@@ -15,7 +15,7 @@ import (
 type commit struct {
 	xid       uint32
 	end       pglogrepl.LSN // behind its commit record
-	keys      [][]migrations.Key
+	keys      []*keySet     // by table; the commit's own
 	truncated []bool
 	changes   int64
 }
@@ -47,7 +47,10 @@ func (d *decoder) take(data []byte) (*commit, error) {
 	}
 	switch m := m.(type) {
 	case *pglogrepl.BeginMessage:
-		d.open = &commit{xid: m.Xid, keys: make([][]migrations.Key, len(d.tables)), truncated: make([]bool, len(d.tables))}
+		d.open = &commit{xid: m.Xid, keys: make([]*keySet, len(d.tables)), truncated: make([]bool, len(d.tables))}
+		for i := range d.open.keys {
+			d.open.keys[i] = &keySet{}
+		}
 	case *pglogrepl.CommitMessage:
 		c := d.open
 		d.open = nil
@@ -73,6 +76,14 @@ func (d *decoder) take(data []byte) (*commit, error) {
 		}
 	}
 	return nil, nil
+}
+
+// close gives back what a transaction that has not ended holds.
+func (d *decoder) close() error {
+	if d.open == nil {
+		return nil
+	}
+	return closeAll(d.open.keys)
 }
 
 func (d *decoder) index(oid uint32) int {
@@ -117,10 +128,12 @@ func (d *decoder) changed(oid uint32, was, is *pglogrepl.TupleData) error {
 	c := d.open
 	c.changes++
 	if before != nil && (after == nil || !bytes.Equal(migrations.Encode(before), migrations.Encode(after))) {
-		c.keys[p.table] = append(c.keys[p.table], before)
+		if err := c.keys[p.table].add(before); err != nil {
+			return err
+		}
 	}
 	if after != nil {
-		c.keys[p.table] = append(c.keys[p.table], after)
+		return c.keys[p.table].add(after)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -203,40 +204,36 @@ func (x *examination) autovacuum(ctx context.Context) error {
 	return err
 }
 
-// decoding is what capture by logical decoding would need. Capture by triggers needs none of it.
+// decoding is how changes are captured, and what logical decoding would need. Capture by triggers needs none of it.
 func (x *examination) decoding(ctx context.Context) error {
 	var level string
 	var slots, used, senders int
-	var replication bool
-	err := x.q.QueryRow(ctx, `SELECT current_setting('wal_level'), current_setting('max_replication_slots')::integer, (SELECT count(*) FROM pg_replication_slots), current_setting('max_wal_senders')::integer, rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user`).
-		Scan(&level, &slots, &used, &senders, &replication)
+	err := x.q.QueryRow(ctx, `SELECT current_setting('wal_level'), current_setting('max_replication_slots')::integer, (SELECT count(*) FROM pg_replication_slots), current_setting('max_wal_senders')::integer`).
+		Scan(&level, &slots, &used, &senders)
 	if err != nil {
 		return err
 	}
 	f := migrations.Finding{Check: "replication", What: fmt.Sprintf("wal_level is %s, %d of %d replication slots are used, max_wal_senders is %d", level, used, slots, senders), Fine: true}
-	if x.d.b.Capture == strangler.CaptureLogical && x.d.b.Side == strangler.Legacy {
-		if slices.Contains(x.tables, nil) {
-			return nil
-		}
-		why, next, err := x.d.unfit(ctx, x.tables)
-		if err != nil {
-			return err
-		}
-		f.Phase, f.What = toCopy, f.What+"; changes are captured by logical decoding"
-		if why != "" {
-			f.What, f.Fine, f.Forbids, f.Next = f.What+", which cannot be: "+why, false, true, append(next, "capture: triggers")
-		}
-		x.add(f)
+	if slices.Contains(x.tables, nil) && x.d.b.Side == strangler.Legacy {
 		return nil
 	}
-	f.What += "; changes are captured by triggers, which need none of these"
-	if level != "logical" {
-		f.Next = append(f.Next, "ALTER SYSTEM SET wal_level = logical, then restart the server: for capture by logical decoding")
+	c, err := x.d.choose(ctx, x.tables)
+	var refusal *strangler.Refusal
+	switch {
+	case errors.As(err, &refusal):
+		f.Phase, f.What, f.Fine, f.Forbids, f.Next = toCopy, f.What+"; "+refusal.Why, false, true, refusal.Next
+	case err != nil:
+		return err
+	default:
+		f.What, f.Next = f.What+"; "+c.String(), c.next
 	}
-	if !replication {
-		f.Next = append(f.Next, "ALTER ROLE "+x.me+" REPLICATION: for capture by logical decoding")
+	if c.logical {
+		f.Phase = toCopy
 	}
 	x.add(f)
+	if c.logical {
+		return x.retention(ctx)
+	}
 	return nil
 }
 

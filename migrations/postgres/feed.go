@@ -16,14 +16,14 @@ import (
 )
 
 const (
-	// feedLimit is how many changes wait in memory at most before no more are taken from the server. A transaction
-	// that is larger comes whole.
+	// feedLimit is how many changes wait at most before no more are taken from the server. A transaction that is larger
+	// comes whole; its keys are in a file.
 	feedLimit = 200_000
 	// feedPause is how often the server hears from us; it gives up after wal_sender_timeout, a minute by default.
 	feedPause = 5 * time.Second
 )
 
-// stream reads a replication slot into memory: the commits that have not been forgotten yet, in their order. One
+// stream reads a replication slot, and owns what it has read: the commits that have not been forgotten yet, in their order. One
 // goroutine reads and one answers, until close.
 type stream struct {
 	conn   *pgconn.PgConn
@@ -46,9 +46,7 @@ func (d *Database) follow(ctx context.Context, tables []*table, from pglogrepl.L
 	if err := d.slotStands(ctx, from); err != nil {
 		return nil, err
 	}
-	cfg := d.pool.Config().ConnConfig.Config.Copy()
-	cfg.RuntimeParams["replication"] = "database"
-	cfg.DialFunc = newLines().dialer.DialContext
+	cfg := d.replication()
 	conn, err := pgconn.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("a replication connection to the %s database: %w", d.b.Side, err)
@@ -86,7 +84,11 @@ func (d *Database) follow(ctx context.Context, tables []*table, from pglogrepl.L
 	}
 	own, cancel := context.WithCancel(context.Background())
 	s := &stream{conn: conn, cancel: cancel, asking: make(chan struct{}, 1), forgotten: from, last: time.Now(), moved: make(chan struct{})}
-	s.wg.Go(func() { s.fail(s.read(own, newDecoder(tables))) })
+	s.wg.Go(func() {
+		d := newDecoder(tables)
+		s.fail(s.read(own, d))
+		s.fail(d.close())
+	})
 	s.wg.Go(func() { s.fail(s.answer(own)) })
 	return s, nil
 }
@@ -174,6 +176,11 @@ func (s *stream) close() {
 	s.cancel()
 	s.wg.Wait()
 	shut(s.conn)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.commits {
+		_ = closeAll(c.keys) // nothing of it is needed any more
+	}
 }
 
 func (s *stream) read(ctx context.Context, d *decoder) error {
@@ -239,7 +246,7 @@ func (s *stream) receive(data []byte, d *decoder) error {
 			return err
 		}
 		s.mu.Lock()
-		if c.changes > 0 {
+		if c.changes > 0 { // otherwise it has no keys
 			s.commits = append(s.commits, c)
 			s.waiting += c.changes
 		}
@@ -343,6 +350,7 @@ func (s *stream) forget(at pglogrepl.LSN) {
 	n := 0
 	for n < len(s.commits) && s.commits[n].end <= at {
 		s.waiting -= s.commits[n].changes
+		_ = closeAll(s.commits[n].keys) // nothing of it is needed any more
 		n++
 	}
 	s.commits = append([]*commit{}, s.commits[n:]...)

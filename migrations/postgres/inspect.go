@@ -52,7 +52,7 @@ func (d *Database) Inspect(ctx context.Context) (migrations.Schema, error) {
 		}
 		return in.notes(ctx)
 	})
-	for _, f := range []func(context.Context) error{in.cut, in.links, in.describeAll} {
+	for _, f := range []func(context.Context) error{in.cut, in.links, in.describeAll, in.capture} {
 		if err == nil {
 			err = f(ctx)
 		}

@@ -34,6 +34,7 @@ func TestConformanceOfLogicalDecoding(t *testing.T) { enginetest.Run(t, decoding
 type lab struct{}
 
 func (lab) Open(ctx context.Context, b migrations.Binding) (migrations.Database, error) {
+	b.Capture = strangler.CaptureTriggers
 	return postgres.Open(ctx, b)
 }
 

@@ -19,18 +19,6 @@ const (
 	idleTime = 10 * time.Second
 )
 
-// decodes says whether the capture here is by logical decoding; where it was asked for and cannot be, it refuses.
-func (d *Database) decodes(ctx context.Context, tables []*table) (bool, error) {
-	if d.b.Capture != strangler.CaptureLogical {
-		return false, nil
-	}
-	why, next, err := d.unfit(ctx, tables)
-	if err == nil && why != "" {
-		err = strangler.Refuse("capture", fmt.Sprintf("%s cannot be captured by logical decoding in the %s database: %s", d.b.Capability, d.b.Side, why), append(next, "capture: triggers")...)
-	}
-	return err == nil, err
-}
-
 // feeding is the stream of the slot, where it is read.
 func (d *Database) feeding() *stream {
 	d.feedMu.Lock()
@@ -140,7 +128,9 @@ func (b *batch) readSlot(ctx context.Context, applied at, base int64) (err error
 		return err
 	}
 	b.take(commits, seen)
-	b.takeAgain()
+	if err := b.takeAgain(); err != nil {
+		return err
+	}
 	place, passed := from, true
 	for i, c := range commits {
 		if passed = passed && seen[i]; !passed {
@@ -211,23 +201,23 @@ func (d *Database) retell(table int, keys []migrations.Key) {
 	d.again = append(d.again, retold{table, keys})
 }
 
-func (b *batch) takeAgain() {
+// takeAgain puts the keys that are told again beside those of the commits.
+func (b *batch) takeAgain() error {
 	b.d.feedMu.Lock()
 	defer b.d.feedMu.Unlock()
 	b.again = len(b.d.again)
 	for _, r := range b.d.again {
-		once := map[string]bool{}
-		for _, k := range b.keys[r.table] {
-			once[string(migrations.Encode(k))] = true
-		}
+		told := &keySet{}
+		b.told = append(b.told, told)
+		b.keys[r.table] = append(b.keys[r.table], told)
 		for _, k := range r.keys {
-			if e := string(migrations.Encode(k)); !once[e] {
-				once[e] = true
-				b.keys[r.table] = append(b.keys[r.table], k)
+			if err := told.add(k); err != nil {
+				return err
 			}
 		}
 		b.count += int64(len(r.keys))
 	}
+	return nil
 }
 
 // settleForgotten records what a crash kept from being recorded, so that serials never come to be further apart.
@@ -269,27 +259,19 @@ func (b *batch) sees(ctx context.Context, commits []*commit, next int64) ([]bool
 	return out, nil
 }
 
-// take collects the keys of the commits that the snapshot sees, each once.
+// take collects what holds the keys of the commits that the snapshot sees.
 func (b *batch) take(commits []*commit, seen []bool) {
-	b.keys = make([][]migrations.Key, len(b.tables))
-	for t := range b.tables {
-		once := map[string]bool{}
-		for i, c := range commits {
-			if !seen[i] {
-				continue
-			}
-			b.truncated[t] = b.truncated[t] || c.truncated[t]
-			for _, k := range c.keys[t] {
-				if e := string(migrations.Encode(k)); !once[e] {
-					once[e] = true
-					b.keys[t] = append(b.keys[t], k)
-				}
-			}
-		}
-	}
+	b.keys = make([][]*keySet, len(b.tables))
 	for i, c := range commits {
-		if seen[i] {
-			b.count += c.changes
+		if !seen[i] {
+			continue
+		}
+		b.count += c.changes
+		for t := range b.tables {
+			b.truncated[t] = b.truncated[t] || c.truncated[t]
+			if c.keys[t].added > 0 {
+				b.keys[t] = append(b.keys[t], c.keys[t])
+			}
 		}
 	}
 }

@@ -199,12 +199,12 @@ func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]mig
 	d.forgetRows(down)
 	fence := d.pair(migrations.StageFirst, "fence", "The fence of "+d.b.Capability+", open: the monolith owns its tables.", up, down, fulls(tables)...)
 
-	logical, err := d.decodes(ctx, tables)
+	c, err := d.choose(ctx, tables)
 	if err != nil {
 		return nil, err
 	}
 	records := "Records which rows of " + d.b.Capability + " change."
-	if logical {
+	if c.logical {
 		records = "Publishes the tables of " + d.b.Capability + "; their changes are read from a replication slot, which is made before the copy."
 		up, down = d.publishScript(tables)
 	} else if up, down, err = d.captureScript(ctx, tables, migrations.FenceOpen); err != nil {
@@ -220,7 +220,7 @@ func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]mig
 	up = &script{mode: forDrops}
 	up.refuseUnless("the service does not own "+d.b.Capability+"; its tables here are the only copy", d.stateIsSurely(migrations.FenceClosed))
 	up.add("DROP TABLE %s", list(tables, func(t *table) string { return t.full() }))
-	if logical {
+	if c.logical {
 		d.unpublish(up)
 	} else {
 		for _, t := range tables {

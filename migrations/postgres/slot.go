@@ -52,13 +52,31 @@ func (d *Database) Ready(ctx context.Context) error {
 			WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 5`)
 		who, errRows := collect(rows, errRows, func(r pgx.Rows) (s string, err error) { return s, r.Scan(&s) })
 		return errors.Join(strangler.Refuse("slot", fmt.Sprintf("the replication slot of %s could not be made within %s: it waits for every open transaction of the server that has written: %s; nothing was changed", d.b.Capability, slotPatience, strings.Join(who, "; ")),
-			"let them end, and run this again"), errRows)
+			"let them end, and run this again", "or take it back with strangler split cancel "+d.b.Capability+", and plan it with capture: triggers"), errRows)
+	}
+	if err != nil {
+		if refusal := d.unfitSince(ctx); refusal != nil {
+			return refusal
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("make the replication slot of %s: %w", d.b.Capability, err)
 	}
 	_, err = d.pool.Exec(ctx, "UPDATE "+d.ours("strangler_position")+" SET base = $1::bigint WHERE capability = $2::text AND base = 0", base, d.b.Capability)
 	return d.full(err)
+}
+
+// unfitSince refuses where what the plan was made for no longer holds.
+func (d *Database) unfitSince(ctx context.Context) error {
+	tables, err := d.tables(ctx)
+	if err != nil {
+		return nil
+	}
+	why, next, err := d.unfit(ctx, tables)
+	if err != nil || why == "" {
+		return nil
+	}
+	return d.cannotDecode(why+"; the scripts were made for it, and no row was copied", append(next, "or plan it anew: strangler split cancel "+d.b.Capability))
 }
 
 func (d *Database) makeSlot(ctx context.Context) (base int64, err error) {
@@ -146,12 +164,12 @@ func (d *Database) let(base int64) error {
 
 // unfit says what stands against logical decoding of the tables here, with what would satisfy it.
 func (d *Database) unfit(ctx context.Context, tables []*table) (why string, next []string, err error) {
-	var level, database string
+	var level, database, me string
 	var free int
 	var may, create bool
 	err = d.pool.QueryRow(ctx, `SELECT current_setting('wal_level'), current_setting('max_replication_slots')::integer - (SELECT count(*) FROM pg_replication_slots WHERE slot_name <> $1::text)::integer,
 		(SELECT rolreplication OR rolsuper OR EXISTS (SELECT FROM pg_roles AS m WHERE m.rolname = 'rds_replication' AND pg_has_role(session_user, m.oid, 'MEMBER')) FROM pg_roles WHERE rolname = session_user),
-		has_database_privilege(current_database(), 'CREATE'), quote_ident(current_database())`, d.slot).Scan(&level, &free, &may, &create, &database)
+		has_database_privilege(current_database(), 'CREATE'), quote_ident(current_database()), quote_ident(session_user)`, d.slot).Scan(&level, &free, &may, &create, &database, &me)
 	if err != nil {
 		return "", nil, err
 	}
@@ -163,7 +181,6 @@ func (d *Database) unfit(ctx context.Context, tables []*table) (why string, next
 			next = append(next, how)
 		}
 	}
-	me := ident(d.role)
 	if level != "logical" {
 		say("wal_level is "+level, "ALTER SYSTEM SET wal_level = logical, and restart the server")
 	}
@@ -181,18 +198,29 @@ func (d *Database) unfit(ctx context.Context, tables []*table) (why string, next
 			say(t.bound+" is partitioned", "")
 			continue
 		}
-		var identified, persistent bool
+		var identified, persistent, owned bool
 		err := d.pool.QueryRow(ctx, `SELECT c.relreplident = 'f' OR EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)
-				AND (SELECT array_agg(a.attname::text) FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey::smallint[])) @> $2::text[]), c.relpersistence = 'p'
-			FROM pg_class AS c WHERE c.oid = $1::oid`, t.oid, t.keyNames()).Scan(&identified, &persistent)
+				AND (SELECT array_agg(a.attname::text) FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey::smallint[])) @> $2::text[]), c.relpersistence = 'p', pg_has_role(session_user, c.relowner, 'USAGE')
+			FROM pg_class AS c WHERE c.oid = $1::oid`, t.oid, t.keyNames()).Scan(&identified, &persistent, &owned)
 		if err != nil {
 			return "", nil, err
 		}
 		if !persistent {
 			say(t.bound+" is unlogged", "")
 		}
+		if !owned {
+			say("the role may not publish "+t.bound, "GRANT "+ident(t.owner)+" TO "+me)
+		}
 		if !identified {
 			say("the replica identity of "+t.bound+" is not its key", "ALTER TABLE "+t.full()+" REPLICA IDENTITY FULL, or the index of its key")
+		}
+	}
+	if why == "" {
+		if err := d.takesReplication(ctx); err != nil {
+			if ctx.Err() != nil {
+				return "", nil, err
+			}
+			say("a replication connection fails: "+err.Error(), "let it through, or raise max_wal_senders")
 		}
 	}
 	return why, next, nil
