@@ -25,7 +25,7 @@ func TestTortureRollbackBehindManyWrites(t *testing.T) {
 		must(t, err)
 		_, err = splits.Cutover(ctx, c.Name, "test", "out")
 		must(t, err)
-		for range 5 * rounds() {
+		for range 2 * rounds() {
 			k.run(t, fresh, "UPDATE invoice SET total = total + 1")
 			k.run(t, fresh, "DELETE FROM invoice WHERE id % 7 = 3")
 			k.run(t, fresh, "INSERT INTO invoice "+count+"SELECT i, 'n' || i, total FROM n JOIN (SELECT max(total) AS total FROM invoice) AS m ON true WHERE i % 7 = 3")
