@@ -15,7 +15,7 @@ import (
 // Each command asks the daemon for the right thing in the name of whoever runs it, and prints one
 // object with these keys.
 func TestCommandsAskTheDaemon(t *testing.T) {
-	status := []string{"capability", "phase", "owner", "epoch", "tables", "lag", "last_verify", "uncompared", "differing", "pause_ms", "next_steps"}
+	status := []string{"capability", "phase", "owner", "epoch", "tables", "lag", "last_verify", "uncompared", "differing", "pause_ms", "next_steps", "retained_wal_bytes"}
 	cutover := []string{"id", "capability", "from", "to", "state", "epoch", "decided", "position", "released", "who", "why", "started", "ended", "pause_ms", "next_steps"}
 	run := []string{"id", "capability", "state", "who", "started", "ended", "steps", "next_steps"}
 	for _, c := range []struct {

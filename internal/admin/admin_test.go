@@ -143,7 +143,7 @@ func TestEndpoints(t *testing.T) {
 	const zero = `"0001-01-01T00:00:00Z"`
 	const since = `"2026-01-02T03:04:05Z"`
 	const toggle = `{"capability":"delivery","mode":"legacy","percent":"0%","owner":"legacy","epoch":7,"gated":false,"since":` + since + `}`
-	const status = `{"capability":"delivery","phase":"syncing","owner":"legacy","epoch":7,"tables":[{"name":"couriers","rows_copied":10,"rows_total":10}],"lag":{"changes":0,"seconds":0},"last_verify":{"at":` + zero + `,"rows":0,"mismatches":0},"pause_ms":0,"next_steps":["strangler split verify delivery"]}`
+	const status = `{"capability":"delivery","phase":"syncing","owner":"legacy","epoch":7,"tables":[{"name":"couriers","rows_copied":10,"rows_total":10}],"lag":{"changes":0,"seconds":0},"last_verify":{"at":` + zero + `,"rows":0,"mismatches":0},"uncompared":0,"differing":0,"pause_ms":0,"next_steps":["strangler split verify delivery"],"retained_wal_bytes":0}`
 	const cutover = `{"id":1,"capability":"delivery","from":"legacy","to":"service","state":"committed","epoch":8,"decided":9,"position":"","released":true,"who":"","why":"","started":` + zero + `,"ended":` + zero + `}`
 	const run = `{"id":3,"capability":"delivery","state":"running","who":"ann@laptop","started":` + since + `,"ended":` + zero + `,"steps":[{"name":"expand","state":"doing","started":` + since + `,"ended":` + zero + `}]}`
 	for _, c := range []struct{ method, path, body, want, call string }{

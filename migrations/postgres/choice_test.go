@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"errors"
 	"context"
 	"fmt"
 	"strings"
@@ -147,8 +148,8 @@ func TestCaptureStaysAsItWasChosen(t *testing.T) {
 	_, err := again(t, following)
 	following.Wants(err, strangler.ErrStopped)
 
-	must(t, planned.Plan.To(t.Context(), migrations.StageCapture))
-	err = planned.Legacy.Ready(t.Context())
+	must(t, reconnected(func() error { return planned.Plan.To(t.Context(), migrations.StageCapture) }))
+	err = reconnected(func() error { return planned.Legacy.Ready(t.Context()) })
 	planned.Wants(err, strangler.ErrRefused)
 	if !strings.Contains(fmt.Sprint(err), "wal_level is replica") {
 		t.Errorf("it says: %v", err)
@@ -175,10 +176,16 @@ func TestCaptureStaysAsItWasChosen(t *testing.T) {
 // again steps once more where a connection had ended with its server.
 func again(t *testing.T, p *enginetest.Pair) (n int64, err error) {
 	t.Helper()
+	err = reconnected(func() (err error) { n, err = p.Step(); return err })
+	return n, err
+}
+
+// reconnected does what a connection may be in the way of that has ended with its server; each try meets another one.
+func reconnected(f func() error) (err error) {
 	for range 20 {
-		if n, err = p.Step(); err == nil || strings.Contains(err.Error(), "stopped") {
-			return n, err
+		if err = f(); err == nil || errors.Is(err, strangler.ErrStopped) || errors.Is(err, strangler.ErrRefused) {
+			return err
 		}
 	}
-	return n, err
+	return err
 }
