@@ -98,6 +98,7 @@ type SplitStatus struct {
 	Phase      Phase           `json:"phase"`
 	Doing      string          `json:"doing,omitempty"` // what a copy does once its rows are there
 	Error      string          `json:"error,omitempty"`
+	Retrying   string          `json:"retrying,omitempty"` // what went wrong within the last minute, and is tried again
 	Owner      Side            `json:"owner"`
 	Epoch      int64           `json:"epoch"`
 	Tables     []TableProgress `json:"tables"`

@@ -48,6 +48,9 @@ func (s *Splits) Status(ctx context.Context, capability string) (strangler.Split
 	return out, nil
 }
 
+// troubleShown is for how long status shows what went wrong and is tried again: longer than the next try takes.
+const troubleShown = time.Minute
+
 func (s *split) progress(ctx context.Context, out *strangler.SplitStatus) {
 	if kept, _, err := s.retained(ctx); err == nil {
 		out.RetainedWAL = kept.Bytes
@@ -64,6 +67,9 @@ func (s *split) progress(ctx context.Context, out *strangler.SplitStatus) {
 	if s.holding.Load() {
 		why, waited := s.throttle.state()
 		out.Throttled, out.ThrottledSeconds = why, waited.Seconds()
+		if t := s.trouble.Load(); t != nil && time.Since(t.at) < troubleShown {
+			out.Retrying = t.why
+		}
 	}
 	var marks []Mark
 	if following(out.Phase) || out.Phase == strangler.PhaseStopped {

@@ -27,6 +27,7 @@ type split struct {
 	dbs       map[strangler.Side]Database
 	recordMu  sync.Mutex // one change of the record at a time: a verification ends beside the worker
 	full      fullness
+	trouble   atomic.Pointer[trouble]
 	handing   sync.Mutex // held during a cutover, and while the owner's log is let go
 
 	term  int64
@@ -41,6 +42,12 @@ type instant struct {
 	owner strangler.Side
 	at    time.Time
 	next  chan struct{}
+}
+
+// trouble is what went wrong and is tried again.
+type trouble struct {
+	at  time.Time
+	why string
 }
 
 type command struct {
@@ -170,6 +177,9 @@ func (s *split) work(ctx context.Context) error {
 		}
 		if err != nil {
 			s.cfg.Log.Warn("the split tries again", strangler.LogCapability, s.c.Name, strangler.LogError, err)
+			if !errors.Is(err, ErrFull) { // the record has that
+				s.trouble.Store(&trouble{time.Now(), err.Error()})
+			}
 			if !s.waitCommand(ctx, wait) {
 				return nil
 			}

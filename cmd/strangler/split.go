@@ -109,6 +109,9 @@ func writeStatus(w io.Writer, s strangler.SplitStatus) {
 	if s.Error != "" {
 		rows = append(rows, []string{"error", s.Error})
 	}
+	if s.Retrying != "" {
+		rows = append(rows, []string{"tries again", s.Retrying})
+	}
 	for _, t := range s.Tables {
 		rows = append(rows, []string{"table " + t.Name, fmt.Sprintf("%d of %d rows (%d%%)%s", t.RowsCopied, t.RowsTotal, percent(t.RowsCopied, t.RowsTotal), speed(t))})
 	}

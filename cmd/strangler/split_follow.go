@@ -83,8 +83,10 @@ func drawSplit(p *progress, s strangler.SplitStatus) (block []string, line strin
 		words = append(words, "throttled")
 	}
 	block = append(block, last)
-	if s.Error != "" {
-		block, words = append(block, s.Error), append(words, s.Error)
+	for _, text := range []string{s.Error, s.Retrying} {
+		if text != "" {
+			block, words = append(block, text), append(words, text)
+		}
 	}
 	return block, strings.Join(words, ", ")
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -203,4 +204,30 @@ func TestStatusSaysWhatIsMadeBehindTheRows(t *testing.T) {
 	if want := []string{"", "", "", "", "making keys and indexes", "making unique indexes and foreign keys", ""}; !slices.Equal(all, want) {
 		t.Errorf("said %q, want %q", all, want)
 	}
+}
+
+// TestStatusSaysWhatIsTriedAgain: a script that fails each time is seen without the daemon's log.
+func TestStatusSaysWhatIsTriedAgain(t *testing.T) {
+	eachKind(t, func(t *testing.T, k *kind) {
+		ctx, p := t.Context(), k.pair(t)
+		old, _ := p.opened(t)
+		k.run(t, old, "CREATE TABLE invoice (id INTEGER PRIMARY KEY)")
+		c := p.capability("billing", strangler.Table{From: "invoice"})
+		var broken atomic.Bool
+		broken.Store(true)
+		splits := startSplitsOver(t, p, c, engines.Open, func(point string) error {
+			if point == "ready.before" && broken.Load() {
+				return errors.New("no luck today")
+			}
+			return nil
+		})
+		must(t, splits.Copy(ctx, c.Name))
+		await(t, "what went wrong", func() bool {
+			st, err := splits.Status(ctx, c.Name)
+			must(t, err)
+			return strings.Contains(st.Retrying, "no luck today") && st.Phase == strangler.PhaseCopying
+		})
+		broken.Store(false)
+		awaitPhase(t, splits, c.Name, strangler.PhaseSyncing)
+	})
 }
