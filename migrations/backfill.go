@@ -129,7 +129,7 @@ func (s *split) copyPart(ctx context.Context, from, to Database, p part, limits 
 			return err
 		}
 		if !m.InFlight {
-			if m, err = s.markFlight(ctx, from, to, p, rows); err != nil || m.Finished {
+			if err := patiently(ctx, func() (err error) { m, err = s.markFlight(ctx, from, to, p, rows); return err }); err != nil || m.Finished {
 				return err
 			}
 		}
@@ -155,6 +155,15 @@ func (s *split) copyPart(ctx context.Context, from, to Database, p part, limits 
 		conflicts = 0
 		if sized && m.InFlight {
 			rows = nextChunk(rows, m.Rows-before, time.Since(began), goal)
+		}
+	}
+}
+
+// patiently does again what waited too long for a lock.
+func patiently(ctx context.Context, f func() error) error {
+	for {
+		if err := f(); !errors.Is(err, ErrSlow) || !pause(ctx, 100*time.Millisecond) {
+			return err
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/strangler-fig/strangler"
 )
@@ -23,9 +24,20 @@ func (s *split) index(ctx context.Context, from, to Database) error {
 		return err
 	}
 	for _, m := range marks {
+		conflicts := 0
 		for loose := m.Loose; loose; {
-			if loose, err = s.fasten(ctx, from, to, part{m.Table, m.Part}); err != nil {
+			var err error
+			switch loose, err = s.fasten(ctx, from, to, part{m.Table, m.Part}); {
+			case passing(err) && conflicts < conflictRetries:
+				conflicts++
+				if err := s.passedAfter(ctx, time.Now()); err != nil {
+					return err
+				}
+				loose = true
+			case err != nil:
 				return err
+			default:
+				conflicts = 0
 			}
 		}
 	}

@@ -115,7 +115,8 @@ func (x *verification) compare(ctx context.Context) error {
 	var suspects []Key
 	chunks := 0
 	err = x.walk(ctx, here, t, after, func(keys []Key, read []rowHash, upto Key) error {
-		found, err := hashes(ctx, there, there, t, keys)
+		var found map[string]rowHash
+		err := patiently(ctx, func() (err error) { found, err = hashes(ctx, there, there, t, keys); return err })
 		if err != nil {
 			return err
 		}
@@ -194,16 +195,20 @@ func decodeKey(b []byte) (Key, error) {
 // walk reads what follows a key of a table, in chunks; nil: all. The last chunk has no end.
 func (s *split) walk(ctx context.Context, d Database, t int, after Key, f func(keys []Key, read []rowHash, upto Key) error) error {
 	for {
-		upto, err := d.Bound(ctx, t, Range{After: after}, s.cfg.Bounds.chunk())
-		if err != nil {
-			return err
-		}
+		var upto Key
 		var keys []Key
 		var read []rowHash
-		if err := d.Range(ctx, t, Range{After: after, Upto: upto}, func(r Row) error {
-			keys, read = append(keys, d.KeyOf(t, r)), append(read, hashRow(r))
-			return nil
-		}); err != nil {
+		err := patiently(ctx, func() (err error) {
+			if upto, err = d.Bound(ctx, t, Range{After: after}, s.cfg.Bounds.chunk()); err != nil {
+				return err
+			}
+			keys, read = nil, nil
+			return d.Range(ctx, t, Range{After: after, Upto: upto}, func(r Row) error {
+				keys, read = append(keys, d.KeyOf(t, r)), append(read, hashRow(r))
+				return nil
+			})
+		})
+		if err != nil {
 			return err
 		}
 		if err := f(keys, read, upto); err != nil || upto == nil {

@@ -84,7 +84,7 @@ func (d *Database) Send(ctx context.Context, i int, r migrations.Range, w io.Wri
 	if err != nil {
 		return err
 	}
-	err = pgx.BeginTxFunc(ctx, d.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(x pgx.Tx) error {
+	err = d.briefly(ctx, func(x pgx.Tx) error {
 		if _, err := x.Exec(ctx, "LOCK TABLE "+t.full()+" IN ACCESS SHARE MODE"); err != nil {
 			return err
 		}

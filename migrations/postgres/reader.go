@@ -65,6 +65,20 @@ func query(ctx context.Context, q querier, sql string, args parameters) (pgx.Row
 	return q.Query(ctx, sql, append([]any{textFormat}, args...)...)
 }
 
+// readWait is how long a reading statement waits for a lock. A worker that reads may hold what its own stream waits for, and
+// the stream's snapshot what an application's TRUNCATE waits for: behind that one the statement would wait for itself, and
+// with it everybody else.
+const readWait = "200ms"
+
+// briefly runs f in a transaction that only reads, and fails with ErrSlow where a lock is not to be had within readWait.
+func (d *Database) briefly(ctx context.Context, f func(x pgx.Tx) error) error {
+	err := pgx.BeginTxFunc(ctx, d.pool, pgx.TxOptions{BeginQuery: "BEGIN READ ONLY; SET LOCAL lock_timeout = '" + readWait + "'"}, f)
+	if code(err) == lockNotAvailable {
+		err = fmt.Errorf("%w: %w", migrations.ErrSlow, err)
+	}
+	return err
+}
+
 // Bound finds the end of the next chunk.
 func (d *Database) Bound(ctx context.Context, i int, r migrations.Range, n int) (migrations.Key, error) {
 	t, err := d.table(ctx, i)
@@ -72,15 +86,17 @@ func (d *Database) Bound(ctx context.Context, i int, r migrations.Range, n int) 
 		return nil, err
 	}
 	var p parameters
-	rows, err := query(ctx, d.pool, fmt.Sprintf("SELECT %s FROM %s AS t WHERE %s ORDER BY %[1]s LIMIT 1 OFFSET %[4]d",
-		t.keyList("t"), t.full(), t.within(t.keyList("t"), r, &p), n-1), p)
-	if err != nil {
-		return nil, err
-	}
+	ask := fmt.Sprintf("SELECT %s FROM %s AS t WHERE %s ORDER BY %[1]s LIMIT 1 OFFSET %[4]d", t.keyList("t"), t.full(), t.within(t.keyList("t"), r, &p), n-1)
 	var bound migrations.Key
-	err = scan(rows, t.key(), 0, func(vs []migrations.Value, _ []int64) error {
-		bound = vs
-		return nil
+	err = d.briefly(ctx, func(x pgx.Tx) error {
+		rows, err := query(ctx, x, ask, p)
+		if err != nil {
+			return err
+		}
+		return scan(rows, t.key(), 0, func(vs []migrations.Value, _ []int64) error {
+			bound = vs
+			return nil
+		})
 	})
 	return bound, err
 }
@@ -92,11 +108,14 @@ func (d *Database) Range(ctx context.Context, i int, r migrations.Range, yield f
 		return err
 	}
 	var p parameters
-	rows, err := query(ctx, d.pool, fmt.Sprintf("SELECT %s FROM %s AS t WHERE %s ORDER BY %s", t.selectList("t"), t.full(), t.within(t.keyList("t"), r, &p), t.keyList("t")), p)
-	if err != nil {
-		return err
-	}
-	return scan(rows, t.columns, 0, func(vs []migrations.Value, _ []int64) error { return yield(vs) })
+	ask := fmt.Sprintf("SELECT %s FROM %s AS t WHERE %s ORDER BY %s", t.selectList("t"), t.full(), t.within(t.keyList("t"), r, &p), t.keyList("t"))
+	return d.briefly(ctx, func(x pgx.Tx) error {
+		rows, err := query(ctx, x, ask, p)
+		if err != nil {
+			return err
+		}
+		return scan(rows, t.columns, 0, func(vs []migrations.Value, _ []int64) error { return yield(vs) })
+	})
 }
 
 // Lookup reads single rows by one statement.
@@ -105,7 +124,10 @@ func (d *Database) Lookup(ctx context.Context, i int, keys []migrations.Key, yie
 	if err != nil {
 		return err
 	}
-	return t.lookup(ctx, d.pool, keys, yield)
+	if len(keys) == 0 {
+		return nil
+	}
+	return d.briefly(ctx, func(x pgx.Tx) error { return t.lookup(ctx, x, keys, yield) })
 }
 
 func (t *table) lookup(ctx context.Context, q querier, keys []migrations.Key, yield func(migrations.Row) error) error {
@@ -129,7 +151,7 @@ func (d *Database) Count(ctx context.Context, i int) (n int64, err error) {
 	if err := d.pool.QueryRow(ctx, "SELECT reltuples::bigint FROM pg_class WHERE oid = $1::oid", t.oid).Scan(&n); err != nil || n >= estimated {
 		return n, err
 	}
-	err = d.pool.QueryRow(ctx, "SELECT count(*) FROM "+t.full()).Scan(&n)
+	err = d.briefly(ctx, func(x pgx.Tx) error { return x.QueryRow(ctx, "SELECT count(*) FROM "+t.full()).Scan(&n) })
 	return n, err
 }
 
