@@ -80,7 +80,7 @@ func judgePostgres(err error) verdict {
 		return broken
 	case told.Code == "55P03", told.Code == "40P01", told.Code == "40001": // a lock, a deadlock, a snapshot that is too old
 		return busy
-	case strings.HasPrefix(told.Code, "23"):
+	case strings.HasPrefix(told.Code, "23"), told.Code == "42P10": // ON CONFLICT at the service, whose table has no key before its rows
 		return constraint
 	}
 	return broken

@@ -26,7 +26,7 @@ func TestOneHugeTransaction(t *testing.T) {
 		t.Helper()
 		return query(t, db, `SELECT concat_ws(' ', 'many', count(*), sum(id::bigint * (v + 1))) FROM many
 			UNION ALL SELECT concat_ws(' ', 'prices', count(*), sum(hashtext(n::text)::bigint * (v + 1))) FROM prices
-			UNION ALL SELECT concat_ws(' ', 'words', count(*), sum(hashtext(w COLLATE "C")::bigint * (v + 1))) FROM words`)
+			UNION ALL SELECT concat_ws(' ', 'words', count(*), sum(hashtext(w COLLATE "C")::bigint * (v + 1))) FROM words ORDER BY 1`)
 	}
 	for _, change := range [][]string{
 		{"INSERT INTO many SELECT i, 0 FROM generate_series(1, 120000) AS i", "INSERT INTO prices SELECT i, 0 FROM generate_series(1, 12000) AS i", "INSERT INTO words SELECT 'w' || i, 0 FROM generate_series(1, 12000) AS i"},
