@@ -194,12 +194,15 @@ func (d *daemon) foretold() (took time.Duration, wrong float64) {
 			switch {
 			case half.IsZero() && t.ETA > 0 && 2*t.RowsCopied >= t.RowsTotal:
 				half, told = time.Now(), t.ETA
-			case end.IsZero() && t.RowsTotal > 0 && t.RowsCopied == t.RowsTotal:
+			case end.IsZero() && t.RowsTotal > 0 && t.RowsCopied >= t.RowsTotal: // the whole is an estimate
 				end = time.Now()
 			}
 		}
 		return s.Phase == strangler.PhaseSyncing
 	})
+	if half.IsZero() || end.IsZero() {
+		return time.Since(began), math.NaN()
+	}
 	left := end.Sub(half).Seconds()
 	return time.Since(began), math.Abs(told-left) / left
 }
