@@ -12,10 +12,10 @@ BENCH ?= .
 BENCH_ROUNDS ?= 5
 
 # What the race detector runs in `make test`: all but the packages whose tests have no goroutines of ours, or watch
-# other processes, and the engines' own suites, which `make torture` runs so: the outages and the model have the
-# engines' goroutines.
-ENGINES := ./migrations/sqlite ./migrations/postgres
-RACE = $(or $(shell go list ./... 2>/dev/null | grep -vE '/(internal/(lint|testsum|protocol|demo|invariant|localdb)|migrations/(sqlite|postgres))$$'),./...)
+# other processes, and the engines' own suites, alone, in pairs and on servers that die, which `make torture` runs so: the model has
+# the engines' goroutines.
+ENGINES := ./migrations/sqlite ./migrations/postgres ./migrations/mysql ./internal/outage
+RACE = $(or $(shell go list ./... 2>/dev/null | grep -vE '/(internal/(lint|testsum|protocol|demo|invariant|localdb|engines|outage)|migrations/(sqlite|postgres|mysql))$$'),./...)
 
 # Packages with tests that `make torture` runs. Such a test is named TestTorture… and stands in a file
 # with the line "//go:build torture".
@@ -32,7 +32,7 @@ ifeq ($(or $(STRANGLER_CHINOOK),$(CI)),)
 LEFT_OUT := -skip ^TestChinook
 endif
 
-.PHONY: help build demo test race torture bench bench-split lint fmt compiler postgres chinook
+.PHONY: help build demo test race torture bench bench-split lint fmt compiler postgres mariadb chinook
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -46,23 +46,23 @@ build: ## Build the three programs into bin/
 demo: build ## Move a capability out of a running monolith, back, and out again (DEMO_FLAGS="…")
 	bin/strangler demo $(DEMO_FLAGS)
 
-test: compiler postgres chinook ## Run all checks and tests, the race detector last
+test: compiler postgres mariadb chinook ## Run all checks and tests, the race detector last
 	@$(TESTSUM) \
 		'vet: go vet ./...' \
 		'format: gofmt -l -e .' \
 		'import rules: go test -count=1 -run ^TestImport ./internal/lint' \
-		'tests: go test -count=1 -timeout 15m $(LEFT_OUT) ./...' \
-		'race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 15m $(LEFT_OUT) $(RACE)'
+		'tests: go test -count=1 -timeout 20m $(LEFT_OUT) ./...' \
+		'race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 20m $(LEFT_OUT) $(RACE)'
 
-race: compiler postgres chinook ## Run the tests under the race detector
-	@$(TESTSUM) 'race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 15m $(LEFT_OUT) $(RACE)'
+race: compiler postgres mariadb chinook ## Run the tests under the race detector
+	@$(TESTSUM) 'race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 20m $(LEFT_OUT) $(RACE)'
 
-torture: compiler postgres chinook ## Run the kill, fault, model and soak tests deeper (ROUNDS=n, DEPTH=0..3 of the model)
+torture: compiler postgres mariadb chinook ## Run the kill, fault, model and soak tests deeper (ROUNDS=n, DEPTH=0..3 of the model)
 	@STRANGLER_ROUNDS=$(ROUNDS) STRANGLER_PROTOCOL_DEPTH=$(DEPTH) $(TESTSUM) \
 		'model: go test -count=1 -timeout 40m -run ^TestProtocol$$ ./internal/protocol' \
 		'capture by logical decoding: env STRANGLER_CAPTURE=logical go test -count=1 -timeout 30m ./internal/outage ./internal/model' \
 		'kills over logical decoding: env STRANGLER_CAPTURE=logical go test -count=1 -timeout 30m -run Test(Kills|Sleeper|UpstreamsDie|Repair)/postgres ./internal/e2e' \
-		'engines under the race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 30m $(ENGINES)' \
+		'engines and outages under the race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 30m $(ENGINES)' \
 		$(if $(TORTURE),'torture: go test -tags torture -count=1 -timeout 24h -run ^TestTorture $(TORTURE)')
 
 bench: ## Run the benchmarks (BENCH=regexp)
@@ -110,6 +110,18 @@ postgres:
 		bring postgresql; \
 	fi; \
 	if ! works; then echo 'the tests on PostgreSQL need its programs: install postgresql ("create_main_cluster = false" in $(CLUSTERS) keeps it from starting a server), then run make again' >&2; exit 1; fi
+
+# The tests on MariaDB need its programs, and run servers of their own. These packages bring no service.
+mariadb:
+	@works() { for bin in /usr/sbin /usr/libexec /usr/bin /usr/local/sbin /usr/local/bin /opt/homebrew/opt/mariadb*/bin /usr/local/opt/mariadb*/bin; do \
+		if [ -x "$$bin/mariadbd" ]; then return 0; fi; done; command -v mariadbd >/dev/null; }; \
+	$(APT); \
+	if works; then exit 0; fi; \
+	if may_install; then \
+		echo 'installing mariadb-server-core and mariadb-client-core for the tests'; \
+		bring mariadb-server-core mariadb-client-core; \
+	fi; \
+	if ! works; then echo 'the tests on MariaDB need its programs: install mariadb-server-core and mariadb-client-core, which start no server, then run make again' >&2; exit 1; fi
 
 chinook:
 	@if [ -n "$(LEFT_OUT)" ]; then \

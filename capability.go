@@ -46,6 +46,19 @@ func (u Upstream) GoString() string { return u.URL }
 type Table struct {
 	From string // its name in the legacy database
 	To   string // its name in the service's database
+	// Columns are the names at the service of columns that have another one there, by their names in the legacy database.
+	Columns map[string]string
+	// Values are what stands at the service for values of a column, by its name in the legacy database. What is not among
+	// them stands for itself.
+	Values map[string]map[string]string
+	// Set are columns that the service alone has, by their names there, and what stands in them for each row of the legacy
+	// database's: a whole number in a column of such, or a text.
+	Set map[string]string
+	// Drop are columns, by their names in the legacy database, that the service does not get, and Where is the condition,
+	// in the words of the legacy database, of the rows that it gets; empty: all. What the service does not get stays the
+	// monolith's, which goes on writing it whoever owns the rest.
+	Drop  []string
+	Where string
 }
 
 // Capture is a way to record what changes at the owner.

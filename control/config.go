@@ -11,7 +11,7 @@ import (
 
 // Config says where the control store is.
 type Config struct {
-	// DSN is "sqlite:path" or "postgres://…". A relative path is relative to the working directory of
+	// DSN is "sqlite:path", "postgres://…" or "mysql://…". A relative path is relative to the working directory of
 	// the process when Open is called. The file and its folder are made when they are missing.
 	DSN string
 
@@ -19,7 +19,7 @@ type Config struct {
 	Log *slog.Logger
 
 	// Clock replaces the clock that leases, liveness and recorded times are measured with, in tests.
-	// Nil: the database server's clock on PostgreSQL, time.Now on SQLite.
+	// Nil: the database server's clock on PostgreSQL and MariaDB, time.Now on SQLite.
 	Clock func() time.Time
 
 	// Fault is for tests: it is called with "<name>.before" when the statements of a durable write have
@@ -36,14 +36,14 @@ func (c Config) Validate() error {
 	switch {
 	case c.DSN == "":
 		return fmt.Errorf("%w: the control store has no DSN; write `control: sqlite:.strangler/control.db`", strangler.ErrConfig)
-	case isPostgres(c.DSN):
+	case isPostgres(c.DSN), isMySQL(c.DSN):
 		return nil
 	}
 	path, ok := strings.CutPrefix(c.DSN, "sqlite:")
 	switch {
 	case !ok:
 		scheme, _, _ := strings.Cut(c.DSN, ":") // what follows may hold a password
-		return fmt.Errorf("%w: the control store cannot be kept in %q; use sqlite:path or postgres://user@host/database",
+		return fmt.Errorf("%w: the control store cannot be kept in %q; use sqlite:path, postgres://user@host/database or mysql://user@host:3306/database",
 			strangler.ErrConfig, scheme)
 	case path == "":
 		return fmt.Errorf("%w: the control store's DSN %q has no path; write sqlite:.strangler/control.db", strangler.ErrConfig, c.DSN)
@@ -57,3 +57,5 @@ func (c Config) Validate() error {
 func isPostgres(dsn string) bool {
 	return strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://")
 }
+
+func isMySQL(dsn string) bool { return strings.HasPrefix(dsn, "mysql://") }

@@ -11,10 +11,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5/pgconn"
 	gormsqlite "gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 	"modernc.org/sqlite"
+
+	"github.com/strangler-fig/strangler"
 )
 
 // busyTimeout is how long a write waits for another process to finish its own on a SQLite file. A
@@ -25,18 +28,25 @@ const busyTimeout = 10 * time.Second
 type dialect struct {
 	gorm.Dialector
 	begin      sql.TxOptions
-	settings   string                                          // run at the start of every write: a commit survives a power cut, nobody waits for ever
-	sessions   int                                             // the most connections; 0: as many as are used
-	notify     string                                          // run by a write that changes a toggle; tells every Watch at its commit
-	listen     func(ctx context.Context, changed func()) error // hears that until ctx or its connection ends; nil: nobody tells
-	lockSchema string                                          // run before the schema is looked at, where a write does not lock everything anyway
-	now        string                                          // asks the server for the time, in microseconds; empty: this machine's clock
-	oneWriter  bool                                            // writers of one process queue here instead of polling the file's lock
+	settings   string                                                              // run at the start of every write: a commit survives a power cut, nobody waits for ever
+	sessions   int                                                                 // the most connections; 0: as many as are used
+	notify     string                                                              // run by a write that changes a toggle; tells every Watch at its commit
+	listen     func(ctx context.Context, changed func()) error                     // hears that until ctx or its connection ends; nil: nobody tells
+	lockSchema string                                                              // run before the schema is looked at, where a write does not lock everything anyway
+	makeAlone  func(ctx context.Context, pool *sql.DB) (release func(), err error) // the same where DDL ends a transaction
+	afterMake  string                                                              // begins the transaction anew there, behind the DDL
+	durable    string                                                              // asks the server whether a commit survives a power cut, where no setting of a write sees to that
+	tables     string                                                              // what every CREATE TABLE ends with
+	now        string                                                              // asks the server for the time, in microseconds; empty: this machine's clock
+	oneWriter  bool                                                                // writers of one process queue here instead of polling the file's lock
 }
 
 func newDialect(dsn string) (dialect, error) {
 	if isPostgres(dsn) {
 		return newPostgres(dsn)
+	}
+	if isMySQL(dsn) {
+		return newMySQL(dsn)
 	}
 	file, err := makeFile(strings.TrimPrefix(dsn, "sqlite:"))
 	if err != nil {
@@ -75,8 +85,21 @@ func makeFile(path string) (string, error) {
 // Codes of PostgreSQL's errors: https://www.postgresql.org/docs/15/errcodes-appendix.html
 const (
 	insufficientPrivilege = "42501"
+	deadlockDetected      = "40P01"
 	lockNotAvailable      = "55P03"
 )
+
+// deadlocked reports whether a server has rolled a transaction back so that others can go on.
+func deadlocked(err error) bool {
+	if errors.Is(err, strangler.ErrUnknown) {
+		return false
+	}
+	if answer := (*mysql.MySQLError)(nil); errors.As(err, &answer) {
+		return answer.Number == mysqlDeadlock
+	}
+	pg := (*pgconn.PgError)(nil)
+	return errors.As(err, &pg) && pg.Code == deadlockDetected
+}
 
 // explain adds what to do next to an error of the database that a person can do something about.
 func explain(err error) error {
@@ -86,6 +109,10 @@ func explain(err error) error {
 	if errors.As(err, &lite) && lite.Code()&primary == busy {
 		return fmt.Errorf("another process has held the control store's write lock for %s (find it with lsof on the file; "+
 			"if it is stopped, continue or kill it), then try again: %w", busyTimeout, err)
+	}
+	var answer *mysql.MySQLError
+	if errors.As(err, &answer) {
+		return explainMySQL(answer, err)
 	}
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {

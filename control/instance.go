@@ -54,14 +54,28 @@ func (s *Store) Register(ctx context.Context, instance strangler.Instance) error
 
 // forget removes the instances of a condition, and their acknowledgements, and says how many.
 func forget(tx *gorm.DB, condition string, args ...any) (int, error) {
-	var gone []string // locked before their acknowledgements, as Acknowledge does
-	if err := forUpdate(tx).Model(&instanceRow{}).Where(condition, args...).Order("id").Pluck("id", &gone).Error; err != nil || len(gone) == 0 {
+	var found []string // without locks: MariaDB would wait for every row that it looks at
+	if err := tx.Model(&instanceRow{}).Where(condition, args...).Order("id").Pluck("id", &found).Error; err != nil {
 		return 0, err
 	}
-	if err := tx.Where("instance IN ?", gone).Delete(&appliedRow{}).Error; err != nil {
-		return 0, err
+	gone := 0
+	for _, id := range found {
+		var still []string // locked before its acknowledgements, as Acknowledge does
+		if err := forUpdate(tx).Model(&instanceRow{}).Where("id = ?", id).Where(condition, args...).Pluck("id", &still).Error; err != nil {
+			return 0, err
+		}
+		if len(still) == 0 {
+			continue
+		}
+		if err := tx.Where("instance = ?", id).Delete(&appliedRow{}).Error; err != nil {
+			return 0, err
+		}
+		if err := tx.Where("id = ?", id).Delete(&instanceRow{}).Error; err != nil {
+			return 0, err
+		}
+		gone++
 	}
-	return len(gone), tx.Where("id IN ?", gone).Delete(&instanceRow{}).Error
+	return gone, nil
 }
 
 // Heartbeat says that the instance is alive. strangler.ErrNotFound when the store does not know it (it

@@ -1,6 +1,9 @@
 package control
 
 import (
+	"errors"
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -90,6 +93,38 @@ func TestASplitIsKept(t *testing.T) {
 		noError(t, s.SaveSplit(ctx, "b", copying))
 		if got := must(s.Split(ctx, "delivery"))(t); got.Phase != strangler.PhaseCopying {
 			t.Errorf("a worker that slept wrote %q", got.Phase)
+		}
+	})
+}
+
+// Instances that come, acknowledge and go at once, each by its own id, do not lock each other out.
+func TestInstancesAtOnce(t *testing.T) {
+	eachPlace(t, func(t *testing.T, at place) {
+		ctx := t.Context()
+		s := newStore(t, at)
+		var all sync.WaitGroup
+		for i := range 8 {
+			all.Go(func() {
+				id := fmt.Sprintf("instance-%d", i)
+				for epoch := range int64(10) {
+					err := errors.Join(
+						s.Register(ctx, strangler.Instance{ID: id, Epochs: map[string]int64{"delivery": epoch}}),
+						s.Acknowledge(ctx, id, "delivery", epoch+1), s.Acknowledge(ctx, id, "search", epoch), s.Heartbeat(ctx, id))
+					if epoch%2 == 0 {
+						err = errors.Join(err, s.Leave(ctx, id))
+					}
+					if err != nil {
+						t.Errorf("%s at epoch %d: %v", id, epoch, err)
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+		for _, instance := range must(s.Instances(ctx))(t) {
+			if instance.Epochs["delivery"] != 10 || instance.Epochs["search"] != 9 {
+				t.Errorf("stored: %+v", instance)
+			}
 		}
 	})
 }

@@ -29,6 +29,7 @@ func (s *Store) Lease(ctx context.Context, name, holder string, ttl time.Duratio
 		return false, nil
 	}
 	err = s.write(ctx, pointLease, func(tx *gorm.DB) error {
+		held = false
 		if _, err := insertMissing(tx, &leaseRow{Name: name}); err != nil {
 			return err
 		}

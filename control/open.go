@@ -68,7 +68,21 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(err, s.pool.Close())
 	}
+	s.warn(ctx)
 	return s, nil
+}
+
+// warn says in the log what a server is set to that loses what it has acknowledged. A server that does not answer that
+// is not asked again: the store can be used.
+func (s *Store) warn(ctx context.Context) {
+	if s.dialect.durable == "" {
+		return
+	}
+	var durable bool
+	if err := s.db.WithContext(ctx).Raw(s.dialect.durable).Scan(&durable).Error; err == nil && !durable {
+		s.log.Warn("the control store's server can lose its last commits in a crash or a power cut, and with them who owns a capability; " +
+			"set innodb_flush_log_at_trx_commit = 1, and sync_binlog = 1 where it writes a binlog")
+	}
 }
 
 // prepare makes the schema where it is missing or old, and reads the store's id.
@@ -76,6 +90,13 @@ func (s *Store) prepare(ctx context.Context) error {
 	if row, err := readStore(s.db.WithContext(ctx)); err == nil && row.Version == schemaVersion {
 		s.id = row.ControlID
 		return nil
+	}
+	if s.dialect.makeAlone != nil {
+		release, err := s.dialect.makeAlone(ctx, s.pool)
+		if err != nil {
+			return notDone(pointOpen, err)
+		}
+		defer release()
 	}
 	return s.write(ctx, pointOpen, func(tx *gorm.DB) error {
 		if s.dialect.lockSchema != "" {
@@ -99,8 +120,13 @@ func (s *Store) prepare(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := tx.AutoMigrate(tables...); err != nil {
+		if err := tx.Set("gorm:table_options", s.dialect.tables).AutoMigrate(tables...); err != nil {
 			return err
+		}
+		if s.dialect.afterMake != "" {
+			if err := tx.Exec(s.dialect.afterMake).Error; err != nil {
+				return err
+			}
 		}
 		s.id = row.ControlID
 		return tx.Clauses(clause.OnConflict{UpdateAll: true}).Create(&row).Error

@@ -13,7 +13,7 @@ import (
 )
 
 func TestConfigIsRefused(t *testing.T) {
-	for _, dsn := range []string{"", "control.db", "sqlite:", "sqlite::memory:", "sqlite:file:x.db", "sqlite:x.db?mode=ro", "mysql://root:secret@h/db"} {
+	for _, dsn := range []string{"", "control.db", "sqlite:", "sqlite::memory:", "sqlite:file:x.db", "sqlite:x.db?mode=ro", "oracle://root:secret@h/db", "mysql://root:secret@h/", "mysql://root:secret@h/db?secret=1", "mysql://root:secret@/db", "mysql://root:secret/@h/db"} {
 		_, err := Open(t.Context(), Config{DSN: dsn})
 		if !errors.Is(err, strangler.ErrConfig) {
 			t.Errorf("Open(%q) = %v; want ErrConfig", dsn, err)
@@ -22,7 +22,7 @@ func TestConfigIsRefused(t *testing.T) {
 			t.Errorf("Open(%q) tells the password: %v", dsn, err)
 		}
 	}
-	for _, dsn := range []string{"sqlite:.strangler/control.db", "postgres://u@h/db", "postgresql://u@h/db"} {
+	for _, dsn := range []string{"sqlite:.strangler/control.db", "postgres://u@h/db", "postgresql://u@h/db", "mysql://u@h/db"} {
 		noError(t, Config{DSN: dsn}.Validate())
 	}
 }

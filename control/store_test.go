@@ -2,10 +2,8 @@ package control
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,11 +43,14 @@ var (
 		return "sqlite:" + filepath.Join(t.TempDir(), "state", "control.db")
 	}}
 	postgresPlace = place{"postgres", newSchema}
+	mariadbPlace  = place{"mariadb", newDatabase}
 )
 
 var shared struct {
+	user    sync.Once // of MariaDB
 	once    sync.Once
 	err     error
+	userErr error
 	schemas atomic.Int64
 }
 
@@ -63,23 +64,24 @@ func newSchema(t *testing.T) string {
 	noError(t, shared.err)
 	dsn := fmt.Sprintf("%s&search_path=store_%d", server.As("control", "control"), shared.schemas.Add(1))
 	_, schema, _ := strings.Cut(dsn, "search_path=")
-	must(administrator(t, dsn).Exec("CREATE SCHEMA " + schema + " AUTHORIZATION control"))(t)
+	admin := must(server.Pool("", "control"))(t)
+	_, err := admin.Exec("CREATE SCHEMA " + schema + " AUTHORIZATION control")
+	noError(t, errors.Join(err, admin.Close()))
 	return dsn
 }
 
-// administrator is a superuser's session beside the store of a DSN.
-func administrator(t *testing.T, dsn string) *sql.DB {
+// newDatabase makes an empty database on MariaDB, on which an ordinary user has all privileges.
+func newDatabase(t *testing.T) string {
 	t.Helper()
-	u := must(url.Parse(dsn))(t)
-	db := must(sql.Open("pgx", localdbtest.Shared(t).DSN(strings.TrimPrefix(u.Path, "/"))+"&search_path="+u.Query().Get("search_path")))(t)
-	db.SetMaxOpenConns(1)
-	t.Cleanup(func() { noError(t, db.Close()) })
-	return db
+	server := localdbtest.SharedMariaDB(t)
+	shared.user.Do(func() { shared.userErr = server.Role(context.Background(), "control") })
+	noError(t, shared.userErr)
+	return server.As("control", localdbtest.DatabaseMariaDB(t, "control"))
 }
 
 // eachPlace runs a test once for each kind of database.
 func eachPlace(t *testing.T, test func(t *testing.T, at place)) {
-	for _, at := range []place{sqlitePlace, postgresPlace} {
+	for _, at := range []place{sqlitePlace, postgresPlace, mariadbPlace} {
 		t.Run(at.name, func(t *testing.T) { test(t, at) })
 	}
 }

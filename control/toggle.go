@@ -26,6 +26,7 @@ func (s *Store) Ensure(ctx context.Context, capabilities []strangler.Capability)
 	capabilities = slices.SortedFunc(slices.Values(capabilities), func(a, b strangler.Capability) int { return strings.Compare(a.Name, b.Name) })
 	var kept []string
 	err := s.write(ctx, pointEnsure, func(tx *gorm.DB) error {
+		kept = nil
 		now, err := s.now(tx)
 		if err != nil {
 			return err

@@ -92,7 +92,7 @@ func TestWatchGetsOverALostConnection(t *testing.T) {
 	ensure(t, s)
 	calls := watching(t, s)
 	<-calls
-	must(administrator(t, dsn).Exec(terminated))(t)
+	noError(t, onPostgres.terminate(onPostgres.administrator(t, dsn)))
 	must(set(t.Context(), s, "delivery", strangler.ModeShadow, 0))(t)
 	<-calls
 	must(set(t.Context(), s, "delivery", strangler.ModeLegacy, 0))(t)

@@ -52,9 +52,13 @@ func FaultPoints() []string {
 // without a commit, and the write has succeeded.
 var errUnchanged = errors.New("unchanged")
 
+// deadlockRetries is how often a write begins anew that a server has rolled back because another one waited for it while
+// it waited for that one.
+const deadlockRetries = 5
+
 // write runs work in the one kind of transaction that changes the store. Nil: committed (or
 // errUnchanged). strangler.ErrUnknown: the commit was begun and its outcome is not certain. Any other
-// error: rolled back.
+// error: rolled back. work may run several times, each in a transaction of its own.
 func (s *Store) write(ctx context.Context, p point, work func(tx *gorm.DB) error) error {
 	if s.turn != nil {
 		select {
@@ -64,6 +68,12 @@ func (s *Store) write(ctx context.Context, p point, work func(tx *gorm.DB) error
 		}
 	}
 	err := s.commit(ctx, p, work)
+	for range deadlockRetries {
+		if !deadlocked(err) {
+			break
+		}
+		err = s.commit(ctx, p, work)
+	}
 	if s.turn != nil {
 		<-s.turn
 	}

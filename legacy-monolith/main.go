@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, token string, stderr io.Writer) int
 	flags := flag.NewFlagSet("legacy-monolith", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:9000", "`address` to serve HTTP on; port 0 takes a free one")
-	flags.StringVar(&o.database, "database", "sqlite:shop.db", "`DSN`: sqlite:path or postgres://user@host/name")
+	flags.StringVar(&o.database, "database", "sqlite:shop.db", "`DSN`: sqlite:path, postgres://user@host/name or mysql://user@host:3306/name")
 	flags.IntVar(&o.seed, "seed", 0, "fill an empty database with so many `rows` of couriers and courier actions, and what they need")
 	flags.StringVar(&o.delivery, "delivery", "", "base `URL` of the delivery service")
 	flags.StringVar(&o.toggles, "toggles", "", "base `URL` of Strangler's admin API; empty means that the monolith stands alone")

@@ -31,6 +31,7 @@ func TestRunRefusesUnusableArguments(t *testing.T) {
 		{"database of another kind", []string{"--database", "mongodb://db"}, 1, "sqlite:path"},
 		{"folder that is not there", []string{"--database", "sqlite:/nowhere/at/all.db"}, 1, "its folder must exist"},
 		{"server that is not there", []string{"--database", "postgres://shop:hunter2@127.0.0.1:1/shop"}, 1, "reach the database"},
+		{"MySQL server that is not there", []string{"--database", "mysql://shop:hunter2@127.0.0.1:1/shop"}, 1, "reach the database"},
 		{"delivery without a scheme", []string{"--database", database, "--delivery", "127.0.0.1:9001"}, 1, "--delivery must be a URL"},
 		{"toggles that are no URL", []string{"--database", database, "--toggles", "file:///toggles"}, 1, "--toggles must be a URL"},
 	} {
@@ -48,7 +49,7 @@ func TestRunRefusesUnusableArguments(t *testing.T) {
 
 // TestRunSeedsServesAndStops also covers a restart: the second run finds what the first one seeded.
 func TestRunSeedsServesAndStops(t *testing.T) {
-	contract.EachDatabase(t, localdbtest.Fresh, runSeedsServesAndStops)
+	contract.EachDatabase(t, localdbtest.Fresh, localdbtest.FreshMariaDB, runSeedsServesAndStops)
 }
 
 func runSeedsServesAndStops(t *testing.T, fresh contract.Fresh) {

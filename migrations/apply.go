@@ -58,7 +58,7 @@ func (s *split) misfit(err error) error {
 	if !errors.Is(err, ErrMisfit) {
 		return err
 	}
-	return fmt.Errorf("%w: %w: the follower's table does not take what the owner's does; nothing was skipped, nothing was lost, and the owner goes on serving. Give it the owner's constraints and types, then: strangler split start %s",
+	return fmt.Errorf("%w: %w: the follower's table does not take what the owner's does; nothing was skipped, nothing was lost, and the owner goes on serving. Give it the owner's constraints and types, or change the value at the owner, then: strangler split start %s",
 		strangler.ErrStopped, err, s.c.Name)
 }
 

@@ -22,11 +22,13 @@ const partsPerLane = 2
 
 // Chunks are sized by time, unless Bounds.Chunk sizes them: the next is to take chunkTime (shortChunk where the copy has
 // limits, or everybody who writes at the follower waits for it), and has at most chunkGrowth times as many rows as the one before, and mostRows.
+// Rows that are read one by one may all be in memory at once: their chunks begin small, and have mostUnpiped at most.
 const (
 	chunkTime   = time.Second
 	chunkGrowth = 4
 	firstChunk  = 50_000
 	mostRows    = 1_000_000
+	mostUnpiped = 50_000
 )
 
 // part names one part of a table.
@@ -113,9 +115,11 @@ func (s *split) copyPart(ctx context.Context, from, to Database, p part, limits 
 	if err != nil {
 		return err
 	}
-	sized := form != "" && s.cfg.Bounds.Chunk == 0
-	rows, goal := s.cfg.Bounds.chunk(), chunkTime
+	sized := s.cfg.Bounds.Chunk == 0
+	rows, goal, most := s.cfg.Bounds.chunk(), chunkTime, int64(mostRows)
 	switch {
+	case sized && form == "":
+		goal, most = shortChunk, mostUnpiped
 	case sized && (limits != nil || to.Lanes() == 1):
 		rows, goal = shortFirst, shortChunk
 	case sized:
@@ -154,7 +158,7 @@ func (s *split) copyPart(ctx context.Context, from, to Database, p part, limits 
 		}
 		conflicts = 0
 		if sized && m.InFlight {
-			rows = nextChunk(rows, m.Rows-before, time.Since(began), goal)
+			rows = nextChunk(rows, m.Rows-before, time.Since(began), goal, most)
 		}
 	}
 }
@@ -173,9 +177,9 @@ func patiently(ctx context.Context, f func() error) error {
 func passing(err error) bool { return errors.Is(err, ErrDuplicate) || errors.Is(err, ErrSlow) }
 
 // nextChunk is the size of the chunk that is to take a time, behind one that had n rows and took so long.
-func nextChunk(rows int, n int64, took, goal time.Duration) int {
+func nextChunk(rows int, n int64, took, goal time.Duration, most int64) int {
 	want := int64(float64(n) * float64(goal) / float64(max(took, time.Millisecond)))
-	return int(min(max(want, defaultChunk), int64(rows)*chunkGrowth, mostRows))
+	return int(min(max(want, defaultChunk), int64(rows)*chunkGrowth, most))
 }
 
 // form is the one in which both sides write a table's rows; empty where they have to be read.

@@ -42,7 +42,7 @@ func (s *split) cutover(ctx context.Context, to strangler.Side, who, why string)
 		return strangler.Cutover{}, err
 	}
 	if err := s.arm(ctx, to); err != nil {
-		return strangler.Cutover{}, s.refuseFull(err)
+		return strangler.Cutover{}, errors.Join(s.refuseFull(err), s.restoreKeys(context.WithoutCancel(ctx)))
 	}
 	s.cfg.Gates.ResetPause(s.c.Name)
 	var row strangler.Cutover

@@ -20,6 +20,26 @@ type Binding struct {
 	ControlID  string             // the control store's id; every write checks it
 	Capture    strangler.Capture  // how changes are recorded where the engine has the choice; empty: it chooses
 	Throttle   strangler.Throttle // limits for the legacy side's server
+	Shares     []Share            // by table, at the legacy side: what of it moves; nil: all of every table
+	Common     bool               // the other side is another kind of database, or has a mapping: values are read in the common form of their Kind
+}
+
+// Share is what of a table moves where not all of it does. The rest is the monolith's whoever owns the share: it is neither
+// read nor written, no fence refuses its writes, and no capture records them (CUTOVER.md, section 12).
+type Share struct {
+	Stays []string // columns that stay
+	Where string   // the condition of the rows that move, in the words of the database; empty: all
+}
+
+// Whole reports whether all of the table moves.
+func (s Share) Whole() bool { return len(s.Stays) == 0 && s.Where == "" }
+
+// Share is what moves of a table.
+func (b Binding) Share(table int) Share {
+	if b.Shares == nil {
+		return Share{}
+	}
+	return b.Shares[table]
 }
 
 // CheckReach is the check by which Open refuses a database that cannot be reached. A command ends with it; a
@@ -57,8 +77,9 @@ type Planner interface {
 	// they are missing: tables and fence (closed), keys and indexes, reverse capture, and the end. What does not fit is
 	// a Refusal.
 	FollowerScripts(ctx context.Context, s Schema) ([]Script, error)
-	// Orphans lists rows that violate foreign keys of the moved tables or to them, at most 20.
-	Orphans(ctx context.Context) ([]string, error)
+	// Orphans lists rows that violate foreign keys of the moved tables or to them, at most 20: of those that are in force, and
+	// of keys that have crossed and are cut now.
+	Orphans(ctx context.Context, cut []ForeignKey) ([]string, error)
 	// Identity tells databases apart: two handles with the same identity reach the same tables.
 	Identity(ctx context.Context) (string, error)
 }
@@ -119,7 +140,8 @@ type Holder interface {
 	Hold(ctx context.Context) (release func(), err error)
 }
 
-// Position is how far a capture has been applied. It is opaque outside its engine.
+// Position is how far a capture has been applied: in the words of the owner's engine, opaque to everybody else, the
+// follower's engine included. It is never empty.
 type Position string
 
 // Preparer readies a capture where its script alone does not.
@@ -135,7 +157,8 @@ type Capture interface {
 	// it returns, the owner has made one durable commit, so nothing in the batch can vanish there.
 	// Positions that cannot follow one another (a restore) and triggers that are gone: ErrStopped.
 	Read(ctx context.Context, applied Position) (Batch, error)
-	// Forget lets the owner drop what the batch held. The target has committed it.
+	// Forget lets the owner drop what the batch held. The target has committed it. Where the owner's term is another than when
+	// the batch was read, nothing is dropped: whoever has it reads the batch again, or has begun anew.
 	Forget(ctx context.Context, b Batch) error
 	// Wait returns when something may have changed since the last Read, or when ctx ends.
 	Wait(ctx context.Context) error
@@ -269,8 +292,12 @@ type Apply interface {
 // Rows are the writes of an Apply to the tables that move. An engine may collect them: an error may come
 // from a later call, at the latest from Commit, which has then written nothing.
 type Rows interface {
+	// Delete takes the row away where it is of the table's Share. A row of which columns stay, and that is of it by a
+	// condition, is not deleted: the columns that move get their defaults, and it has to be outside of it then, or that
+	// is ErrMisfit.
 	Delete(ctx context.Context, table int, k Key) error
-	// Insert fails with ErrDuplicate on a unique conflict, and with ErrMisfit on a row that the table does not take;
+	// Insert writes a new row. Where columns stay, a row that has the key already is written in place: the columns that move
+	// are replaced. A row that is outside of the Share then is ErrMisfit. It fails with ErrDuplicate on a unique conflict, and with ErrMisfit on a row that the table does not take;
 	// it never skips one.
 	Insert(ctx context.Context, table int, r Row) error
 	// Empty deletes every row.
@@ -324,6 +351,7 @@ func Queued(part int) KeyKind { return KeyKind(fmt.Sprintf("queued %d", part)) }
 
 // Schema is what Inspect found.
 type Schema struct {
+	Engine   string // the kind of database: sqlite, postgres, mysql
 	Tables   []Table
 	Crossing []ForeignKey // between tables that move and tables that stay
 	Capture  string       // how the changes of tables that move are recorded, and why; empty where there is no choice
@@ -334,13 +362,17 @@ type Schema struct {
 // Table is one table that moves.
 type Table struct {
 	Name    string
-	Schema  string // in which it stands, where its database has schemas
-	Columns []Column
+	Schema  string   // in which it stands, where its database has schemas
+	Columns []Column // that move
+	Stays   []Column // that its Share leaves
 	Key     []string // the columns of its key, in order
 	DDL     []string // statements that make it at a database of the same kind, but for those below; foreign keys to tables that stay are left out
 	// Indexes make its key and what rows of any moments fit into; Constraints what only the rows of one moment are
 	// sure to fit into: unique indexes, foreign keys. Both may follow the rows.
 	Indexes, Constraints []Behind
+	// Uniques, without the key, and References are what Common needs of constraints.
+	Uniques    [][]string
+	References []Reference
 	// Homes are the schemas of what statements of DDL make for other tables too, a type or a shared sequence; empty: any.
 	Homes map[string]string
 }
@@ -356,12 +388,22 @@ type Column struct {
 	Type      string
 	NotNull   bool
 	Generated bool
+	Default   bool // the database has a value, other than NULL, where none is given
+
+	// What Common needs: the kind, empty where other databases have no such type, and its bounds; the column's place in
+	// the table; whether the database makes its values.
+	Kind        Kind
+	Size, Scale int
+	At          int
+	Auto        bool
 }
 
-// ForeignKey is one that crosses the cut.
+// ForeignKey is one that crosses the cut. A target without a name is a column of the parent's key.
 type ForeignKey struct {
-	Table, Parent    string
-	Columns, Targets []string
+	Table   string   `json:"table"` // that has it
+	Columns []string `json:"columns"`
+	Parent  string   `json:"parent"`
+	Targets []string `json:"targets"`
 }
 
 // Problem is a reason to refuse.

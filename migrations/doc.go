@@ -14,8 +14,10 @@
 //  8. takeover.go: whoever begins, or comes after a crash, first settles what was decided
 //  9. complete.go: the point of no return, and its opposite, cancel
 //
-// Around it: migrations.go is the door, worker.go the one goroutine of each capability and its lease,
-// status.go what people see, full.go what they see while a database has no room, examine.go what `check` asks of an engine, adopt.go what a person decides
-// after a restore. pace.go measures the copy and throttle.go slows it, retained.go bounds what it has the owner keep, database.go is what an engine provides, value.go the form of a row between them, fault.go
-// where tests break what is durable; the engines are in the folders below.
+// Around it: migrations.go is the door, worker.go the one goroutine of each capability and its lease, status.go what people
+// see, full.go what they see while a database has no room, examine.go what `check` asks of an engine, adopt.go what a person
+// decides after a restore. pace.go measures the copy and throttle.go slows it, retained.go bounds what it has the owner keep.
+// database.go is what an engine provides, value.go the form of a row between them, kind.go that between two kinds of
+// database, mapping.go other names and values at the service, share.go tables of which not all moves, fault.go where tests
+// break what is durable; the engines are in the folders below.
 package migrations

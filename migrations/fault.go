@@ -15,8 +15,13 @@ type faulty struct {
 
 // engine is a database of this package as its engine made it, with what that can do beyond Database.
 func engine(d Database) Database {
-	if f, ok := d.(faulty); ok {
-		return f.Database
+	switch w := d.(type) {
+	case faulty:
+		return engine(w.Database)
+	case *mapped:
+		return engine(w.Database)
+	case *shared:
+		return engine(w.Database)
 	}
 	return d
 }

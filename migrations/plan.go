@@ -2,10 +2,12 @@ package migrations
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/strangler-fig/strangler"
@@ -14,9 +16,10 @@ import (
 // Plan is what `migrate plan` shows: the scripts, in the order in which they will run, and what a
 // person should know before they do.
 type Plan struct {
-	Files   []File
-	Capture string // how the monolith's changes are recorded, and why; empty where there is no choice
-	Notes   []string
+	Files    []File
+	Capture  string // how the monolith's changes are recorded, and why; empty where there is no choice
+	Notes    []string
+	Crossing []ForeignKey // that the scripts cut
 }
 
 // File is one script, at its path below Config.Dir.
@@ -46,7 +49,7 @@ func NewPlanning(ctx context.Context, open Open, dir, controlID string, c strang
 		return errors.Join(errs...)
 	}
 	for _, side := range []strangler.Side{strangler.Legacy, strangler.Service} {
-		d, err := open(ctx, binding(c, side, controlID))
+		d, err := openSide(ctx, open, c, side, controlID)
 		if err != nil {
 			return nil, nil, errors.Join(err, closeAll())
 		}
@@ -86,18 +89,40 @@ func (p *Planning) Make(ctx context.Context) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	if err := refuseAll(append(here.Problems, there.Problems...)); err != nil {
+	problems, common := append(here.Problems, there.Problems...), binding(p.c, strangler.Service, p.controlID).Common
+	if common {
+		problems = append(problems, carried(here)...)
+	}
+	if err := refuseAll(problems); err != nil {
+		return Plan{}, err
+	}
+	like := here
+	if common {
+		like, problems = remapped(here, p.c.Tables)
+		problems = append(problems, unshared(here, p.c.Tables)...)
+	}
+	if err := refuseAll(problems); err != nil {
 		return Plan{}, err
 	}
 	owner, err := legacy.OwnerScripts(ctx, here)
 	if err != nil {
 		return Plan{}, err
 	}
-	follower, err := service.FollowerScripts(ctx, here)
+	follower, err := service.FollowerScripts(ctx, like)
 	if err != nil {
 		return Plan{}, err
 	}
-	plan := Plan{Capture: here.Capture, Notes: append(here.Notes, there.Notes...)}
+	plan := Plan{Capture: here.Capture, Crossing: here.Crossing, Notes: append(here.Notes, there.Notes...)}
+	for _, k := range plan.Crossing {
+		plan.Notes = append(plan.Notes, k.note(p.c))
+	}
+	for _, t := range p.c.Tables {
+		for _, note := range []string{mappingNote(t), shareNote(t)} {
+			if note != "" {
+				plan.Notes = append(plan.Notes, note)
+			}
+		}
+	}
 	add := func(side strangler.Side, scripts []Script, after, upto Stage) {
 		for _, s := range scripts {
 			if s.Stage > after && s.Stage <= upto {
@@ -167,7 +192,45 @@ func (p *Planning) Write(ctx context.Context, plan Plan) error {
 			return err
 		}
 	}
-	return nil
+	keys, err := json.MarshalIndent(plan.Crossing, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(p.keysFile(), append(keys, '\n'), 0o644)
+}
+
+// note says what becomes of a foreign key that crosses, and who has to see to what meanwhile.
+func (k ForeignKey) note(c strangler.Capability) string {
+	deletes := "monolith"
+	if slices.ContainsFunc(c.Tables, func(t strangler.Table) bool { return strings.EqualFold(t.From, k.Parent) }) {
+		deletes = "service"
+	}
+	return fmt.Sprintf("the foreign key %s(%s) → %s crosses the cut and is dropped before the cutover; a rollback restores it. Meanwhile the %s may delete what it refers to, and no database refuses: let it look before it deletes, or mend what `strangler migrate orphans %s` lists",
+		k.Table, strings.Join(k.Columns, ", "), k.Parent, deletes, c.Name)
+}
+
+// keysFile has the foreign keys that the scripts cut, for whoever asks which rows they would forbid meanwhile.
+func (p *Planning) keysFile() string { return filepath.Join(p.dir, p.c.Name, "foreign_keys.json") }
+
+// Orphans lists rows, at most 20, that foreign keys of the capability's tables or to them would forbid, those that are cut
+// included: while one side follows the other, the monolith's database has the rows of both.
+func (p *Planning) Orphans(ctx context.Context) ([]string, error) {
+	legacy, err := p.open(ctx, strangler.Legacy)
+	if err != nil {
+		return nil, err
+	}
+	var cut []ForeignKey
+	text, err := os.ReadFile(p.keysFile())
+	switch {
+	case errors.Is(err, os.ErrNotExist): // nothing is planned, or an older plan
+	case err != nil:
+		return nil, err
+	default:
+		if err := json.Unmarshal(text, &cut); err != nil {
+			return nil, fmt.Errorf("%s: %w", p.keysFile(), err)
+		}
+	}
+	return legacy.Orphans(ctx, cut)
 }
 
 // Written reports whether the capability has scripts.

@@ -292,7 +292,32 @@ func (s *split) arm(ctx context.Context, to strangler.Side) error {
 	if to == strangler.Legacy {
 		return nil // armed since the cutover
 	}
-	return s.planning().Up(ctx, StageArmed)
+	if err := s.planning().Up(ctx, StageArmed); err != nil {
+		return err
+	}
+	return s.recording(ctx)
+}
+
+// recording looks whether the service's capture stands, whatever the scripts were that have run: the service's first write is
+// recorded, or there is no way back from it.
+func (s *split) recording(ctx context.Context) error {
+	legacy, service, err := s.both(ctx, strangler.Legacy)
+	if err != nil {
+		return err
+	}
+	applied, err := legacy.Applied(ctx)
+	if err != nil {
+		return err
+	}
+	b, err := service.Read(ctx, applied)
+	if err != nil && ctx.Err() == nil {
+		return strangler.Refuse("capture", fmt.Sprintf("the service's database is not ready to record what the service writes: %v", err),
+			"put its scripts back as they were planned", "strangler split cancel "+s.c.Name+", then run the playbook")
+	}
+	if err != nil {
+		return err
+	}
+	return b.Close()
 }
 
 // restoreKeys puts the crossing foreign keys back at legacy, where it owns and no cutover is under way.
@@ -312,7 +337,7 @@ func (s *split) restoreKeys(ctx context.Context) error {
 	if err := s.planning().run(ctx, strangler.Legacy, StageCapture, false); err != nil {
 		return err
 	}
-	orphans, err := legacy.Orphans(ctx)
+	orphans, err := legacy.Orphans(ctx, nil)
 	if err != nil || len(orphans) == 0 {
 		return err
 	}

@@ -17,6 +17,9 @@ func (s *split) follow(ctx context.Context) error {
 	if err := s.takeover(ctx); err != nil {
 		return err
 	}
+	if err := s.sameMapping(ctx); err != nil {
+		return err
+	}
 	if err := s.restoreKeys(ctx); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -229,7 +230,7 @@ func (s *split) db(ctx context.Context, side strangler.Side) (Database, error) {
 	if d, ok := s.dbs[side]; ok {
 		return d, nil
 	}
-	d, err := s.cfg.Open(ctx, binding(s.c, side, s.cfg.ControlID))
+	d, err := openSide(ctx, s.cfg.Open, s.c, side, s.cfg.ControlID)
 	if err != nil {
 		return nil, err
 	}
@@ -242,6 +243,12 @@ func binding(c strangler.Capability, side strangler.Side, controlID string) Bind
 	if side == strangler.Service {
 		b.DSN = c.Service.Database
 	}
+	b.Common = scheme(c.Legacy.Database) != scheme(c.Service.Database) || hasMapping(c) || hasShare(c)
+	if side == strangler.Legacy && hasShare(c) {
+		for _, t := range c.Tables {
+			b.Shares = append(b.Shares, Share{Stays: t.Drop, Where: t.Where})
+		}
+	}
 	for _, t := range c.Tables {
 		if side == strangler.Service && t.To != "" {
 			b.Tables = append(b.Tables, t.To)
@@ -250,6 +257,15 @@ func binding(c strangler.Capability, side strangler.Side, controlID string) Bind
 		}
 	}
 	return b
+}
+
+// scheme tells kinds of database apart.
+func scheme(dsn string) string {
+	s, _, _ := strings.Cut(dsn, ":")
+	if s == "postgresql" {
+		s = "postgres"
+	}
+	return s
 }
 
 // both are the owner's database and the follower's.

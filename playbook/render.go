@@ -55,7 +55,7 @@ func Show(c strangler.Capability) Plan {
 		p.Touches = append(p.Touches, PlanTouch{t.Route.String(), t.Seam, t.Fails})
 	}
 	for _, t := range c.Tables {
-		p.Tables = append(p.Tables, PlanTable(t))
+		p.Tables = append(p.Tables, PlanTable{t.From, t.To})
 	}
 	for i, d := range Steps() {
 		step := PlannedStep{Description: d, Number: i + 1, Skipped: d.NeedsTables && c.Stateless()}

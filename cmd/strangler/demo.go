@@ -16,14 +16,15 @@ func (a *app) demo() *cobra.Command {
 proxy, runs the playbook forward, back behind the cutover, and forward again, and checks
 against a log of every acknowledged write that nothing was lost or done twice.
 
-Its files stay in .strangler/demo. With --database postgres the rows are on a private
-PostgreSQL server, which is made from the installed programs and gone with the demo; where
-none is installed, the exit code is 2. Without --exit everything goes on until Ctrl-C.
-With -o json one object is printed at the end, and the exit code is 0 only when nothing
-failed, was lost, doubled or differs.`,
+Its files stay in .strangler/demo. With --database postgres or mysql the rows are on a
+private PostgreSQL or MariaDB server, which is made from the installed programs and gone
+with the demo; where none is installed, the exit code is 2. Without --exit everything goes
+on until Ctrl-C. With -o json one object is printed at the end, and the exit code is 0 only
+when nothing failed, was lost, doubled or differs.`,
 		Example: `  strangler demo
   strangler demo --exit -o json
-  strangler demo --database postgres`,
+  strangler demo --database postgres
+  strangler demo --database mysql`,
 		Args: needs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !slices.Contains([]string{"sqlite", "postgres", "mysql"}, o.Database) {

@@ -64,10 +64,16 @@ const (
 	LevelMissing Level = "missing" // has to be settled before a capability can move
 )
 
-// Migrator makes and runs a capability's golang-migrate scripts. A dry Plan writes nothing. Up, Down
-// and Force return how the scripts stand afterwards.
+// Migrator makes and runs a capability's golang-migrate scripts. A dry Plan writes nothing. Orphans are rows, at most 20, that
+// foreign keys would forbid, those that the scripts have cut included.
 type Migrator interface {
+	Scripter
 	Plan(ctx context.Context, c strangler.Capability, dryRun bool) (PlanResult, error)
+	Orphans(ctx context.Context, c strangler.Capability) ([]string, error)
+}
+
+// Scripter runs the scripts. Up, Down and Force return how they stand afterwards.
+type Scripter interface {
 	Up(ctx context.Context, c strangler.Capability) ([]ScriptStatus, error)
 	Down(ctx context.Context, c strangler.Capability) ([]ScriptStatus, error)
 	Status(ctx context.Context, c strangler.Capability) ([]ScriptStatus, error)

@@ -42,6 +42,11 @@ func (s *scribe) Status(context.Context, strangler.Capability) ([]ScriptStatus, 
 	return s.statuses, s.err
 }
 
+func (s *scribe) Orphans(_ context.Context, c strangler.Capability) ([]string, error) {
+	s.calls = append(s.calls, "orphans "+c.Name)
+	return []string{"orders has rows with (courier) = (7), and there is no such couriers"}, s.err
+}
+
 func (s *scribe) Force(_ context.Context, c strangler.Capability, side strangler.Side, version int) error {
 	s.calls = append(s.calls, fmt.Sprintf("force %s %s %d", c.Name, side, version))
 	return s.err
@@ -68,6 +73,7 @@ func TestMigrate(t *testing.T) {
 		{"migrate down delivery", "down delivery", []string{"scripts", "next_steps"}, "next: strangler migrate status delivery"},
 		{"migrate down delivery --dry-run", "", []string{"scripts", "dry_run", "next_steps"}, "legacy: the scripts from version 1 would run down"},
 		{"migrate status delivery", "", []string{"scripts", "next_steps"}, "SIDE     VERSION  STATE  PENDING\n"},
+		{"migrate orphans delivery", "orphans delivery", []string{"orphans"}, "orders has rows with (courier) = (7), and there is no such couriers\n"},
 		{"migrate force delivery 2 --side legacy", "force delivery legacy 2", []string{"scripts", "next_steps"}, "next: strangler migrate up delivery"},
 		{"migrate force delivery 0 --side service --dry-run", "", []string{"scripts", "dry_run", "next_steps"}, "service would be set to version 0, clean"},
 	} {

@@ -187,7 +187,7 @@ func TestEveryCommandHasHelpAndExample(t *testing.T) {
 		}
 	}
 	walk(a.root())
-	if count != 35 {
+	if count != 36 {
 		t.Errorf("%d commands", count)
 	}
 }

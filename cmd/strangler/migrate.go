@@ -16,7 +16,7 @@ func (a *app) migrate() *cobra.Command {
 	return group("migrate", "Make and run a capability's golang-migrate scripts",
 		"Every change that Strangler makes to a database is a golang-migrate script under\nmigrations/CAP/legacy and migrations/CAP/service beside strangler.yaml. Review and commit\nthem; any golang-migrate runs them too. No daemon is needed.",
 		"  strangler migrate plan delivery\n  strangler migrate up delivery\n  strangler migrate status delivery",
-		a.migratePlan(), a.migrateRun("up"), a.migrateRun("down"), a.migrateStatus(), a.migrateForce())
+		a.migratePlan(), a.migrateRun("up"), a.migrateRun("down"), a.migrateStatus(), a.migrateOrphans(), a.migrateForce())
 }
 
 // migrator finds the capability and what works on its scripts.
@@ -206,6 +206,44 @@ func (a *app) migrateStatus() *cobra.Command {
 				return err
 			}
 			return a.printScripts(nil, statuses, false)
+		},
+	}
+}
+
+// orphans is what `migrate orphans` prints as JSON.
+type orphans struct {
+	Orphans []string `json:"orphans"`
+}
+
+func (a *app) migrateOrphans() *cobra.Command {
+	return &cobra.Command{
+		Use:   "orphans CAP",
+		Short: "List rows that foreign keys would forbid",
+		Long: `Lists rows, at most 20, of which a foreign key of the capability's tables, or to them,
+points at nothing. Keys between tables that move and tables that stay are cut before the
+cutover: from then on each side has to see for itself that what it refers to is there. A
+rollback puts them back, and leaves such rows for you to mend. The legacy database is
+asked, which has the rows of both sides until complete.`,
+		Example:           "  strangler migrate orphans delivery",
+		Args:              needs("CAP"),
+		ValidArgsFunction: a.completeCapability,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			m, capability, err := a.migrator(args[0])
+			if err != nil {
+				return err
+			}
+			found, err := m.Orphans(cmd.Context(), capability)
+			if err != nil {
+				return err
+			}
+			return a.print(orphans{filled(found)}, func(w io.Writer) {
+				for _, line := range found {
+					fmt.Fprintln(w, line)
+				}
+				if len(found) == 0 {
+					fmt.Fprintln(w, "none")
+				}
+			})
 		},
 	}
 }

@@ -191,6 +191,14 @@ func (m migrator) Force(ctx context.Context, c strangler.Capability, side strang
 	return m.with(ctx, c, func(p *migrations.Planning) error { return p.Force(ctx, side, version) })
 }
 
+func (m migrator) Orphans(ctx context.Context, c strangler.Capability) (out []string, err error) {
+	err = m.with(ctx, c, func(p *migrations.Planning) error {
+		out, err = p.Orphans(ctx)
+		return err
+	})
+	return out, err
+}
+
 func statuses(ctx context.Context, p *migrations.Planning) ([]ScriptStatus, error) {
 	found, err := p.Status(ctx)
 	out := make([]ScriptStatus, len(found))

@@ -33,7 +33,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	flags := flag.NewFlagSet("delivery", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	listen := flags.String("listen", "127.0.0.1:9001", "`address` to serve HTTP on; port 0 takes a free one")
-	database := flags.String("database", "sqlite:delivery.db", "`DSN`: sqlite:path or postgres://user@host/name")
+	database := flags.String("database", "sqlite:delivery.db", "`DSN`: sqlite:path, postgres://user@host/name or mysql://user@host:3306/name")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
 	} else if err != nil {

@@ -23,6 +23,7 @@ func TestRunRefusesUnusableArguments(t *testing.T) {
 		{"database of another kind", []string{"--database", "mongodb://db"}, 1, "sqlite:path"},
 		{"folder that is not there", []string{"--database", "sqlite:/nowhere/at/all.db"}, 1, "its folder must exist"},
 		{"server that is not there", []string{"--database", "postgres://delivery:hunter2@127.0.0.1:1/delivery"}, 1, "reach the database"},
+		{"MySQL server that is not there", []string{"--database", "mysql://delivery:hunter2@127.0.0.1:1/delivery"}, 1, "reach the database"},
 		{"address that cannot be bound", []string{"--database", "sqlite:" + t.TempDir() + "/d.db", "--listen", "256.0.0.1:1"}, 1, "--listen"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -40,7 +41,7 @@ func TestRunRefusesUnusableArguments(t *testing.T) {
 func TestMain(m *testing.M) { os.Exit(localdbtest.Main(m).Run()) }
 
 func TestRunStopsWhenTold(t *testing.T) {
-	contract.EachDatabase(t, localdbtest.Fresh, runStopsWhenTold)
+	contract.EachDatabase(t, localdbtest.Fresh, localdbtest.FreshMariaDB, runStopsWhenTold)
 }
 
 func runStopsWhenTold(t *testing.T, fresh contract.Fresh) {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -25,11 +26,12 @@ type Dialect string
 const (
 	SQLite   Dialect = "sqlite"
 	Postgres Dialect = "postgres"
+	MySQL    Dialect = "mysql" // and MariaDB
 )
 
 const (
-	sqliteReaders    = 8
-	postgresSessions = 16
+	sqliteReaders  = 8
+	serverSessions = 16
 )
 
 // Database is one open database. Reads and writes go through separate pools on SQLite: its only
@@ -44,8 +46,9 @@ type Database struct {
 	writer  *gorm.DB
 }
 
-// Open opens the database that dsn names, `sqlite:path` or `postgres://…`, and reaches it once.
-// A SQLite file is created when it is missing; its folder must exist.
+// Open opens the database that dsn names, `sqlite:path`, `postgres://…` or `mysql://…`, and reaches it once.
+// A SQLite file is created when it is missing; its folder must exist. A DSN of a server may leave out the password: the
+// environment then has it, in PGPASSWORD or the file that PGPASSFILE names, or in MYSQL_PWD.
 func Open(ctx context.Context, dsn string) (*Database, error) {
 	dialect, err := dialectOf(dsn)
 	if err != nil {
@@ -67,8 +70,21 @@ func Open(ctx context.Context, dsn string) (*Database, error) {
 		// A connection that died while nobody used it is replaced before a request uses it.
 		ping := stdlib.OptionShouldPing(func(context.Context, stdlib.ShouldPingParams) bool { return true })
 		dialector := postgres.New(postgres.Config{DSN: dsn, OptionOpenDB: []stdlib.OptionOpenDB{ping}})
-		if d.writer, err = openPool(dialector, postgresSessions); err != nil {
+		if d.writer, err = openPool(dialector, serverSessions); err != nil {
 			return nil, fmt.Errorf("open the PostgreSQL database of --database: %w", err)
+		}
+		d.reader = d.writer
+	case MySQL:
+		config, err := mysqlConfig(dsn)
+		if err != nil {
+			return nil, fmt.Errorf("open the MySQL database of --database: %w", err)
+		}
+		dialector, err := mysqlDialector(config)
+		if err != nil {
+			return nil, fmt.Errorf("open the MySQL database of --database: %w", err)
+		}
+		if d.writer, err = openPool(dialector, serverSessions); err != nil {
+			return nil, fmt.Errorf("open the MySQL database of --database: %w", err)
 		}
 		d.reader = d.writer
 	}
@@ -84,8 +100,10 @@ func dialectOf(dsn string) (Dialect, error) {
 		return SQLite, nil
 	case strings.HasPrefix(dsn, "postgres://"), strings.HasPrefix(dsn, "postgresql://"):
 		return Postgres, nil
+	case strings.HasPrefix(dsn, "mysql://"):
+		return MySQL, nil
 	}
-	return "", errors.New("the database must be sqlite:path or postgres://user@host/name")
+	return "", errors.New("the database must be sqlite:path, postgres://user@host/name or mysql://user@host:3306/name")
 }
 
 // usable refuses a PostgreSQL DSN that cannot be read, with an error that quotes nothing of it: it may
@@ -133,15 +151,26 @@ func openPool(dialector gorm.Dialector, sessions int) (*gorm.DB, error) {
 func (d *Database) Dialect() Dialect { return d.dialect }
 
 // Write runs fn in one transaction that holds the right to write from its first statement. It
-// commits when fn returns nil and otherwise rolls back and returns fn's error.
+// commits when fn returns nil and otherwise rolls back and returns fn's error. On MySQL fn runs anew, in a new
+// transaction, where the server has rolled one back so that another one could go on.
 func (d *Database) Write(ctx context.Context, fn func(tx *gorm.DB) error) error {
-	return d.writer.WithContext(ctx).Transaction(fn)
+	if d.dialect != MySQL {
+		return d.writer.WithContext(ctx).Transaction(fn)
+	}
+	for try := 1; ; try++ {
+		// The default would read rows as they were before the wait for a lock.
+		err := d.writer.WithContext(ctx).Transaction(fn, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+		answer := (*mysql.MySQLError)(nil)
+		if try == mysqlTries || !errors.As(err, &answer) || answer.Number != mysqlDeadlock {
+			return err
+		}
+	}
 }
 
 // Read runs fn on one snapshot of the database, which it must not change.
 func (d *Database) Read(ctx context.Context, fn func(tx *gorm.DB) error) error {
 	options := &sql.TxOptions{ReadOnly: true}
-	if d.dialect == Postgres {
+	if d.dialect != SQLite {
 		options.Isolation = sql.LevelRepeatableRead
 	}
 	return d.reader.WithContext(ctx).Transaction(fn, options)
@@ -182,6 +211,9 @@ func IsDuplicate(err error) bool {
 	if lite := (*sqlitelib.Error)(nil); errors.As(err, &lite) {
 		return lite.Code() == sqliteUnique || lite.Code() == sqlitePrimaryKey
 	}
+	if answer := (*mysql.MySQLError)(nil); errors.As(err, &answer) {
+		return answer.Number == mysqlDuplicate
+	}
 	pg := (*pgconn.PgError)(nil)
 	return errors.As(err, &pg) && pg.Code == "23505"
 }
@@ -194,6 +226,9 @@ func isFenced(err error) bool {
 		// The driver puts the result code's own text before that of RAISE.
 		return strings.HasPrefix(lite.Error(), mark) || strings.Contains(lite.Error(), ": "+mark)
 	}
+	if answer := (*mysql.MySQLError)(nil); errors.As(err, &answer) {
+		return strings.HasPrefix(answer.Message, mark)
+	}
 	pg := (*pgconn.PgError)(nil)
 	return errors.As(err, &pg) && strings.HasPrefix(pg.Message, mark)
 }
@@ -203,6 +238,12 @@ func isBusy(err error) bool {
 	if lite := (*sqlitelib.Error)(nil); errors.As(err, &lite) {
 		primary := lite.Code() & 0xff
 		return primary == sqliteBusy || primary == sqliteLocked
+	}
+	if answer := (*mysql.MySQLError)(nil); errors.As(err, &answer) {
+		switch answer.Number {
+		case mysqlLockWaitTimeout, mysqlDeadlock, mysqlRecordChanged:
+			return true
+		}
 	}
 	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) {
 		switch pg.Code {

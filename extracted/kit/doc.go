@@ -3,7 +3,8 @@
 //
 // The walk, in the order a program takes it:
 //
-//   - database.go opens the database that a DSN names and says how its failures are to be read.
+//   - database.go opens the database that a DSN names and says how its failures are to be read; mysql.go is what
+//     MySQL and MariaDB need for that.
 //   - schema.go brings that database to the version of the embedded golang-migrate scripts.
 //   - timestamp.go is a moment as it stands in a column and in an answer: the same text in both.
 //   - request.go reads a bounded JSON body and names the field that is wrong.

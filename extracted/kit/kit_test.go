@@ -2,12 +2,13 @@ package kit_test
 
 import (
 	"context"
-	"database/sql"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,11 +42,16 @@ var scripts = fstest.MapFS{
 		CREATE TABLE answers (idempotency_key text PRIMARY KEY, request text NOT NULL, body_hash text NOT NULL,
 			status bigint NOT NULL, answer text NOT NULL, recorded_at timestamptz NOT NULL);`)},
 	"postgres/000001_notes.down.sql": {Data: []byte("DROP TABLE notes; DROP TABLE answers;")},
+	"mysql/000001_notes.up.sql": {Data: []byte(`
+		CREATE TABLE notes (id bigint NOT NULL AUTO_INCREMENT PRIMARY KEY, at datetime(6) NOT NULL);
+		CREATE TABLE answers (idempotency_key varchar(200) PRIMARY KEY, request text NOT NULL, body_hash text NOT NULL,
+			status bigint NOT NULL, answer text NOT NULL, recorded_at datetime(6) NOT NULL);`)},
+	"mysql/000001_notes.down.sql": {Data: []byte("DROP TABLE notes; DROP TABLE answers;")},
 }
 
 // eachDatabase runs a test on an empty database of each kind.
 func eachDatabase(t *testing.T, test func(t *testing.T, fresh contract.Fresh)) {
-	contract.EachDatabase(t, localdbtest.Fresh, test)
+	contract.EachDatabase(t, localdbtest.Fresh, localdbtest.FreshMariaDB, test)
 }
 
 type note struct {
@@ -117,13 +123,13 @@ func post(t *testing.T, target, key, body string) (status int, header http.Heade
 }
 
 func TestOpenRefusesWhatItCannotOpen(t *testing.T) {
-	for _, dsn := range []string{"", "sqlite:", "mysql://root@localhost/x", "notes.db", "sqlite:" + t.TempDir() + "/no/folder.db"} {
+	for _, dsn := range []string{"", "sqlite:", "oracle://root@localhost/x", "mysql://root@localhost", "notes.db", "sqlite:" + t.TempDir() + "/no/folder.db"} {
 		if db, err := kit.Open(t.Context(), dsn); err == nil {
 			t.Errorf("%q was opened", dsn)
 			db.Close()
 		}
 	}
-	address := localdbtest.Shared(t).Addr()
+	address, maria := localdbtest.Shared(t).Addr(), localdbtest.SharedMariaDB(t).Addr()
 	for _, dsn := range []string{
 		"postgres://postgres:hunter2@" + address + "/postgres",
 		"postgres://user:hunter2@127.0.0.1:1/shop",
@@ -131,9 +137,35 @@ func TestOpenRefusesWhatItCannotOpen(t *testing.T) {
 		"postgres://user:hunter2/@127.0.0.1/shop",
 		"postgres://user:hunter2%zz@127.0.0.1/shop",
 		"postgres://user@127.0.0.1/shop?password=hunter2&sslmode=maybe",
+		"mysql://root:hunter2@" + maria + "/mysql",
+		"mysql://user:hunter2@127.0.0.1:1/shop",
+		"mysql://user:hunter2@127.0.0.1:port/shop",
+		"mysql://user:hunter2/@127.0.0.1/shop",
+		"mysql://user:hunter2%zz@127.0.0.1/shop",
+		"mysql://user@127.0.0.1/shop?password=hunter2",
 	} {
 		if _, err := kit.Open(t.Context(), dsn); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("error %v, want one without the password", err)
+		}
+	}
+}
+
+// Neither a command line nor a file has to show the password.
+func TestThePasswordOfMySQLFromTheEnvironment(t *testing.T) {
+	u, err := url.Parse(localdbtest.FreshMariaDB(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := u.User.Password()
+	u.User = url.User(u.User.Username())
+	for variable, want := range map[string]bool{password: true, "guess": false} {
+		t.Setenv("MYSQL_PWD", variable)
+		db, err := kit.Open(t.Context(), u.String())
+		if (err == nil) != want {
+			t.Errorf("opened %t: %v", err == nil, err)
+		}
+		if err == nil {
+			db.Close()
 		}
 	}
 }
@@ -265,15 +297,18 @@ func TestErrorsAsClientsSeeThem(t *testing.T) {
 
 // busy returns the error of a session that does not wait for the lock which db holds.
 func busy(t *testing.T, db *kit.Database, dsn string) error {
-	driver, source, statement := "pgx", dsn, "BEGIN; LOCK TABLE notes IN EXCLUSIVE MODE NOWAIT"
-	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
-		driver, source, statement = "sqlite", "file:"+path, "DELETE FROM notes"
+	impatient := contract.Open(t, dsn)
+	if db.Dialect() == kit.SQLite {
+		if _, err := impatient.Exec("PRAGMA busy_timeout = 0"); err != nil {
+			t.Error(err)
+		}
+		impatient.SetMaxOpenConns(1)
 	}
-	impatient, err := sql.Open(driver, source)
-	if err != nil {
-		t.Error(err)
-	}
-	defer impatient.Close()
+	statement := map[kit.Dialect]string{
+		kit.SQLite:   "DELETE FROM notes",
+		kit.Postgres: "BEGIN; LOCK TABLE notes IN EXCLUSIVE MODE NOWAIT",
+		kit.MySQL:    "SET STATEMENT innodb_lock_wait_timeout = 0 FOR DELETE FROM notes",
+	}[db.Dialect()]
 	return db.Write(t.Context(), func(tx *gorm.DB) error {
 		if err := tx.Create(&note{At: kit.Now()}).Error; err != nil {
 			return err
@@ -289,6 +324,7 @@ func TestTimestampIsTheSameTextEverywhere(t *testing.T) {
 		in := note{At: kit.At(time.Date(2030, 1, 2, 3, 4, 5, 60_999, time.FixedZone("", 3600)))}
 		texts := map[kit.Dialect]string{
 			kit.SQLite:   "SELECT at FROM notes",
+			kit.MySQL:    "SELECT date_format(at, '%Y-%m-%dT%H:%i:%s.%fZ') FROM notes",
 			kit.Postgres: `SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM notes`,
 		}
 		var text string
@@ -310,21 +346,79 @@ func TestTimestampIsTheSameTextEverywhere(t *testing.T) {
 	})
 }
 
+// Two writes that wait for each other are both done: the server rolls one back, which then runs anew.
+func TestWritesThatWaitForEachOtherAreBothDone(t *testing.T) {
+	db, _ := open(t, localdbtest.FreshMariaDB)
+	notes := []note{{At: kit.Now()}, {At: kit.Now()}}
+	if err := db.Write(t.Context(), func(tx *gorm.DB) error { return tx.Create(&notes).Error }); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	has := []chan struct{}{make(chan struct{}), make(chan struct{})}
+	runs := make([]int, 2)
+	for me, other := range []int{1, 0} {
+		wg.Go(func() {
+			err := db.Write(t.Context(), func(tx *gorm.DB) error {
+				runs[me]++
+				at := kit.At(time.Date(2030, 1, 1+me, 0, 0, 0, 0, time.UTC))
+				if err := tx.Model(&note{}).Where("id = ?", notes[me].ID).Update("at", at).Error; err != nil {
+					return err
+				}
+				if runs[me] == 1 {
+					close(has[me])
+					<-has[other]
+				}
+				return tx.Model(&note{}).Where("id = ?", notes[other].ID).Update("at", at).Error
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if runs[0]+runs[1] != 3 {
+		t.Errorf("run %v times, want one of them twice", runs)
+	}
+}
+
 // A server that was restarted has ended every session. No request notices.
 func TestConnectionsThatDiedAreReplaced(t *testing.T) {
-	db, dsn := open(t, localdbtest.Fresh)
+	t.Run("postgres", func(t *testing.T) {
+		connectionsThatDied(t, localdbtest.Fresh, "SELECT 1 WHERE pg_terminate_backend(%d)",
+			"SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+	})
+	t.Run("mysql", func(t *testing.T) {
+		connectionsThatDied(t, localdbtest.FreshMariaDB, "KILL CONNECTION %d",
+			"SELECT id FROM information_schema.processlist WHERE db = database() AND id <> connection_id()")
+	})
+}
+
+func connectionsThatDied(t *testing.T, fresh contract.Fresh, kill, sessions string) {
+	db, dsn := open(t, fresh)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() { count(t, db) })
 	}
 	wg.Wait()
-	admin, err := sql.Open("pgx", dsn)
+	admin := contract.Open(t, dsn)
+	admin.SetMaxOpenConns(1)
+	rows, err := admin.Query(sessions)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close()
-	if _, err := admin.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"); err != nil {
-		t.Fatal(err)
+	var ids []int64
+	for rows.Next() {
+		var id int64
+		err = errors.Join(err, rows.Scan(&id))
+		ids = append(ids, id)
+	}
+	if err := errors.Join(err, rows.Err(), rows.Close()); err != nil || len(ids) == 0 {
+		t.Fatal(ids, err)
+	}
+	for _, id := range ids {
+		if _, err := admin.Exec(fmt.Sprintf(kill, id)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for range 8 {
 		wg.Go(func() {

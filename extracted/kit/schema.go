@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 
+	mysqldriver "github.com/go-sql-driver/mysql"
 	"github.com/golang-migrate/migrate/v4"
 	"github.com/golang-migrate/migrate/v4/database"
+	"github.com/golang-migrate/migrate/v4/database/mysql"
 	"github.com/golang-migrate/migrate/v4/database/pgx/v5"
 	"github.com/golang-migrate/migrate/v4/database/sqlite"
 	"github.com/golang-migrate/migrate/v4/source/iofs"
@@ -48,22 +50,40 @@ func (d *Database) Migrate(scripts fs.FS, versionTable string) (err error) {
 
 // schemaDriver opens connections of its own, because golang-migrate closes those it is given.
 func (d *Database) schemaDriver(versionTable string) (database.Driver, error) {
-	name, dsn := "pgx", d.dsn
-	if d.dialect == SQLite {
-		name, dsn = "sqlite", sqliteURL(d.dsn, "_txlock=immediate")
-	}
-	pool, err := sql.Open(name, dsn)
+	pool, err := d.schemaPool()
 	if err != nil {
 		return nil, err
 	}
 	var driver database.Driver
-	if d.dialect == SQLite {
+	switch d.dialect {
+	case SQLite:
 		driver, err = sqlite.WithInstance(pool, &sqlite.Config{MigrationsTable: versionTable})
-	} else {
+	case Postgres:
 		driver, err = pgx.WithInstance(pool, &pgx.Config{MigrationsTable: versionTable})
+	case MySQL:
+		driver, err = mysql.WithInstance(pool, &mysql.Config{MigrationsTable: versionTable})
 	}
 	if err != nil {
 		return nil, errors.Join(err, pool.Close())
 	}
 	return driver, nil
+}
+
+func (d *Database) schemaPool() (*sql.DB, error) {
+	switch d.dialect {
+	case SQLite:
+		return sql.Open("sqlite", sqliteURL(d.dsn, "_txlock=immediate"))
+	case MySQL:
+		config, err := mysqlConfig(d.dsn)
+		if err != nil {
+			return nil, err
+		}
+		config.MultiStatements = true // a script has many
+		connector, err := mysqldriver.NewConnector(config)
+		if err != nil {
+			return nil, err
+		}
+		return sql.OpenDB(connector), nil
+	}
+	return sql.Open("pgx", d.dsn)
 }

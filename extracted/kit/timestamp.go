@@ -1,16 +1,20 @@
 package kit
 
 import (
+	"context"
 	"database/sql/driver"
 	"fmt"
 	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 )
 
 // timestampLayout is RFC 3339 in UTC with six digits, always: texts of it sort as the moments do.
 const timestampLayout = "2006-01-02T15:04:05.000000Z"
 
 // Timestamp is a moment to the microsecond, in UTC. SQLite keeps it as TEXT in timestampLayout,
-// PostgreSQL as timestamptz, and an answer shows the same text.
+// PostgreSQL as timestamptz, MySQL as datetime(6), and an answer shows the same text.
 type Timestamp struct{ t time.Time }
 
 // At returns t as a Timestamp; what is finer than a microsecond is cut off.
@@ -42,6 +46,14 @@ func (ts *Timestamp) UnmarshalText(text []byte) error {
 
 // Value implements driver.Valuer.
 func (ts Timestamp) Value() (driver.Value, error) { return ts.String(), nil }
+
+// GormValue implements gorm.Valuer. MySQL, which reads no RFC 3339, gets a time from its driver.
+func (ts Timestamp) GormValue(_ context.Context, db *gorm.DB) clause.Expr {
+	if Dialect(db.Name()) == MySQL {
+		return clause.Expr{SQL: "?", Vars: []any{ts.t}}
+	}
+	return clause.Expr{SQL: "?", Vars: []any{ts.String()}}
+}
 
 // Scan implements sql.Scanner.
 func (ts *Timestamp) Scan(value any) error {

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -57,6 +58,7 @@ var program = sync.OnceValues(func() (string, error) {
 type move struct {
 	capture         strangler.Capture
 	throttle        string // as strangler.yaml has it; empty: none
+	table           string // as strangler.yaml has it; empty: pgbench_accounts as a whole
 	legacy, service string // databases
 	legacyURL       string
 	serviceURL      string
@@ -81,10 +83,10 @@ capabilities:
   accounts:
     routes: ["POST /accounts/{id}"]
     service: {url: %q, database: %q}
-    tables: [pgbench_accounts]
+    tables: [%s]
     capture: %s%s
     playbook: {approve: []}
-`, or(m.legacyURL), m.legacy, or(m.serviceURL), m.service, m.capture, m.throttle)
+`, or(m.legacyURL), m.legacy, or(m.serviceURL), m.service, cmp.Or(m.table, "pgbench_accounts"), m.capture, m.throttle)
 }
 
 // daemon is a `strangler serve` in a process of its own, with a folder of its own.

@@ -6,6 +6,8 @@
 //
 //   - backfill_test.go: how fast rows are copied, beside psql's COPY piped into COPY and others, peers_test.go.
 //   - sqlite_test.go: the same between SQLite files, beside the sqlite3 shell.
+//   - mariadb_test.go: the same between MariaDB servers, beside mariadb-dump.
+//   - share_test.go: what a split of a part of a table costs who writes the rest of it.
 //   - memory_test.go: the daemon's peak memory, and the time, as the rows grow.
 //   - load_test.go: what a copy and a stream cost those who use the database, as pgbench tells, pgbench_test.go.
 //   - backlog_test.go: how fast a daemon that was away catches up.

@@ -181,10 +181,7 @@ func (r *reader) table(f field) (strangler.Table, bool) {
 		name, ok := r.tableName(f)
 		return strangler.Table{From: name, To: name}, ok
 	}
-	keys := r.object(f, "from", "to", "columns")
-	if keys["columns"].given() {
-		r.problem(keys["columns"], "not yet supported in this version; give the columns the same names in both databases and remove the key")
-	}
+	keys := r.object(f, "from", "to", "columns", "values", "set", "drop", "where")
 	if !keys["from"].given() {
 		r.problem(keys["from"], "it is missing; write the table's name in the legacy database")
 		return strangler.Table{}, false
@@ -196,7 +193,49 @@ func (r *reader) table(f field) (strangler.Table, bool) {
 		to, good = r.tableName(keys["to"])
 		ok = ok && good
 	}
-	return strangler.Table{From: from, To: to}, ok
+	t := strangler.Table{From: from, To: to, Columns: r.names(keys["columns"]), Set: r.names(keys["set"]), Drop: r.texts(keys["drop"])}
+	if keys["where"].given() {
+		t.Where = r.rowCondition(keys["where"])
+	}
+	for _, e := range r.entries(keys["values"]) {
+		if t.Values == nil {
+			t.Values = map[string]map[string]string{}
+		}
+		t.Values[e.key] = r.names(e.value)
+	}
+	return t, ok
+}
+
+// unsteady is what a condition must not have: it has to say the same of a row at any time, to anybody.
+var unsteady = regexp.MustCompile(`(?i)\b(select|now|sysdate|current_[a-z]+|localtime[a-z]*|random|rand|uuid|session_user|user\s*\()|[;@]`)
+
+// literals are what stands in quotes.
+var literals = regexp.MustCompile(`'[^']*'|"[^"]*"`)
+
+// rowCondition reads a condition on the columns of one row.
+func (r *reader) rowCondition(f field) string {
+	s, ok := r.text(f)
+	if ok && strings.TrimSpace(s) == "" {
+		r.problem(f, "it is empty; leave it out where every row goes")
+	}
+	if what := unsteady.FindString(literals.ReplaceAllString(s, "")); ok && what != "" {
+		r.problem(f, "%q does not belong there: the condition is asked of one row at a time, and must not come out otherwise later, or for somebody else", what)
+	}
+	return s
+}
+
+// names are an object's values by their keys; nil where there is none.
+func (r *reader) names(f field) map[string]string {
+	var out map[string]string
+	for _, e := range r.entries(f) {
+		if s, ok := r.text(e.value); ok {
+			if out == nil {
+				out = map[string]string{}
+			}
+			out[e.key] = s
+		}
+	}
+	return out
 }
 
 func (r *reader) tableName(f field) (string, bool) {

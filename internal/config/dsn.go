@@ -21,20 +21,25 @@ func (r *reader) dsn(f field, otherwise string) string {
 		return r.sqlite(f, rest)
 	case "postgres", "postgresql":
 		if strings.HasPrefix(rest, "//") && len(rest) > 2 {
-			if !wellFormed("postgres:" + rest) {
-				r.problem(f, "%q cannot be read as a URL; in a user or password, / ? # @ and %% are written %%2F %%3F %%23 %%40 and %%25", Redact(f.node.Value))
-				return ""
-			}
-			return "postgres:" + rest
+			return r.url(f, "postgres:"+rest)
 		}
 	case "mysql":
 		_, database, found := strings.Cut(strings.TrimPrefix(rest, "//"), "/")
 		if strings.HasPrefix(rest, "//") && found && database != "" && !strings.HasPrefix(database, "?") {
-			return s
+			return r.url(f, s)
 		}
 	}
 	r.problem(f, "%q is not a database; %s", Redact(f.node.Value), dsnForms)
 	return ""
+}
+
+// url takes a DSN that is a URL.
+func (r *reader) url(f field, dsn string) string {
+	if !wellFormed(dsn) {
+		r.problem(f, "%q cannot be read as a URL; in a user or password, / ? # @ and %% are written %%2F %%3F %%23 %%40 and %%25", Redact(f.node.Value))
+		return ""
+	}
+	return dsn
 }
 
 // wellFormed reports whether a DSN is a URL whose parts are where they were meant to be. An @ behind the

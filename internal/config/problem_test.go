@@ -44,7 +44,7 @@ capabilities:
   delivery:
     routes: [post /couriers, "GET couriers", "GET /a/{"]
     service: {url: "http://127.0.0.1:9001/api", health: healthz}
-    tables: [couriers, {from: a, columns: {x: y}}, {to: b}, strangler_fence]
+    tables: [couriers, {from: a, columns: [x], values: {x: y}}, {to: b}, strangler_fence, {from: c, drop: x, where: " "}, {from: d, where: "id IN (SELECT 1)"}, {from: e, where: "at < NOW()"}]
     touches: [{seam: maybe}]
     identity: {header: "X User"}
     shadow: {sample: 0.1, methods: [POST], ignore: [generated_at]}
@@ -69,9 +69,14 @@ capabilities:
 		`line 11, capabilities.delivery.service.url: the URL has a path; requests keep theirs, so write http://127.0.0.1:9001`,
 		`line 11, capabilities.delivery.service.health: "healthz" is not a path; write one that begins with a slash, as in /healthz`,
 		`line 11, capabilities.delivery.service.database: it is missing; the capability has tables, so ` + dsnForms,
-		`line 12, capabilities.delivery.tables[1].columns: not yet supported in this version; give the columns the same names in both databases and remove the key`,
+		`line 12, capabilities.delivery.tables[1].columns: this is a list; write keys with values, or {} for none`,
+		`line 12, capabilities.delivery.tables[1].values.x: this is a single value; write keys with values, or {} for none`,
 		`line 12, capabilities.delivery.tables[2].from: it is missing; write the table's name in the legacy database`,
 		`line 12, capabilities.delivery.tables[3]: "strangler_fence": tables that begin with strangler_ are Strangler's own and never move`,
+		`line 12, capabilities.delivery.tables[4].drop: this is a single value; write a list, as in [a, b]`,
+		`line 12, capabilities.delivery.tables[4].where: it is empty; leave it out where every row goes`,
+		`line 12, capabilities.delivery.tables[5].where: "SELECT" does not belong there: the condition is asked of one row at a time, and must not come out otherwise later, or for somebody else`,
+		`line 12, capabilities.delivery.tables[6].where: "NOW" does not belong there: the condition is asked of one row at a time, and must not come out otherwise later, or for somebody else`,
 		`line 13, capabilities.delivery.touches[0].route: it is missing; write a method and a path, as in "POST /orders/{id}/accept"`,
 		`line 14, capabilities.delivery.identity.header: "X User" is not a header's name; write one, as in X-User-ID`,
 		`line 15, capabilities.delivery.shadow.sample: "0.1": write a percentage from 0% to 100% with its sign and at most four decimals, as in 10%`,
@@ -174,6 +179,7 @@ func TestErrorsShowNoSecret(t *testing.T) {
 		"PostgreSQL, a percent":     base + "control: 'postgresql://u:hunter2%zz@h/d'\n",
 		"PostgreSQL, a variable":    base + "control: 'postgres://u:${SECRET}/x@h/d'\n",
 		"DSN without a database":    base + "control: mysql://u:hunter2@h\n",
+		"DSN of MySQL is no URL":    base + "control: mysql://u:1/hunter2@h/d\n",
 		"URL with a password":       "legacy: {url: http://u:hunter2@h:1}\n",
 		"URL that does not parse":   "legacy: {url: 'http://u:hunter2@h:port'}\n",
 		"variable as an address":    base + "proxy: {listen: '${SECRET}'}\n",

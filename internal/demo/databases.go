@@ -14,6 +14,7 @@ type databases struct {
 	legacy, service    string
 	shop, deliveries   string   // DSNs for the demo itself, which looks at the monolith's and the service's
 	env                []string // what every program needs beside its DSN
+	exports            string   // what the environment needs beside the token; empty, or lines
 	tour               string   // what a person may look at while the demo goes on; empty, or lines
 	about              string   // the comment on legacy and service in strangler.yaml
 	close              func() error
@@ -21,8 +22,11 @@ type databases struct {
 
 // prepareDatabases makes what has to be there before a program starts. Close has to be called.
 func prepareDatabases(ctx context.Context, o Options, files *folder) (*databases, error) {
-	if o.Database == string(invariant.Postgres) {
+	switch o.Database {
+	case string(invariant.Postgres):
 		return privateServer(ctx, files)
+	case string(invariant.MySQL):
+		return privateMariaDB(ctx, files)
 	}
 	return &databases{
 		dialect:  invariant.SQLite,

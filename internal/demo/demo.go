@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/strangler-fig/strangler"
@@ -22,7 +23,7 @@ const (
 
 // Options are how the demo runs. Zero fields take the defaults named here.
 type Options struct {
-	Database string // "sqlite", the default, or "postgres" on a private server; others are refused
+	Database string // "sqlite", the default, or "postgres" or "mysql" (MariaDB) on a private server; others are refused
 	Dir      string // the folder of its files, made anew; default .strangler/demo below the working folder
 	Programs string // the folder of strangler, legacy-monolith and delivery
 	Rows     int    // in the tables that move, at least 1,000; default 100,000
@@ -64,8 +65,8 @@ func setDefault[T comparable](field *T, value T) {
 func (o Options) Validate() error {
 	o = o.withDefaults()
 	switch {
-	case o.Database != string(invariant.SQLite) && o.Database != string(invariant.Postgres):
-		return fmt.Errorf("%w: the demo does not run on %s yet; nothing was started; use --database sqlite or --database postgres", strangler.ErrConfig, o.Database)
+	case !slices.Contains([]invariant.Dialect{invariant.SQLite, invariant.Postgres, invariant.MySQL}, invariant.Dialect(o.Database)):
+		return fmt.Errorf("%w: the demo does not run on %s; nothing was started; use --database sqlite, postgres or mysql", strangler.ErrConfig, o.Database)
 	case o.Programs == "":
 		return fmt.Errorf("%w: the folder of the programs strangler, legacy-monolith and delivery is not known; nothing was started", strangler.ErrConfig)
 	case o.Rows < minRows:
@@ -103,10 +104,7 @@ func perform(ctx context.Context, o Options, files *folder, s *stage) (result Re
 	work, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	began := time.Now()
-	server := ""
-	if o.Database == string(invariant.Postgres) {
-		server = "a private PostgreSQL server, "
-	}
+	server := map[string]string{string(invariant.Postgres): "a private PostgreSQL server, ", string(invariant.MySQL): "a private MariaDB server, "}[o.Database]
 	s.Act("starting %sthe monolith with %s rows to move, the service and the daemon", server, thousands(int64(o.Rows)))
 	sys, err := launch(work, fail, o, files)
 	if err != nil {

@@ -61,7 +61,7 @@ func options(t *testing.T) (o Options, stdout, stderr *bytes.Buffer) {
 }
 
 func TestDemoFromEndToEnd(t *testing.T) {
-	for _, database := range []string{"sqlite", "postgres"} {
+	for _, database := range []string{"sqlite", "postgres", "mysql"} {
 		t.Run(database, func(t *testing.T) { demoFromEndToEnd(t, database) })
 	}
 }
@@ -159,7 +159,7 @@ func TestInterruptedDemoStopsEverything(t *testing.T) {
 
 func TestUnusableOptions(t *testing.T) {
 	for name, spoil := range map[string]func(o *Options){
-		"another database": func(o *Options) { o.Database = "mysql" },
+		"another database": func(o *Options) { o.Database = "oracle" },
 		"few rows":         func(o *Options) { o.Rows = 10 },
 		"no programs":      func(o *Options) { o.Programs = "" },
 		"negative rate":    func(o *Options) { o.Rate = -1 },

@@ -6,7 +6,8 @@
 //
 //   - demo.go is Options and Run, the order of everything.
 //   - folder.go makes the demo's folder anew; yaml.go writes the strangler.yaml in it.
-//   - databases.go says where the programs keep their rows; postgres.go has a private server for them.
+//   - databases.go says where the programs keep their rows; postgres.go and mariadb.go have
+//     a private server for them.
 //   - process.go runs one program and keeps its log; process_linux.go, process_bsd.go,
 //     process_unix.go and process_other.go are what each system does so that none is left behind.
 //   - system.go starts the three programs, waits for each, and stops them.

@@ -14,13 +14,13 @@ import (
 )
 
 // databasesOf makes a demo's databases on a private server.
-func databasesOf(t *testing.T) (*databases, *folder) {
+func databasesOf(t *testing.T, kind string) (*databases, *folder) {
 	t.Helper()
 	files, err := prepare(filepath.Join(t.TempDir(), "demo"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := prepareDatabases(t.Context(), Options{Database: "postgres"}, files)
+	data, err := prepareDatabases(t.Context(), Options{Database: kind}, files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func texts(t *testing.T, db *sql.DB, query string) (all []string) {
 // The roles are those of a team: nobody but the server's own administrator is a superuser, each
 // application owns its database alone, and Strangler's role is a member of both.
 func TestRolesOfTheDemo(t *testing.T) {
-	data, files := databasesOf(t)
+	data, files := databasesOf(t, "postgres")
 	t.Setenv("PGPASSFILE", files.path(passwords))
 	db, _, err := invariant.Open(data.legacy)
 	if err != nil {
@@ -83,7 +83,7 @@ func TestRolesOfTheDemo(t *testing.T) {
 
 // No password stands where others look: in strangler.yaml, on a command line, in what a person is shown.
 func TestPasswordsOfTheDemoAreInOneFile(t *testing.T) {
-	data, files := databasesOf(t)
+	data, files := databasesOf(t, "postgres")
 	own, err := pgx.ParseConfig(data.shop)
 	if err != nil || len(own.Password) < 20 {
 		t.Fatalf("%v, a password of %d characters", err, len(own.Password))

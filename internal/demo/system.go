@@ -196,10 +196,10 @@ It goes on until Ctrl-C; the service owns %[1]s.
   its files   %[4]s
 
   export STRANGLER_TOKEN=$(cat %[5]s)
-  %[7]s split status %[1]s -c %[6]s
+%[9]s  %[7]s split status %[1]s -c %[6]s
   %[7]s playbook rollback %[1]s -c %[6]s
 %[8]s`, capability, s.at.proxy, s.at.admin, shown("", s.files.dir), shown("", s.files.path("token")), shown("", s.files.path("strangler.yaml")),
-		shown("./", filepath.Join(o.Programs, "strangler")), s.data.tour)
+		shown("./", filepath.Join(o.Programs, "strangler")), s.data.tour, s.data.exports)
 }
 
 // listening waits until a program says where it listens.

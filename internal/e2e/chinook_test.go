@@ -118,7 +118,7 @@ func (k *kind) loadChinook(t *testing.T, db *sql.DB) {
 	b, err := os.ReadFile(filepath.Join(dir, k.chinook))
 	must(t, err)
 	k.load(t, db, strings.TrimPrefix(string(b), "\ufeff"))
-	run(t, db, "CREATE TABLE schema_migrations (version varchar PRIMARY KEY)")
+	run(t, db, "CREATE TABLE schema_migrations (version varchar(40) PRIMARY KEY)")
 	run(t, db, "INSERT INTO schema_migrations VALUES ('20140211123456'), ('20260102030405')")
 }
 

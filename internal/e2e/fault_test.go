@@ -31,7 +31,7 @@ var smallTables = []string{
 	"CREATE TABLE invoice (id AUTO_KEY, customer INTEGER REFERENCES customer (id), total INTEGER, code TEXT UNIQUE)",
 	"CREATE TABLE line (invoice INTEGER NOT NULL REFERENCES invoice (id), n INTEGER NOT NULL, text TEXT, PRIMARY KEY (invoice, n))",
 	"INSERT INTO customer VALUES (1, 'c')",
-	"WITH RECURSIVE k (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM k WHERE i < 300) INSERT INTO invoice SELECT i, 1, i, 'c' || i FROM k",
+	"INSERT INTO invoice WITH RECURSIVE k (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM k WHERE i < 300) SELECT i, 1, i, 'c' || i FROM k",
 	"INSERT INTO line SELECT id, 1, 'x' FROM invoice",
 }
 

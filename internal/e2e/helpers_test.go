@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +42,16 @@ func run(t testing.TB, db *sql.DB, query string, args ...any) {
 	t.Helper()
 	if _, err := db.Exec(query, args...); err != nil {
 		t.Fatalf("%.200s: %v", query, err)
+	}
+}
+
+// persist runs a statement as an application does that tries again while another one has the database (SQLite).
+func persist(db *sql.DB, query string) error {
+	for {
+		_, err := db.Exec(query)
+		if err == nil || !strings.Contains(err.Error(), "SQLITE_BUSY") {
+			return err
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ type rowWriter struct {
 	wrote  *sync.Cond
 	acked  map[int64]int64 // total by id; -1 when deleted
 	done   int
+	lost   func(error) bool // tells an error behind which the write may be done all the same; nil: none is
 }
 
 func newRowWriter(k *kind, sides ...*sql.DB) *rowWriter {
@@ -57,6 +58,11 @@ func (w *rowWriter) do(id, total int64, query string, args ...any) {
 		if err != nil {
 			if strings.Contains(err.Error(), "strangler:") || strings.Contains(err.Error(), "no such table") || strings.Contains(err.Error(), "does not exist") {
 				continue
+			}
+			if w.lost != nil && w.lost(err) {
+				w.mu.Lock()
+				delete(w.acked, id)
+				w.mu.Unlock()
 			}
 			return
 		}

@@ -29,6 +29,30 @@ func TestTortureFaults(t *testing.T) {
 	eachKind(t, func(t *testing.T, k *kind) { breakEach(t, k, 1+rounds()) })
 }
 
+// TestTorturePartOfATable goes back and forth more often, with more writes.
+func TestTorturePartOfATable(t *testing.T) {
+	betweenTwoOfAKind(t)
+	eachSplit(t, func(t *testing.T, p *pair, to *kind) { goBackAndForth(t, p, to, 6*rounds(), 150) })
+}
+
+// TestTortureMappings is what is mapped and shared between two databases of one kind.
+func TestTortureMappings(t *testing.T) {
+	between := mappings
+	betweenTwoOfAKind(t)
+	mappings = mappings[len(between):]
+	t.Run("mapping", func(t *testing.T) { eachMapping(t, moveMapped) })
+	t.Run("part", func(t *testing.T) { eachSplit(t, moveDeliveries) })
+	t.Run("left", func(t *testing.T) { eachSplit(t, leaveOrders) })
+	t.Run("column", func(t *testing.T) { eachSplit(t, keepSecrets) })
+}
+
+// betweenTwoOfAKind adds those pairs for the time of a test.
+func betweenTwoOfAKind(t *testing.T) {
+	before := mappings
+	mappings = append(before[:len(before):len(before)], [2]*kind{sqlite, sqlite}, [2]*kind{postgres, postgres}, [2]*kind{mysql, mysql})
+	t.Cleanup(func() { mappings = before })
+}
+
 // rounds is what `make torture ROUNDS=n` asks for.
 func rounds() int {
 	n, err := strconv.Atoi(os.Getenv("STRANGLER_ROUNDS"))

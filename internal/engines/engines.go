@@ -8,6 +8,7 @@ import (
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/migrations"
+	"github.com/strangler-fig/strangler/migrations/mysql"
 	"github.com/strangler-fig/strangler/migrations/postgres"
 	"github.com/strangler-fig/strangler/migrations/sqlite"
 )
@@ -20,8 +21,10 @@ func Open(ctx context.Context, b migrations.Binding) (migrations.Database, error
 		return sqlite.Open(ctx, b)
 	case "postgres", "postgresql":
 		return postgres.Open(ctx, b)
+	case "mysql":
+		return mysql.Open(ctx, b)
 	case "":
 		return nil, fmt.Errorf("%w: the %s side of %s has tables and no database in strangler.yaml", strangler.ErrConfig, b.Side, b.Capability)
 	}
-	return nil, fmt.Errorf("%w: the %s side of %s is a %s database, which cannot be split yet; sqlite:path and postgres://… can", strangler.ErrConfig, b.Side, b.Capability, scheme)
+	return nil, fmt.Errorf("%w: the %s side of %s is a %s database, which cannot be split; sqlite:path, postgres://… and mysql://… can", strangler.ErrConfig, b.Side, b.Capability, scheme)
 }

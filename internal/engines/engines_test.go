@@ -23,7 +23,8 @@ func open(ctx context.Context, dsn string) (migrations.Database, error) {
 func TestTheSchemeNamesTheEngine(t *testing.T) {
 	server := localdbtest.Fresh(t)
 	for dsn, identity := range map[string]string{
-		server: "postgres", strings.Replace(server, "postgres:", "postgresql:", 1): "postgres",
+		localdbtest.FreshMariaDB(t): "mysql",
+		server:                      "postgres", strings.Replace(server, "postgres:", "postgresql:", 1): "postgres",
 	} {
 		d, err := open(t.Context(), dsn)
 		if err != nil {
@@ -41,12 +42,19 @@ func TestTheSchemeNamesTheEngine(t *testing.T) {
 
 // Whatever is wrong with a database, its error says which side, and nothing of a password.
 func TestDatabasesThatCannotBeOpened(t *testing.T) {
-	address := localdbtest.Shared(t).Addr()
+	address, mariadb := localdbtest.Shared(t).Addr(), localdbtest.SharedMariaDB(t).Addr()
 	for dsn, want := range map[string]error{
 		"":                      strangler.ErrConfig,
 		"redis://u:hunter2@h/0": strangler.ErrConfig,
 		"sqlite:" + filepath.Join(t.TempDir(), "nothing.db"):                       strangler.ErrRefused,
 		"postgres://postgres:hunter2@" + address + "/postgres":                     strangler.ErrRefused,
+		"mysql://root:hunter2@" + mariadb + "/mysql":                               strangler.ErrRefused,
+		"mysql://u:hunter2@127.0.0.1:1/d":                                          strangler.ErrRefused,
+		"mysql://u:hunter2@127.0.0.1:port/d":                                       strangler.ErrConfig,
+		"mysql://u:hunter2/@127.0.0.1/d":                                           strangler.ErrConfig,
+		"mysql://u:hunter2@127.0.0.1/d?tls=hunter2":                                strangler.ErrConfig,
+		"mysql://u:hunter2@127.0.0.1/d?charset=big5":                               strangler.ErrConfig,
+		"mysql://u:hunter2@127.0.0.1":                                              strangler.ErrConfig,
 		"postgres://u:hunter2@127.0.0.1:1/d":                                       strangler.ErrRefused,
 		"postgres://u:hunter2@127.0.0.1:port/d":                                    strangler.ErrConfig,
 		"postgres://u:hunter2/@127.0.0.1/d":                                        strangler.ErrConfig,

@@ -238,6 +238,7 @@ func TestOpenWantsAnExistingDatabase(t *testing.T) {
 		"sqlite:" + t.TempDir() + "/nothing.db", "sqlite:", "mysql://h/d",
 		"postgres://postgres:hunter2@" + address + "/postgres", "postgres://u:hunter2@127.0.0.1:1/d", "postgres://u:hunter2/@h/d",
 		"postgres://u@h/d?password=hunter2&sslmode=maybe",
+		"mysql://root:hunter2@" + localdbtest.SharedMariaDB(t).Addr() + "/mysql", "mysql://u:hunter2@127.0.0.1:1/d", "mysql://u:hunter2/@h/d", "mysql://u:hunter2%zz@h/d",
 	} {
 		db, _, err := Open(dsn)
 		if err == nil {

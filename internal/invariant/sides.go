@@ -90,6 +90,7 @@ func compareTable(ctx context.Context, cfg Config, table, query string, columns 
 // walker goes through the rows of one side. The key is the first column.
 type walker struct {
 	rows *sql.Rows
+	text []bool // columns of text, of which some drivers give the bytes
 	row  []any
 	has  bool
 }
@@ -99,7 +100,14 @@ func walk(ctx context.Context, db *sql.DB, query string, columns int) (*walker, 
 	if err != nil {
 		return nil, err
 	}
-	w := &walker{rows: result, row: make([]any, columns)}
+	types, err := result.ColumnTypes()
+	if err != nil {
+		return nil, errors.Join(err, result.Close())
+	}
+	w := &walker{rows: result, row: make([]any, columns), text: make([]bool, columns)}
+	for i, t := range types {
+		w.text[i] = strings.HasSuffix(t.DatabaseTypeName(), "CHAR") || strings.HasSuffix(t.DatabaseTypeName(), "TEXT")
+	}
 	if err := w.next(); err != nil {
 		return nil, errors.Join(err, result.Close())
 	}
@@ -115,7 +123,15 @@ func (w *walker) next() error {
 	for i := range w.row {
 		to[i] = &w.row[i]
 	}
-	return w.rows.Scan(to...)
+	if err := w.rows.Scan(to...); err != nil {
+		return err
+	}
+	for i, text := range w.text {
+		if b, ok := w.row[i].([]byte); ok && text {
+			w.row[i] = string(b)
+		}
+	}
+	return nil
 }
 
 // compareKeys is negative when the owner's row comes first. A side at its end comes last.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -62,6 +64,13 @@ var places = []place{
 		fence: "CREATE TRIGGER strangler_fence_couriers BEFORE UPDATE ON couriers FOR EACH STATEMENT EXECUTE FUNCTION strangler_fence()",
 		lift:  "DROP TRIGGER IF EXISTS strangler_fence_couriers ON couriers",
 	},
+	{
+		dialect:  MySQL,
+		database: func(t *testing.T) string { return localdbtest.FreshMariaDB(t) },
+		loosen:   "SET foreign_key_checks = 0",
+		fence:    "CREATE TRIGGER strangler_fence_couriers BEFORE UPDATE ON couriers FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'strangler: delivery is owned by the other side'",
+		lift:     "DROP TRIGGER IF EXISTS strangler_fence_couriers",
+	},
 }
 
 var schemas atomic.Int64
@@ -89,7 +98,7 @@ func eachPlace(t *testing.T, test func(t *testing.T, at place)) {
 	}
 }
 
-// open makes a database with the tables of a schema, sqlite/NAME or postgres/NAME below the folder.
+// open makes a database with the tables of a schema, DIALECT/NAME below the folder.
 func (at place) open(t *testing.T, folder, name string) *sql.DB {
 	t.Helper()
 	db, dialect, err := Open(at.database(t))
@@ -105,7 +114,11 @@ func (at place) open(t *testing.T, folder, name string) *sql.DB {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, script := range []string{string(text), at.loosen} {
+	scripts := []string{string(text), at.loosen}
+	if dialect == MySQL { // a statement at a time
+		scripts = append(strings.Split(strings.TrimSpace(string(text)), ";\n\n"), at.loosen)
+	}
+	for _, script := range scripts {
 		if _, err := db.Exec(script); err != nil {
 			t.Fatal(err)
 		}
@@ -176,6 +189,9 @@ func newWorld(t *testing.T, at place) *world {
 
 func (w *world) exec(db *sql.DB, statement string) {
 	w.t.Helper()
+	if w.at.dialect == MySQL { // which reads no RFC 3339
+		statement = rfc3339.ReplaceAllString(statement, "$1 $2")
+	}
 	if _, err := db.Exec(statement); err != nil {
 		w.t.Fatalf("%s: %v", statement, err)
 	}
@@ -183,6 +199,8 @@ func (w *world) exec(db *sql.DB, statement string) {
 
 func (w *world) onLegacy(statement string)  { w.t.Helper(); w.exec(w.legacy, statement) }
 func (w *world) onService(statement string) { w.t.Helper(); w.exec(w.service, statement) }
+
+var rfc3339 = regexp.MustCompile(`(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d(?:\.\d+)?)Z`)
 
 // on changes both sides, as the stream would.
 func (w *world) on(statement string) {

@@ -8,24 +8,25 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/strangler-fig/strangler"
 )
 
-// account is the user that a server runs as. PostgreSQL refuses to run as root.
+// account is the user that a server runs as. Both databases refuse to run as root.
 type account struct {
 	name     string
 	uid, gid int
 	other    bool // not this process's own: it is root
 }
 
-// owner is this process's own user, or, for root, the first of postgres and nobody that exists.
-func owner() (account, error) {
+// owner is this process's own user, or, for root, the first of the flavour's accounts that exists.
+func (f *flavour) owner() (account, error) {
 	if uid := os.Geteuid(); uid != 0 {
 		return account{name: strconv.Itoa(uid), uid: uid, gid: os.Getegid()}, nil
 	}
-	for _, name := range []string{"postgres", "nobody"} {
+	for _, name := range f.accounts {
 		u, err := user.Lookup(name)
 		if err != nil {
 			continue
@@ -40,7 +41,8 @@ func owner() (account, error) {
 		}
 		return account{name: name, uid: uid, gid: gid, other: true}, nil
 	}
-	return account{}, fmt.Errorf("%w: PostgreSQL does not run as root, and there is neither a user postgres nor a user nobody; nothing was started, run this as another user", strangler.ErrConfig)
+	return account{}, fmt.Errorf("%w: %s does not run as root, and there is no user %s; nothing was started, run this as another user",
+		strangler.ErrConfig, f.name, strings.Join(f.accounts, " and no user "))
 }
 
 // wears makes a child run as the account.

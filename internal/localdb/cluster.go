@@ -29,8 +29,8 @@ var defaults = map[string]string{
 	"log_timezone":               "UTC",
 }
 
-// initialise makes the cluster: initdb, then the settings.
-func (s *Server) initialise(ctx context.Context, cfg Config) error {
+// initdb makes the cluster: the program of that name, then the settings.
+func (s *Server) initdb(ctx context.Context, cfg Config) error {
 	secret := filepath.Join(s.folder.dir, "password")
 	if err := os.WriteFile(secret, []byte(s.password+"\n"), 0o600); err != nil {
 		return fmt.Errorf("making a private PostgreSQL server: %w", err)
@@ -39,8 +39,8 @@ func (s *Server) initialise(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("making a private PostgreSQL server: %w", err)
 	}
 	p, err := start(command{
-		path: s.programs.path("initdb"), dir: s.folder.dir, log: s.log(), who: s.account, lock: s.folder.lock,
-		args: []string{"--pgdata", s.data(), "--username", superuser, "--pwfile", secret, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync"},
+		path: s.programs.path("initdb"), dir: s.folder.dir, log: s.log(), who: s.account, lock: s.folder.lock, last: s.flavour.last,
+		args: []string{"--pgdata", s.data(), "--username", s.flavour.superuser, "--pwfile", secret, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync"},
 	})
 	if err != nil {
 		return fmt.Errorf("making a private PostgreSQL server: %w", err)

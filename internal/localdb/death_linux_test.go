@@ -3,6 +3,8 @@ package localdb
 import (
 	"bytes"
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,17 +15,51 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
 )
 
-// parent starts a server below dir, from a thread that ends, with one backend that sleeps and one that
+// busy is what keeps a session from looking up, one way asleep and one way not, and what counts those that do it.
+var busy = map[*flavour]struct {
+	statements []string
+	count      string
+}{
+	postgres: {[]string{"SELECT pg_sleep(3600)", "DO 'BEGIN LOOP END LOOP; END'"},
+		"SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()"},
+	mariadb: {[]string{"DO SLEEP(3600)", "BEGIN NOT ATOMIC LOOP DO 1; END LOOP; END"},
+		"SELECT count(*) FROM information_schema.processlist WHERE command = 'Query' AND id <> connection_id()"},
+}
+
+// occupy has a server do what keeps it busy, and returns when it does. Ends are sent to ended; the
+// caller closes the sessions.
+func occupy(ctx context.Context, s *Server, ended chan<- error) (*sql.DB, error) {
+	db, err := s.Pool("", s.flavour.home)
+	if err != nil {
+		return nil, err
+	}
+	for _, statement := range busy[s.flavour].statements {
+		go func() {
+			_, err := db.ExecContext(ctx, statement)
+			ended <- err
+		}()
+	}
+	for n := 0; n < len(busy[s.flavour].statements); {
+		if err := db.QueryRowContext(ctx, busy[s.flavour].count).Scan(&n); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
+	}
+	return db, nil
+}
+
+// parent starts a server below dir, from a thread that ends, with one session that sleeps and one that
 // computes, and tells their address.
-func parent(dir string) int {
+func parent(flavour, dir string) int {
 	made := make(chan *Server)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with the function
-		s, err := Postgres(context.Background(), Config{Dir: dir})
+		make := Postgres
+		if flavour == mariadb.name {
+			make = MariaDB
+		}
+		s, err := make(context.Background(), Config{Dir: dir})
 		if err != nil {
 			fmt.Println("failed", err)
 			os.Exit(1)
@@ -31,35 +67,28 @@ func parent(dir string) int {
 		made <- s
 	}()
 	s := <-made
-	for _, busy := range []string{"SELECT pg_sleep(3600)", "DO 'BEGIN LOOP END LOOP; END'"} {
-		db, err := pgx.Connect(context.Background(), s.DSN("postgres"))
-		if err != nil {
-			fmt.Println("failed", err)
-			return 1
-		}
-		go func() {
-			_, err := db.Exec(context.Background(), busy)
-			fmt.Println("failed: a backend stopped:", err)
-		}()
-	}
-	db, err := pgx.Connect(context.Background(), s.DSN("postgres"))
-	for n := 0; err == nil && n < 2; {
-		err = db.QueryRow(context.Background(), "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()").Scan(&n)
-	}
-	if err != nil {
+	ended := make(chan error)
+	if _, err := occupy(context.Background(), s, ended); err != nil {
 		fmt.Println("failed", err)
 		return 1
 	}
 	fmt.Println("ready", s.folder.dir)
-	select {}
+	fmt.Println("failed: a session stopped:", <-ended)
+	return 1
 }
 
 // A killed parent takes its server with it, backends that never look up included. The lock is held by each
 // of them, and so is free when the last is gone; the next start removes what they left.
 func TestServerDiesWithItsParent(t *testing.T) {
+	for _, f := range flavours {
+		t.Run(f.name, func(t *testing.T) { diesWithItsParent(t, f) })
+	}
+}
+
+func diesWithItsParent(t *testing.T, f *flavour) {
 	dir := open(t)
 	parent := exec.Command(os.Args[0])
-	parent.Env = append(os.Environ(), "STRANGLER_LOCALDB_PARENT="+dir)
+	parent.Env = append(os.Environ(), "STRANGLER_LOCALDB_PARENT="+dir, "STRANGLER_LOCALDB_FLAVOUR="+f.name)
 	parent.Stderr = os.Stderr
 	out, err := parent.StdoutPipe()
 	must(t, err)
@@ -69,8 +98,7 @@ func TestServerDiesWithItsParent(t *testing.T) {
 		rest, _ := io.ReadAll(out)
 		t.Fatalf("%v: %s", err, rest)
 	}
-	postmaster := pidOf(t, left)
-	if n, err := children(postmaster); err != nil || len(n) < 3 {
+	if n, err := children(pidOf(t, f, left)); err != nil || f == postgres && len(n) < 3 {
 		t.Fatalf("children %v, %v", n, err)
 	}
 	file, err := openLock(filepath.Join(left, lockName))
@@ -79,7 +107,7 @@ func TestServerDiesWithItsParent(t *testing.T) {
 	if err := lock(file); err == nil {
 		t.Fatal("nobody holds the lock of a server that runs")
 	}
-	server(t, Config{Dir: dir})
+	serverOf(t, f, Config{Dir: dir})
 	if _, err := os.Stat(left); err != nil {
 		t.Fatalf("the folder of a server that runs was removed: %v", err)
 	}
@@ -93,15 +121,19 @@ func TestServerDiesWithItsParent(t *testing.T) {
 		t.Errorf("still there: %s", proc)
 	}
 	must(t, file.Close())
-	server(t, Config{Dir: dir})
+	serverOf(t, f, Config{Dir: dir})
 	if _, err := os.Stat(left); !os.IsNotExist(err) {
 		t.Errorf("the dead server's folder is still there: %v", err)
 	}
 }
 
-func pidOf(t *testing.T, dir string) int {
+func pidOf(t *testing.T, f *flavour, dir string) int {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid"))
+	path := filepath.Join(dir, "data", "postmaster.pid")
+	if f == mariadb {
+		path = filepath.Join(dir, "pid")
+	}
+	b, err := os.ReadFile(path)
 	must(t, err)
 	line, _, _ := strings.Cut(string(b), "\n")
 	pid, err := strconv.Atoi(line)
@@ -123,29 +155,23 @@ func running(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// A crash leaves none of the backends, whatever they do.
-func TestKillTakesBusyBackends(t *testing.T) {
-	s := server(t, Config{})
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	ended := make(chan error)
-	for _, busy := range []string{"SELECT pg_sleep(3600)", "DO 'BEGIN LOOP END LOOP; END'"} {
-		db := connect(t, s.DSN("postgres"))
-		go func() {
-			_, err := db.Exec(ctx, busy)
-			ended <- err
-		}()
-	}
-	for db := connect(t, s.DSN("postgres")); ask[int](t, db, "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()") < 2; {
-	}
-	must(t, s.Kill())
-	for range 2 {
-		if err := <-ended; err == nil {
-			t.Error("a backend ended by itself")
+// A crash leaves none of the sessions, whatever they do.
+func TestKillTakesBusySessions(t *testing.T) {
+	for _, f := range flavours {
+		s := serverOf(t, f, Config{})
+		ended := make(chan error)
+		db, err := occupy(t.Context(), s, ended)
+		must(t, err)
+		must(t, s.Kill())
+		for range busy[f].statements {
+			if err := <-ended; err == nil {
+				t.Errorf("%s: a session ended by itself", f.name)
+			}
 		}
-	}
-	for _, proc := range running(t, s.folder.dir) {
-		t.Errorf("still there: %s", proc)
+		must(t, db.Close())
+		for _, proc := range running(t, s.folder.dir) {
+			t.Errorf("still there: %s", proc)
+		}
 	}
 }
 

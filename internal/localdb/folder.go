@@ -9,10 +9,7 @@ import (
 	"github.com/strangler-fig/strangler"
 )
 
-const (
-	prefix   = "strangler-postgres-"
-	lockName = "lock"
-)
+const lockName = "lock"
 
 // folder is where a server keeps everything. Its lock is held by this process and by every process of the
 // server: while it can be taken, nobody lives in the folder.
@@ -23,21 +20,21 @@ type folder struct {
 
 // newFolder makes a folder below parent that the account can enter, and removes what dead servers left
 // there.
-func newFolder(parent string, who account) (*folder, error) {
-	parent, err := parentFolder(parent, who)
+func newFolder(parent string, f *flavour, who account) (*folder, error) {
+	parent, err := f.parentFolder(parent, who)
 	if err != nil {
 		return nil, err
 	}
-	sweep(parent)
-	dir, err := os.MkdirTemp(parent, prefix)
+	sweep(parent, f.prefix)
+	dir, err := os.MkdirTemp(parent, f.prefix)
 	if err != nil {
-		return nil, fmt.Errorf("%w: the folder of a private PostgreSQL server cannot be made; nothing was started: %w", strangler.ErrConfig, err)
+		return nil, fmt.Errorf("%w: the folder of a private %s server cannot be made; nothing was started: %w", strangler.ErrConfig, f.name, err)
 	}
-	f := &folder{dir: dir}
-	if err := f.take(who); err != nil {
-		return nil, errors.Join(fmt.Errorf("the folder of a private PostgreSQL server cannot be used; nothing was started: %w", err), f.Remove())
+	made := &folder{dir: dir}
+	if err := made.take(who); err != nil {
+		return nil, errors.Join(fmt.Errorf("the folder of a private %s server cannot be used; nothing was started: %w", f.name, err), made.Remove())
 	}
-	return f, nil
+	return made, nil
 }
 
 // take locks the folder and gives it to the account. The lock gets its name when it is held, so that nobody
@@ -68,18 +65,18 @@ func (f *folder) Remove() error {
 }
 
 // parentFolder is the one that was asked for, or the first common one that the account can enter.
-func parentFolder(asked string, who account) (string, error) {
+func (f *flavour) parentFolder(asked string, who account) (string, error) {
 	if asked != "" {
 		parent, err := filepath.Abs(asked)
 		if err == nil {
 			err = os.MkdirAll(parent, 0o755)
 		}
 		if err != nil {
-			return "", fmt.Errorf("%w: the folder for a private PostgreSQL server: %w; nothing was started", strangler.ErrConfig, err)
+			return "", fmt.Errorf("%w: the folder for a private %s server: %w; nothing was started", strangler.ErrConfig, f.name, err)
 		}
 		if at := who.barrier(parent); at != "" {
-			return "", fmt.Errorf("%w: PostgreSQL does not run as root, and the user %s cannot enter %s; nothing was started. Name another folder, or allow it with chmod o+x %s",
-				strangler.ErrConfig, who.name, at, at)
+			return "", fmt.Errorf("%w: %s does not run as root, and the user %s cannot enter %s; nothing was started. Name another folder, or allow it with chmod o+x %s",
+				strangler.ErrConfig, f.name, who.name, at, at)
 		}
 		return parent, nil
 	}
@@ -97,7 +94,7 @@ func parentFolder(asked string, who account) (string, error) {
 
 // sweep removes the folders of dead servers. What it cannot read, lock or remove is somebody else's, or a
 // later start's.
-func sweep(parent string) {
+func sweep(parent, prefix string) {
 	found, _ := filepath.Glob(filepath.Join(parent, prefix+"*"))
 	for _, dir := range found {
 		if file, err := openLock(filepath.Join(dir, lockName)); err == nil {

@@ -33,18 +33,18 @@ func TestFolderThatTheUserCannotEnter(t *testing.T) {
 		t.Errorf("the owner cannot go through %s", at)
 	}
 
-	_, err := newFolder(filepath.Join(closed, "new"), somebody)
+	_, err := newFolder(filepath.Join(closed, "new"), postgres, somebody)
 	if !errors.Is(err, strangler.ErrConfig) || !strings.Contains(err.Error(), "chmod o+x "+closed) {
 		t.Errorf("error %v", err)
 	}
 
 	t.Setenv("TMPDIR", closed)
-	parent, err := parentFolder("", somebody)
+	parent, err := postgres.parentFolder("", somebody)
 	if err != nil || within(parent, closed) {
 		t.Errorf("the default is %s (%v), where the user cannot go", parent, err)
 	}
 	t.Setenv("TMPDIR", dir)
-	if parent, err := parentFolder("", somebody); err != nil || parent != dir {
+	if parent, err := postgres.parentFolder("", somebody); err != nil || parent != dir {
 		t.Errorf("the default is %s (%v), want %s", parent, err, dir)
 	}
 }
@@ -57,9 +57,9 @@ func within(path, dir string) bool {
 // A new start removes what dead servers left, and nothing else.
 func TestSweepRemovesTheDead(t *testing.T) {
 	dir := open(t)
-	who, err := owner()
+	who, err := postgres.owner()
 	must(t, err)
-	living, err := newFolder(dir, who)
+	living, err := newFolder(dir, postgres, who)
 	must(t, err)
 	defer living.Remove()
 	make := func(name string, files ...string) string {
@@ -70,13 +70,13 @@ func TestSweepRemovesTheDead(t *testing.T) {
 		}
 		return at
 	}
-	dead := make(prefix+"dead", lockName, "data")
-	unlocked := make(prefix+"unlocked", lockName+".new")
+	dead := make(postgres.prefix+"dead", lockName, "data")
+	unlocked := make(postgres.prefix+"unlocked", lockName+".new")
 	other := make("other", lockName)
-	tricked := make(prefix + "tricked")
+	tricked := make(postgres.prefix + "tricked")
 	must(t, os.Symlink(filepath.Join(other, lockName), filepath.Join(tricked, lockName)))
 
-	next, err := newFolder(dir, who)
+	next, err := newFolder(dir, postgres, who)
 	must(t, err)
 	for _, at := range []string{living.dir, unlocked, other, tricked, next.dir} {
 		if _, err := os.Stat(at); err != nil {
@@ -114,7 +114,7 @@ func TestNewestCompleteVersionIsChosen(t *testing.T) {
 			must(t, os.Chmod(filepath.Join(dir, v, "bin", "postgres"), 0o644))
 		}
 	}
-	if got := newest(pattern); got != programs(filepath.Join(dir, "pg@15", "bin")) {
+	if got := newest(pattern); got != postgresBin(filepath.Join(dir, "pg@15", "bin")) {
 		t.Errorf("chosen: %s", got)
 	}
 }
@@ -122,7 +122,7 @@ func TestNewestCompleteVersionIsChosen(t *testing.T) {
 // The search path leads to the programs through a link or through pg_config; without any of it, the one
 // command that installs them is told.
 func TestProgramsInTheSearchPath(t *testing.T) {
-	real, err := installed()
+	real, err := installedPostgres()
 	must(t, err)
 	usual := places
 	defer func() { places = usual }()
@@ -130,17 +130,17 @@ func TestProgramsInTheSearchPath(t *testing.T) {
 
 	dir := t.TempDir()
 	t.Setenv("PATH", dir)
-	_, err = installed()
+	_, err = installedPostgres()
 	if !errors.Is(err, strangler.ErrConfig) || !strings.Contains(err.Error(), "apt-get install") || !strings.Contains(err.Error(), "create_main_cluster = false") {
 		t.Errorf("error %v", err)
 	}
 	must(t, os.Symlink(real.path("postgres"), filepath.Join(dir, "postgres")))
-	if got, err := installed(); err != nil || got != real {
+	if got, err := installedPostgres(); err != nil || got != real {
 		t.Errorf("through a link: %s, %v", got, err)
 	}
 	must(t, os.Remove(filepath.Join(dir, "postgres")))
-	must(t, os.WriteFile(filepath.Join(dir, "pg_config"), []byte("#!/bin/sh\necho "+string(real)), 0o755))
-	if got, err := installed(); err != nil || got != real {
+	must(t, os.WriteFile(filepath.Join(dir, "pg_config"), []byte("#!/bin/sh\necho "+filepath.Dir(real.path("postgres"))), 0o755))
+	if got, err := installedPostgres(); err != nil || got != real {
 		t.Errorf("through pg_config: %s, %v", got, err)
 	}
 }

@@ -20,14 +20,21 @@ import (
 // TestMain is also this test's own program in the role of a parent.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("STRANGLER_LOCALDB_PARENT"); dir != "" {
-		os.Exit(parent(dir))
+		os.Exit(parent(os.Getenv("STRANGLER_LOCALDB_FLAVOUR"), dir))
 	}
 	goleak.VerifyTestMain(m)
 }
 
+var flavours = []*flavour{postgres, mariadb}
+
 func server(t *testing.T, cfg Config) *Server {
 	t.Helper()
-	s, err := Postgres(t.Context(), cfg)
+	return serverOf(t, postgres, cfg)
+}
+
+func serverOf(t *testing.T, f *flavour, cfg Config) *Server {
+	t.Helper()
+	s, err := newServer(t.Context(), f, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,39 +159,43 @@ func TestOnlyThePasswordOpensTheServer(t *testing.T) {
 }
 
 func TestSettingsAreChecked(t *testing.T) {
-	for name, value := range map[string]string{"port": "1", "no name": "1", "work_mem": "1MB'\nport = 1"} {
-		_, err := Postgres(t.Context(), Config{Settings: map[string]string{name: value}})
-		if !errors.Is(err, strangler.ErrConfig) || !strings.Contains(err.Error(), "nothing was started") {
-			t.Errorf("%s = %q: %v", name, value, err)
+	for name, value := range map[string]string{"port": "1", "datadir": "/tmp", "no name": "1", "work_mem": "1MB'\nport = 1"} {
+		for _, f := range flavours {
+			_, err := newServer(t.Context(), f, Config{Settings: map[string]string{name: value}})
+			if !errors.Is(err, strangler.ErrConfig) || !strings.Contains(err.Error(), "nothing was started") {
+				t.Errorf("%s: %s = %q: %v", f.name, name, value, err)
+			}
 		}
 	}
 }
 
 // What PostgreSQL itself refuses is told, and leaves nothing behind.
 func TestServerThatCannotStart(t *testing.T) {
-	parent := open(t)
-	_, err := Postgres(t.Context(), Config{Dir: parent, Settings: map[string]string{"work_mem": "much"}})
-	if err == nil || !strings.Contains(err.Error(), `invalid value for parameter "work_mem"`) {
-		t.Errorf("error %v", err)
-	}
-	left, err := os.ReadDir(parent)
-	must(t, err)
-	if len(left) > 0 {
-		t.Errorf("left behind: %v", left)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := Postgres(ctx, Config{Dir: parent}); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v", err)
+	for f, complaint := range map[*flavour]string{postgres: `invalid value for parameter "work_mem"`, mariadb: "unknown variable 'work_mem=much'"} {
+		parent := open(t)
+		_, err := newServer(t.Context(), f, Config{Dir: parent, Settings: map[string]string{"work_mem": "much"}})
+		if err == nil || !strings.Contains(err.Error(), complaint) {
+			t.Errorf("error %v", err)
+		}
+		left, err := os.ReadDir(parent)
+		must(t, err)
+		if len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := newServer(ctx, f, Config{Dir: parent}); !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v", err)
+		}
 	}
 }
 
 // open is a folder that the server's user can enter: a test's own can be root's alone.
 func open(t *testing.T) string {
 	t.Helper()
-	who, err := owner()
+	who, err := postgres.owner()
 	must(t, err)
-	parent, err := parentFolder("", who)
+	parent, err := postgres.parentFolder("", who)
 	must(t, err)
 	dir, err := os.MkdirTemp(parent, "localdb-test-")
 	must(t, err)
@@ -247,18 +258,20 @@ func TestRestartOfAServerThatRuns(t *testing.T) {
 
 func TestPortThatIsTaken(t *testing.T) {
 	a := server(t, Config{})
-	b := server(t, Config{})
-	if a.Addr() == b.Addr() {
-		t.Fatal("two servers on one address")
+	for _, f := range flavours {
+		b := serverOf(t, f, Config{})
+		if a.Addr() == b.Addr() {
+			t.Fatal("two servers on one address")
+		}
+		must(t, b.Kill())
+		own := b.port
+		b.port = a.port
+		if err := b.Restart(t.Context()); !errors.Is(err, errPort) {
+			t.Errorf("error %v, want that the port is taken", err)
+		}
+		b.port = own
+		must(t, b.Restart(t.Context()))
 	}
-	must(t, b.Kill())
-	own := b.port
-	b.port = a.port
-	if err := b.Restart(t.Context()); !errors.Is(err, errPort) {
-		t.Errorf("error %v, want that the port is taken", err)
-	}
-	b.port = own
-	must(t, b.Restart(t.Context()))
 }
 
 func TestCloseOfAKilledServerLeavesNoMemory(t *testing.T) {

@@ -20,12 +20,6 @@ const (
 	goneTime  = 30 * time.Second // for what it started to be gone once it is
 )
 
-// PostgreSQL's ways to stop: fast ends every session and writes all to disk, now leaves it to recovery.
-const (
-	stopFast = syscall.SIGINT
-	stopNow  = syscall.SIGQUIT
-)
-
 // command is what to run.
 type command struct {
 	path string
@@ -34,6 +28,8 @@ type command struct {
 	log  string // path of the file that takes its output
 	who  account
 	lock *os.File // held by the program, and by all that it starts, until the last has ended
+	in   io.Reader
+	last syscall.Signal // what it gets when this process dies
 }
 
 // process is one program, with whatever it starts.
@@ -58,10 +54,10 @@ func start(c command) (*process, error) {
 	}
 	defer held.Close()
 	cmd := exec.Command(c.path, c.args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = c.dir, log, log
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"} // none of the user's PG… variables
+	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = c.dir, c.in, log, log
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"} // none of the user's PG… and MYSQL_… variables
 	cmd.ExtraFiles = []*os.File{c.lock, held}
-	cmd.SysProcAttr = c.who.wears(attributes())
+	cmd.SysProcAttr = c.who.wears(attributes(c.last))
 	p := &process{done: make(chan struct{}), life: life}
 	started := make(chan error)
 	go func() {
@@ -78,7 +74,7 @@ func start(c command) (*process, error) {
 	if err := <-started; err != nil {
 		return nil, errors.Join(err, life.Close())
 	}
-	if p.unwatch, err = watch(p.handle.Pid); err != nil {
+	if p.unwatch, err = watch(p.handle.Pid, c.last); err != nil {
 		return nil, errors.Join(err, p.crash(), p.gone())
 	}
 	return p, nil

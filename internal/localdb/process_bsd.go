@@ -12,14 +12,13 @@ import (
 )
 
 // attributes put a program into a group of its own, so that Ctrl-C in the terminal does not reach it.
-func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+func attributes(syscall.Signal) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 // watch has a shell wait for a line that this process writes when all is well. When it dies instead, the
-// pipe between them ends, and the shell sends PostgreSQL's immediate stop, which takes every backend with
-// it.
-func watch(pid int) (func() error, error) {
-	cmd := exec.Command("/bin/sh", "-c", `trap "" HUP INT TERM; read -r line || kill -QUIT "$0"`, strconv.Itoa(pid))
-	cmd.SysProcAttr = attributes()
+// pipe between them ends, and the shell sends the last signal.
+func watch(pid int, last syscall.Signal) (func() error, error) {
+	cmd := exec.Command("/bin/sh", "-c", `trap "" HUP INT TERM; read -r line || kill -"$1" "$0"`, strconv.Itoa(pid), strconv.Itoa(int(last)))
+	cmd.SysProcAttr = attributes(last)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

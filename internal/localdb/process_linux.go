@@ -11,14 +11,14 @@ import (
 )
 
 // attributes put a program into a group of its own, so that Ctrl-C in the terminal does not reach it, and
-// have the kernel tell it when this process dies: PostgreSQL's immediate stop, which takes every backend
-// with it. The kernel's message passes over a change of user, since the sender is the one who dies.
-func attributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGQUIT}
+// have the kernel send it the last signal when this process dies. That passes over a change of user, since the
+// sender is the one who dies.
+func attributes(last syscall.Signal) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: last}
 }
 
 // watch has nothing to do where the kernel does it.
-func watch(int) (func() error, error) { return func() error { return nil }, nil }
+func watch(int, syscall.Signal) (func() error, error) { return func() error { return nil }, nil }
 
 // children are the living children of a process.
 func children(of int) (pids []int, err error) {

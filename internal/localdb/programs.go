@@ -21,13 +21,13 @@ var places = []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/lib
 // askTime is how long pg_config may take.
 const askTime = 10 * time.Second
 
-// programs is the folder with initdb and postgres.
-type programs string
+// postgresBin is the folder with initdb and postgres.
+type postgresBin string
 
-func (p programs) path(name string) string { return filepath.Join(string(p), name) }
+func (p postgresBin) path(name string) string { return filepath.Join(string(p), name) }
 
 // complete reports whether a server can be made from the folder: the clients' package brings half of it.
-func (p programs) complete() bool {
+func (p postgresBin) complete() bool {
 	for _, name := range []string{"initdb", "postgres"} {
 		if info, err := os.Stat(p.path(name)); err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
 			return false
@@ -36,40 +36,40 @@ func (p programs) complete() bool {
 	return true
 }
 
-// installed is the newest version's programs, or else what the search path leads to.
-func installed() (programs, error) {
+// installedPostgres is the newest version's programs, or else what the search path leads to.
+func installedPostgres() (programs, error) {
 	if found := newest(places); found != "" {
 		return found, nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), askTime)
 	defer cancel()
 	if out, err := exec.CommandContext(ctx, "pg_config", "--bindir").Output(); err == nil {
-		if p := programs(strings.TrimSpace(string(out))); p.complete() {
+		if p := postgresBin(strings.TrimSpace(string(out))); p.complete() {
 			return p, nil
 		}
 	}
 	if path, err := exec.LookPath("postgres"); err == nil {
 		if path, err = filepath.EvalSymlinks(path); err == nil {
-			if p := programs(filepath.Dir(path)); p.complete() {
+			if p := postgresBin(filepath.Dir(path)); p.complete() {
 				return p, nil
 			}
 		}
 	}
-	return "", fmt.Errorf("%w: no PostgreSQL server is installed, neither in %s nor in the search path; nothing was started. Install one, which starts none: %s",
+	return nil, fmt.Errorf("%w: no PostgreSQL server is installed, neither in %s nor in the search path; nothing was started. Install one, which starts none: %s",
 		strangler.ErrConfig, places[0], remedy())
 }
 
 var digits = regexp.MustCompile(`\d+(\.\d+)?`)
 
 // newest is the complete folder of the highest version among those that match.
-func newest(patterns []string) (best programs) {
+func newest(patterns []string) (best postgresBin) {
 	highest := -1.0
 	for _, pattern := range patterns {
 		before, _, _ := strings.Cut(pattern, "*")
 		matches, _ := filepath.Glob(pattern) // the patterns are well formed
 		for _, m := range matches {
 			version, _ := strconv.ParseFloat(digits.FindString(m[len(before):]), 64) // without a number: the oldest
-			if p := programs(m); version > highest && p.complete() {
+			if p := postgresBin(m); version > highest && p.complete() {
 				best, highest = p, version
 			}
 		}

@@ -1,59 +1,74 @@
 package localdb
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
-
-	"github.com/jackc/pgx/v5"
 )
 
-// DSN is the superuser's way into a database.
-func (s *Server) DSN(database string) string { return s.As(superuser, database) }
+// DSN is the superuser's way into a database. On MariaDB the database may be "", which is none.
+func (s *Server) DSN(database string) string { return s.As(s.flavour.superuser, database) }
 
 // As is the way into a database of a role that Role has made.
 func (s *Server) As(role, database string) string {
-	u := url.URL{Scheme: "postgres", User: url.UserPassword(role, s.password), Host: s.Addr(), Path: "/" + database, RawQuery: "sslmode=disable"}
-	return u.String()
+	return s.flavour.dsn(role, s.password, s.Addr(), database)
 }
 
-// Role makes a role that may log in. The options are SQL, as in "IN ROLE app" or "SUPERUSER".
-func (s *Server) Role(ctx context.Context, name string, options ...string) error {
-	return s.run(ctx, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s' %s", quote(name), s.password, strings.Join(options, " ")))
-}
-
-// Create makes an empty database that belongs to a role; owner "" is the superuser.
-func (s *Server) Create(ctx context.Context, database, owner string) error {
-	if owner == "" {
-		owner = superuser
+// Pool are a role's connections to a database, for database/sql; "" is the superuser. On MariaDB times are read
+// as time.Time in UTC. The caller closes it.
+func (s *Server) Pool(role, database string) (*sql.DB, error) {
+	db, err := s.flavour.open(s.As(cmp.Or(role, s.flavour.superuser), database))
+	if err != nil {
+		return nil, fmt.Errorf("the private %s server: %w", s.flavour.name, err)
 	}
-	return s.run(ctx, fmt.Sprintf("CREATE DATABASE %s OWNER %s", quote(database), quote(owner)))
+	return db, nil
+}
+
+// Role makes a role that may log in. The options are SQL: on PostgreSQL those of CREATE ROLE, as in "IN ROLE app"
+// or "SUPERUSER"; on MariaDB statements of their own, as in "GRANT PROCESS ON *.* TO app", and the role may come
+// from every host.
+func (s *Server) Role(ctx context.Context, name string, options ...string) error {
+	return s.run(ctx, s.flavour.role(name, s.password, options)...)
+}
+
+// Create makes an empty database that belongs to a role; owner "" is the superuser. On MariaDB, where databases
+// belong to nobody, the role gets all privileges on it.
+func (s *Server) Create(ctx context.Context, database, owner string) error {
+	return s.run(ctx, s.flavour.create(database, cmp.Or(owner, s.flavour.superuser))...)
 }
 
 // Drop removes a database, its replication slots, and ends whatever sessions are in it.
 func (s *Server) Drop(ctx context.Context, database string) error {
-	name := "'" + strings.ReplaceAll(database, "'", "''") + "'"
-	err := s.run(ctx, "DO $$BEGIN FOR i IN 1 .. 100 LOOP PERFORM pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE database = "+name+" AND active; "+
-		"BEGIN PERFORM pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = "+name+"; EXIT; EXCEPTION WHEN object_in_use THEN PERFORM pg_sleep(0.05); END; END LOOP; END$$")
+	return s.flavour.drop(ctx, s, database)
+}
+
+// run runs statements as the superuser, in one session of their own.
+func (s *Server) run(ctx context.Context, statements ...string) error {
+	return s.session(ctx, func(db *sql.Conn) error {
+		for _, statement := range statements {
+			if _, err := db.ExecContext(ctx, statement); err != nil {
+				return fmt.Errorf("%s: %w", strings.ReplaceAll(statement, s.password, "…"), err)
+			}
+		}
+		return nil
+	})
+}
+
+// session is one of the superuser's, in no database of anybody's.
+func (s *Server) session(ctx context.Context, use func(*sql.Conn) error) error {
+	pool, err := s.Pool("", s.flavour.home)
 	if err != nil {
 		return err
 	}
-	return s.run(ctx, fmt.Sprintf("DROP DATABASE %s WITH (FORCE)", quote(database)))
-}
-
-// run runs one statement as the superuser, in a session of its own.
-func (s *Server) run(ctx context.Context, statement string) error {
-	db, err := pgx.Connect(ctx, s.DSN(superuser))
-	if err != nil {
-		return fmt.Errorf("the private PostgreSQL server: %w", err)
+	db, err := pool.Conn(ctx)
+	if err == nil {
+		err = errors.Join(use(db), db.Close())
 	}
-	_, err = db.Exec(ctx, statement)
-	if err = errors.Join(err, db.Close(ctx)); err != nil {
-		return fmt.Errorf("the private PostgreSQL server: %s: %w", strings.ReplaceAll(statement, s.password, "…"), err)
+	if err = errors.Join(err, pool.Close()); err != nil {
+		return fmt.Errorf("the private %s server: %w", s.flavour.name, err)
 	}
 	return nil
 }
-
-func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

@@ -3,6 +3,7 @@ package localdb
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -12,12 +13,9 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 const (
-	superuser = "postgres"
 	host      = "127.0.0.1"
 	tailLines = 15
 
@@ -31,10 +29,12 @@ const (
 
 // Server is one private server. Its methods may be called by several goroutines.
 type Server struct {
+	flavour  *flavour
 	programs programs
 	account  account
 	folder   *folder
 	password string
+	settings map[string]string // MariaDB's, which has no file of them
 
 	mu      sync.Mutex // held through a start and a stop
 	port    int
@@ -61,7 +61,7 @@ func (s *Server) choosePort(ctx context.Context) error {
 			return err
 		}
 	}
-	return fmt.Errorf("starting a private PostgreSQL server: no free port on %s in %d attempts: %w", host, attempts, err)
+	return fmt.Errorf("starting a private %s server: no free port on %s in %d attempts: %w", s.flavour.name, host, attempts, err)
 }
 
 // free saves a start that would fail; what takes the port afterwards makes that start fail.
@@ -77,20 +77,32 @@ func free(addr string) bool {
 func (s *Server) start(ctx context.Context) error {
 	before, err := os.Stat(s.log())
 	if err != nil {
-		return fmt.Errorf("starting a private PostgreSQL server: %w", err)
+		return fmt.Errorf("starting a private %s server: %w", s.flavour.name, err)
 	}
-	p, err := start(command{
-		path: s.programs.path("postgres"), dir: s.folder.dir, log: s.log(), who: s.account, lock: s.folder.lock,
-		args: []string{"-D", s.data(), "-p", strconv.Itoa(s.port)},
-	})
+	path, args := s.flavour.serve(s)
+	p, err := start(command{path: path, args: args, dir: s.folder.dir, log: s.log(), who: s.account, lock: s.folder.lock, last: s.flavour.last})
 	if err != nil {
-		return fmt.Errorf("starting a private PostgreSQL server: %w", err)
+		return fmt.Errorf("starting a private %s server: %w", s.flavour.name, err)
 	}
 	s.process, s.killed = p, false
+	asked, cancel := context.WithCancel(ctx) // whoever else listens there may keep a question for long
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-p.done:
+			cancel()
+		case <-asked.Done():
+		}
+	}()
+	defer func() {
+		cancel()
+		<-watched
+	}()
 	tick := time.NewTicker(pollTime)
 	defer tick.Stop()
 	for {
-		last := s.ping(ctx)
+		last := s.ping(asked)
 		if last == nil {
 			return nil
 		}
@@ -104,28 +116,23 @@ func (s *Server) start(ctx context.Context) error {
 				err = errors.Join(p.err, e)
 			}
 		case <-ctx.Done():
-			err = errors.Join(ctx.Err(), last, p.stop(stopNow, graceTime))
+			err = errors.Join(ctx.Err(), last, p.stop(s.flavour.now, graceTime))
 		}
 		err = errors.Join(err, p.gone())
 		s.process = nil
-		return fmt.Errorf("starting a private PostgreSQL server on %s: %w%s", s.Addr(), err, s.lastWords())
+		return fmt.Errorf("starting a private %s server on %s: %w%s", s.flavour.name, s.Addr(), err, s.lastWords())
 	}
 }
 
 // ping asks the server for an answer.
 func (s *Server) ping(ctx context.Context) error {
-	db, err := pgx.Connect(ctx, s.DSN(superuser))
-	if err != nil {
-		return err
-	}
-	return errors.Join(db.Ping(ctx), db.Close(ctx))
+	return s.session(ctx, func(db *sql.Conn) error { return db.PingContext(ctx) })
 }
 
 // Addr is the host and port on which the server listens, and listened before it went down.
 func (s *Server) Addr() string { return net.JoinHostPort(host, strconv.Itoa(s.port)) }
 
-// Kill crashes the server: the postmaster and every backend are killed at once, and are gone when it
-// returns. What they have committed is there after Restart. A server that is down stays down.
+// Kill crashes the server: all its processes are killed at once, and are gone when it returns. What they have committed is there after Restart. A server that is down stays down.
 func (s *Server) Kill() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,7 +142,7 @@ func (s *Server) Kill() error {
 	err := errors.Join(s.process.crash(), s.process.gone())
 	s.process, s.killed = nil, true
 	if err != nil {
-		return fmt.Errorf("killing a private PostgreSQL server: %w", err)
+		return fmt.Errorf("killing a private %s server: %w", s.flavour.name, err)
 	}
 	return nil
 }
@@ -147,12 +154,12 @@ func (s *Server) Restart(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return errors.New("restarting a private PostgreSQL server: it is closed; start another one")
+		return fmt.Errorf("restarting a private %s server: it is closed; start another one", s.flavour.name)
 	}
 	if p := s.process; p != nil {
 		s.process = nil
-		if err := errors.Join(p.stop(stopFast, graceTime), p.gone()); err != nil {
-			return fmt.Errorf("restarting a private PostgreSQL server: %w%s", err, s.lastWords())
+		if err := errors.Join(p.stop(s.flavour.stop, graceTime), p.gone()); err != nil {
+			return fmt.Errorf("restarting a private %s server: %w%s", s.flavour.name, err, s.lastWords())
 		}
 	}
 	return s.start(ctx)
@@ -170,12 +177,12 @@ func (s *Server) Close() error {
 	var err error
 	if p := s.process; p != nil {
 		s.process = nil
-		err = errors.Join(p.stop(stopNow, graceTime), p.gone())
-	} else if s.killed {
-		releaseMemory(s.data())
+		err = errors.Join(p.stop(s.flavour.now, graceTime), p.gone())
+	} else if s.killed && s.flavour.release != nil {
+		s.flavour.release(s.data())
 	}
 	if err = errors.Join(err, s.folder.Remove()); err != nil {
-		return fmt.Errorf("closing a private PostgreSQL server: %w", err)
+		return fmt.Errorf("closing a private %s server: %w", s.flavour.name, err)
 	}
 	return nil
 }

@@ -144,14 +144,8 @@ func (m *machine) stop() error {
 // actions are what may happen, by the names of a trace.
 func (m *machine) actions(s *speech) map[string]func(*rapid.T) {
 	all := map[string]func(*rapid.T){"": m.check}
-	for name, draw := range common {
-		all["write: "+name] = m.writes(draw, false)
-	}
-	for name, draw := range s.extra {
-		all["write: "+name] = m.writes(draw, false)
-	}
-	for name, draw := range staying {
-		all["write: "+name] = m.writes(draw, true)
+	for name := range s.operations(strangler.Legacy) {
+		all["write: "+name] = m.writes(name)
 	}
 	maps.Copy(all, map[string]func(*rapid.T){
 		"write: swap two codes by a third value": m.swap,

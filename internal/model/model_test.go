@@ -19,9 +19,11 @@ const runsPerEngine = 5
 // actions is how many actions a run has on the average, unless -rapid.steps says otherwise.
 const actions = 22
 
-func TestModelSQLite(t *testing.T) { check(t, standSQLite, runsPerEngine) }
+func TestModelSQLite(t *testing.T) { check(t, across(atSQLite, atSQLite), runsPerEngine) }
 
-func TestModelPostgres(t *testing.T) { check(t, standPostgres, runsPerEngine) }
+func TestModelPostgres(t *testing.T) { check(t, across(atPostgres, atPostgres), runsPerEngine) }
+
+func TestModelMySQL(t *testing.T) { check(t, across(atMySQL, atMySQL), runsPerEngine) }
 
 // check makes runs with one engine.
 func check(t *testing.T, engine newStand, runs int) {

@@ -89,9 +89,8 @@ func judgePostgres(err error) verdict {
 // team makes the roles on the shared server.
 var team sync.Once
 
-// standPostgres makes new databases for every run, on one private server: the applications own them, and
-// Strangler's role is a member of both.
-func standPostgres(t *testing.T) *stand {
+// atPostgres has its databases on one private server: each application owns its own, and Strangler has a role in both of theirs.
+func atPostgres(t *testing.T) lodging {
 	server, ctx := localdbtest.Shared(t), context.Background()
 	team.Do(func() {
 		must(t, errors.Join(server.Role(ctx, "shop"), server.Role(ctx, "billing"), server.Role(ctx, "strangler", "REPLICATION", "IN ROLE shop, billing")))
@@ -101,24 +100,13 @@ func standPostgres(t *testing.T) *stand {
 		_, err = root.Exec("GRANT SET ON PARAMETER session_replication_role TO strangler")
 		must(t, err)
 	})
-	s := &stand{speech: postgres, capture: strangler.Capture(cmp.Or(os.Getenv("STRANGLER_CAPTURE"), string(strangler.CaptureTriggers))), dir: t.TempDir(), dsns: map[strangler.Side]string{}}
-	n := 0
-	s.fresh = func(t *rapid.T) (legacy, service *application) {
-		n++
-		open := func(side strangler.Side, owner, line string) *application {
-			name := fmt.Sprintf("%s_%d", owner, n)
-			must(t, server.Create(ctx, name, owner))
-			t.Cleanup(func() { must(t, server.Drop(ctx, name)) })
-			s.dsns[side] = server.As("strangler", name)
-			return openPostgres(t, server, side, owner, name, line)
-		}
-		legacy, service = open(strangler.Legacy, "shop", "line"), open(strangler.Service, "billing", "invoice_line")
-		for _, q := range s.speech.legacy {
-			run(t, legacy.db, q)
-		}
-		return legacy, service
-	}
-	return s
+	capture := strangler.Capture(cmp.Or(os.Getenv("STRANGLER_CAPTURE"), string(strangler.CaptureTriggers)))
+	return lodging{speech: postgres, capture: capture, open: func(t *rapid.T, side strangler.Side, n int) (*application, string) {
+		name := fmt.Sprintf("%s_%d", owners[side], n)
+		must(t, server.Create(ctx, name, owners[side]))
+		t.Cleanup(func() { must(t, server.Drop(ctx, name)) })
+		return openPostgres(t, server, side, owners[side], name, lines[side]), server.As("strangler", name)
+	}}
 }
 
 func openPostgres(t *rapid.T, server *localdb.Server, side strangler.Side, role, database, line string) *application {

@@ -172,6 +172,24 @@ func (d delta) applyTo(r rows) {
 	d.payments.applyTo(r.Payments)
 }
 
+// without leaves out the rows that a delta speaks of.
+func (r rows) without(d delta) rows {
+	d.customers.removeFrom(r.Customers)
+	d.invoices.removeFrom(r.Invoices)
+	d.lines.removeFrom(r.Lines)
+	d.payments.removeFrom(r.Payments)
+	return r
+}
+
+func (p patch[K, V]) removeFrom(m map[K]V) {
+	for _, k := range p.gone {
+		delete(m, k)
+	}
+	for k := range p.set {
+		delete(m, k)
+	}
+}
+
 func (p patch[K, V]) any() bool { return p.all || len(p.gone) > 0 || len(p.set) > 0 }
 
 func (p patch[K, V]) applyTo(m map[K]V) {

@@ -38,8 +38,41 @@ type stand struct {
 	capture strangler.Capture
 }
 
-// newStand makes the stands of an engine.
+// newStand makes the stands of a pair of engines.
 type newStand func(t *testing.T) *stand
+
+// lodging is an engine's place for either side.
+type lodging struct {
+	speech  *speech
+	capture strangler.Capture
+	// open makes a new database for a side, empty, and opens it for an application; n is no other's.
+	open func(t *rapid.T, side strangler.Side, n int) (a *application, dsn string)
+}
+
+// owners are the roles of the sides' applications, and lines what their tables of lines are called.
+var (
+	owners = map[strangler.Side]string{strangler.Legacy: "shop", strangler.Service: "billing"}
+	lines  = map[strangler.Side]string{strangler.Legacy: "line", strangler.Service: "invoice_line"}
+)
+
+// across makes stands whose sides are with one engine, or with two.
+func across(legacy, service func(t *testing.T) lodging) newStand {
+	return func(t *testing.T) *stand {
+		here, there := legacy(t), service(t)
+		s := &stand{speech: here.speech, capture: here.capture, dir: t.TempDir(), dsns: map[strangler.Side]string{}}
+		n := 0
+		s.fresh = func(t *rapid.T) (monolith, other *application) {
+			n++
+			monolith, s.dsns[strangler.Legacy] = here.open(t, strangler.Legacy, n)
+			other, s.dsns[strangler.Service] = there.open(t, strangler.Service, n)
+			for _, q := range here.speech.legacy {
+				run(t, monolith.db, q)
+			}
+			return monolith, other
+		}
+		return s
+	}
+}
 
 // operations are all statements that an application at a side may run.
 func (s *speech) operations(side strangler.Side) map[string]func(*rapid.T) operation {

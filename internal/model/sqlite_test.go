@@ -86,23 +86,20 @@ func judgeSQLite(err error) verdict {
 	return broken
 }
 
-// standSQLite makes new files for every run.
-func standSQLite(t *testing.T) *stand {
-	s := &stand{speech: sqlite, dir: t.TempDir(), dsns: map[strangler.Side]string{}}
-	s.fresh = func(t *rapid.T) (legacy, service *application) {
-		dir, err := os.MkdirTemp(s.dir, "run")
-		must(t, err)
-		t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
-		legacy = openSQLite(t, strangler.Legacy, filepath.Join(dir, "legacy.db"), "line")
-		service = openSQLite(t, strangler.Service, filepath.Join(dir, "service.db"), "invoice_line")
-		s.dsns[strangler.Legacy], s.dsns[strangler.Service] = "sqlite:"+filepath.Join(dir, "legacy.db"), "sqlite:"+filepath.Join(dir, "service.db")
-		for _, q := range s.speech.legacy {
-			run(t, legacy.db, q)
-		}
-		run(t, service.db, "PRAGMA journal_mode = WAL")
-		return legacy, service
-	}
-	return s
+// atSQLite has its databases in files.
+func atSQLite(t *testing.T) lodging {
+	within := t.TempDir()
+	return lodging{speech: sqlite, open: func(t *rapid.T, side strangler.Side, n int) (*application, string) {
+		path := filepath.Join(within, fmt.Sprintf("%s_%d.db", side, n))
+		t.Cleanup(func() {
+			for _, end := range []string{"", "-wal", "-shm"} {
+				_ = os.Remove(path + end)
+			}
+		})
+		a := openSQLite(t, side, path, lines[side])
+		run(t, a.db, "PRAGMA journal_mode = WAL")
+		return a, "sqlite:" + path
+	}}
 }
 
 func openSQLite(t *rapid.T, side strangler.Side, path, line string) *application {

@@ -22,10 +22,17 @@ func (m *machine) somewhere(t *rapid.T, stays bool) *application {
 	return m.sides[owner]
 }
 
-// writes is an action that runs one statement as a transaction.
-func (m *machine) writes(draw func(*rapid.T) operation, stays bool) func(*rapid.T) {
+// writes is an action that runs one statement as a transaction: that of a name, or another one where the side's engine has
+// none of that name.
+func (m *machine) writes(name string) func(*rapid.T) {
 	return func(t *rapid.T) {
-		m.run(t, m.somewhere(t, stays), []operation{draw(t)}, true)
+		_, stays := staying[name]
+		a := m.somewhere(t, stays)
+		if draw, ok := a.speech.operations(a.side)[name]; ok {
+			m.run(t, a, []operation{draw(t)}, true)
+			return
+		}
+		m.run(t, a, []operation{m.anyOperation(t, a)}, true)
 	}
 }
 

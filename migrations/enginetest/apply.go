@@ -46,7 +46,7 @@ func applyAnyOrder(t *testing.T, lab Lab) {
 	p.Exec(p.App, "UPDATE couriers SET boss = 40 WHERE id = 90") // a ring
 	p.Sync()
 	p.Alike()
-	if orphans, err := p.Service.Orphans(t.Context()); err != nil || len(orphans) > 0 {
+	if orphans, err := p.Service.Orphans(t.Context(), nil); err != nil || len(orphans) > 0 {
 		t.Errorf("orphans %v, %v", orphans, err)
 	}
 }
@@ -81,8 +81,8 @@ func applyHardValues(t *testing.T, lab Lab) {
 	})
 }
 
-// applyUnread carries each sample over as the copy does where both sides write rows in one form. An engine without
-// such a form takes none.
+// applyUnread carries each sample over as the copy does where both sides write rows in one form. Rows without
+// such a form go one by one.
 func applyUnread(t *testing.T, lab Lab) {
 	ctx := t.Context()
 	samples := lab.Speech().Edges
@@ -96,6 +96,9 @@ func applyUnread(t *testing.T, lab Lab) {
 		if form != there {
 			p.t.Errorf("%s is written as %q and read as %q", s.Name, form, there)
 		}
+		if form == "" {
+			return // rows go one by one, and Send is not asked
+		}
 		var rows bytes.Buffer
 		err = p.Legacy.Send(ctx, table, migrations.Range{}, &rows)
 		again := bytes.NewReader(rows.Bytes())
@@ -104,12 +107,6 @@ func applyUnread(t *testing.T, lab Lab) {
 			received, err = a.Receive(ctx, table, &rows)
 			return err
 		})
-		if form == "" {
-			if err == nil || errReceive == nil {
-				p.t.Errorf("%s has no form, and its rows went: sent %v, received %v", s.Name, err, errReceive)
-			}
-			return
-		}
 		p.must(errors.Join(err, errReceive))
 		if n, err := p.Service.Count(ctx, table); err != nil || n != received {
 			p.t.Errorf("%s: %d rows were received, and %d are there: %v", s.Name, received, n, err)
@@ -240,8 +237,8 @@ func applyRenamed(t *testing.T, lab Lab) {
 
 // applyMisfit has a service's own table with constraints that the monolith's has not.
 func applyMisfit(t *testing.T, lab Lab) {
-	p := NewPair(t, lab, []string{"CREATE TABLE x (id INTEGER NOT NULL PRIMARY KEY, n INTEGER)", "INSERT INTO x (id, n) VALUES (1, 1)"}, "x")
-	p.Exec(p.Served, "CREATE TABLE x (id INTEGER NOT NULL PRIMARY KEY, n INTEGER CHECK (n > 0))")
+	p := NewPair(t, lab, []string{"CREATE TABLE x (id BIGINT NOT NULL PRIMARY KEY, n BIGINT)", "INSERT INTO x (id, n) VALUES (1, 1)"}, "x")
+	p.Exec(p.Served, "CREATE TABLE x (id BIGINT NOT NULL PRIMARY KEY, n BIGINT CHECK (n > 0))")
 	p.Write()
 	p.To(migrations.StageArmed)
 	p.Raise()

@@ -12,4 +12,7 @@
 //  8. ranges.go: every key in exactly one range, every row in exactly one part
 //  9. plan.go: what is refused before anything is changed
 //  10. scripts.go: up, down, complete, dirty
+//  11. shares.go: tables of which only some rows and columns move
+//
+// plain.go says rows in words that are the same in all kinds of database.
 package enginetest

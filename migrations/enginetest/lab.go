@@ -40,6 +40,8 @@ type Speech struct {
 	Tampers []Tamper  // what breaks a fence or a capture behind Strangler's back
 	// Obstacle makes what stands in the way of the script that arms the owner's capture, and drops it.
 	Obstacle [2]string
+	// Piecemeal: each CREATE and DROP commits by itself, so that a script runs again over what one before it has done.
+	Piecemeal bool
 	// Streamed: changes are in a log of the database's own, whose positions move by themselves, and are not counted
 	// before they are read.
 	Streamed bool
@@ -105,7 +107,7 @@ func Run(t *testing.T, lab Lab, groups ...string) {
 		rules []rule
 	}{
 		{"fence", fenceRules}, {"terms", termRules}, {"capture", captureRules}, {"apply", applyRules}, {"repair", repairRules},
-		{"progress", progressRules}, {"ranges", rangeRules}, {"plan", planRules}, {"scripts", scriptRules},
+		{"progress", progressRules}, {"ranges", rangeRules}, {"plan", planRules}, {"scripts", scriptRules}, {"shares", shareRules},
 	} {
 		if len(groups) > 0 && !slices.Contains(groups, group.name) {
 			continue

@@ -58,7 +58,11 @@ type Pair struct {
 // planned yet.
 func NewPair(t *testing.T, lab Lab, ddl []string, tables ...string) *Pair {
 	t.Helper()
-	var moved []strangler.Table
+	return newPair(t, lab, ddl, named(tables))
+}
+
+// named are tables by their names, "from→to" where they differ.
+func named(tables []string) (moved []strangler.Table) {
 	for _, name := range tables {
 		from, to, renamed := strings.Cut(name, "→")
 		if !renamed {
@@ -66,6 +70,11 @@ func NewPair(t *testing.T, lab Lab, ddl []string, tables ...string) *Pair {
 		}
 		moved = append(moved, strangler.Table{From: from, To: to})
 	}
+	return moved
+}
+
+func newPair(t *testing.T, lab Lab, ddl []string, moved []strangler.Table) *Pair {
+	t.Helper()
 	p := &Pair{t: t, lab: lab, LegacyDSN: lab.Fresh(t), ServiceDSN: lab.Fresh(t), Owner: strangler.Legacy,
 		Capability: strangler.Capability{Name: capability, Tables: moved}}
 	p.App, p.Served = lab.Connect(t, p.LegacyDSN), lab.Connect(t, p.ServiceDSN)

@@ -10,6 +10,8 @@ import (
 )
 
 var termRules = []rule{
+	{"a batch of another term is not given away", termForgets},
+	{"a batch from before a cancel is not given away behind it", termForgetsAnew},
 	{"an older term is refused and writes nothing", termOlderIsRefused},
 	{"raising waits for the one in flight", termRaisingWaits},
 	{"raising twice is done, lowering is superseded", termRaisedTwice},
@@ -103,4 +105,45 @@ func passIsPrivate(t *testing.T, lab Lab) {
 		}
 	}
 	p.Alike()
+}
+
+// late is a batch that was applied, by a worker that falls asleep before it gives it away.
+func late(p *Pair) migrations.Batch {
+	p.t.Helper()
+	ctx := p.t.Context()
+	p.Exec(p.App, "UPDATE couriers SET name = 'late' WHERE id = 1")
+	applied, err := p.Service.Applied(ctx)
+	p.must(err)
+	b, err := p.Legacy.Read(ctx, applied)
+	p.must(err)
+	p.must(p.Apply(func(a migrations.Apply) error { return p.replay(ctx, b, a, applied) }))
+	p.must(b.Close())
+	return b
+}
+
+func termForgets(t *testing.T, lab Lab) {
+	p := Armed(t, lab, Couriers, Moved...)
+	b := late(p)
+	p.Raise()
+	p.must(p.Legacy.Forget(t.Context(), b))
+	p.Sync()
+	p.Exec(p.App, "UPDATE couriers SET name = 'later' WHERE id = 1")
+	p.Sync()
+	p.Alike()
+	p.CutOver()
+}
+
+func termForgetsAnew(t *testing.T, lab Lab) {
+	p := Armed(t, lab, Couriers, Moved...)
+	b := late(p)
+	p.To(migrations.StageNone)
+	p.Write()
+	p.To(migrations.StageArmed)
+	p.Raise()
+	p.Copy()
+	p.must(p.Legacy.Forget(t.Context(), b))
+	p.Exec(p.App, "UPDATE couriers SET name = 'anew' WHERE id = 1")
+	p.Sync()
+	p.Alike()
+	p.CutOver()
 }

@@ -60,7 +60,7 @@ func (d *Database) Begin(ctx context.Context, term int64) (_ migrations.Apply, e
 		return nil, err
 	}
 	for _, p := range s.relations {
-		if gone, _ := d.broken(p, 'A', nil); len(gone) > 0 {
+		if gone, _ := d.broken(tables[p.table], p, 'A', nil); len(gone) > 0 {
 			return nil, fmt.Errorf("%w: in the %s database the fence was dropped, disabled or changed (%s), so it may hold writes of its own. It is put back when the split goes on: strangler split start %s, then strangler split verify %s",
 				strangler.ErrStopped, d.b.Side, strings.Join(gone, ", "), d.b.Capability, d.b.Capability)
 		}
@@ -113,6 +113,9 @@ func (a *apply) Insert(ctx context.Context, i int, r migrations.Row) error {
 func (a *apply) Empty(ctx context.Context, i int) error {
 	if err := a.rows[i].flush(ctx); err != nil {
 		return err
+	}
+	if t := a.tables[i]; t.shared() {
+		return a.rows[i].giveUp(ctx, "true", nil)
 	}
 	_, err := a.Exec(ctx, "DELETE FROM "+a.tables[i].full())
 	return err

@@ -19,11 +19,13 @@ type rowBuffer struct {
 	tx      *tx
 	table   *table
 	deletes []migrations.Key
-	inserts []byte // in COPY's text format
+	inserts []byte           // in COPY's text format
+	rows    []migrations.Row // to be inserted, of a shared table
+	keys    map[string]bool  // of rows, where columns stay: one statement writes a row once
 }
 
 func (b *rowBuffer) delete(ctx context.Context, k migrations.Key) error {
-	if len(b.inserts) > 0 || len(b.deletes) == bufferKeys {
+	if len(b.inserts) > 0 || len(b.rows) > 0 || len(b.deletes) == bufferKeys {
 		if err := b.flush(ctx); err != nil {
 			return err
 		}
@@ -33,10 +35,18 @@ func (b *rowBuffer) delete(ctx context.Context, k migrations.Key) error {
 }
 
 func (b *rowBuffer) insert(ctx context.Context, r migrations.Row) error {
-	if len(b.deletes) > 0 || len(b.inserts) >= bufferBytes {
+	if len(b.deletes) > 0 || len(b.inserts) >= bufferBytes || len(b.rows) == bufferKeys {
 		if err := b.flush(ctx); err != nil {
 			return err
 		}
+	}
+	if b.tx.d.b.Common {
+		if err := b.table.keeps(r); err != nil {
+			return err
+		}
+	}
+	if b.table.shared() {
+		return b.collect(ctx, r)
 	}
 	b.inserts = appendCopy(b.inserts, r)
 	return nil
@@ -45,20 +55,38 @@ func (b *rowBuffer) insert(ctx context.Context, r migrations.Row) error {
 func (b *rowBuffer) flush(ctx context.Context) error {
 	if len(b.deletes) > 0 {
 		var p parameters
-		_, err := b.tx.Exec(ctx, fmt.Sprintf("DELETE FROM %s AS t WHERE (%s) IN (%s)", b.table.full(), b.table.keyList("t"), p.keyArrays(b.table.key(), b.deletes)), p...)
+		which := b.table.anyOf(p.keyArrays(b.table.key(), b.deletes))
+		var err error
+		if b.table.shared() {
+			err = b.giveUp(ctx, which, p)
+		} else {
+			_, err = b.tx.Exec(ctx, fmt.Sprintf("DELETE FROM %s AS t WHERE %s", b.table.full(), which), p...)
+		}
 		if err != nil {
 			return fmt.Errorf("delete from %s: %w", b.table.bound, passing(err))
 		}
 		b.deletes = b.deletes[:0]
 	}
 	if len(b.inserts) > 0 {
-		_, err := b.tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(b.inserts), fmt.Sprintf("COPY %s (%s) FROM STDIN", b.table.full(), b.table.columnNames()))
-		if err != nil {
-			return fmt.Errorf("insert into %s: %w", b.table.bound, b.tx.d.full(passing(err)))
+		if err := b.copyIn(ctx, b.inserts); err != nil {
+			return fmt.Errorf("insert into %s: %w", b.table.bound, err)
 		}
 		b.inserts = b.inserts[:0]
 	}
+	if len(b.rows) > 0 {
+		if err := b.bring(ctx, b.rows); err != nil {
+			return fmt.Errorf("insert into %s: %w", b.table.bound, err)
+		}
+		b.rows = b.rows[:0]
+		clear(b.keys)
+	}
 	return nil
+}
+
+// copyIn inserts rows that are in COPY's text format.
+func (b *rowBuffer) copyIn(ctx context.Context, rows []byte) error {
+	_, err := b.tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(rows), fmt.Sprintf("COPY %s (%s) FROM STDIN", b.table.full(), b.table.columnNames()))
+	return b.tx.d.full(passing(err))
 }
 
 type keyEntry struct {

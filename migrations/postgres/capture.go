@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,6 +36,7 @@ type batch struct {
 	truncated []bool
 	count     int64
 	next      at
+	term      int64 // of the owner, as the snapshot sees it
 	started   time.Time
 }
 
@@ -126,7 +128,7 @@ func (d *Database) snapshot(ctx context.Context, from at) (_ *batch, err error) 
 	}
 	var forgotten int64
 	var state migrations.FenceState
-	err = b.tx.QueryRow(ctx, "SELECT p.forgotten, f.state, "+baseColumn+" FROM "+d.ours("strangler_position")+" AS p JOIN "+d.ours("strangler_fence")+" AS f USING (capability) WHERE capability = $1::text", d.b.Capability).Scan(&forgotten, &state, &base)
+	err = b.tx.QueryRow(ctx, "SELECT p.forgotten, f.term, f.state, "+baseColumn+" FROM "+d.ours("strangler_position")+" AS p JOIN "+d.ours("strangler_fence")+" AS f USING (capability) WHERE capability = $1::text", d.b.Capability).Scan(&forgotten, &b.term, &state, &base)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, fmt.Errorf("%w: the %s database of %s has lost its fence row. Look at: strangler split adopt %s", strangler.ErrStopped, d.b.Side, d.b.Capability, d.b.Capability)
 	}
@@ -187,7 +189,7 @@ func (d *Database) intact(s survey, tables []*table, state migrations.FenceState
 		if !logical {
 			triggers = d.captureTriggers(tables[p.table])
 		}
-		fences, captures := d.broken(p, firing(state), triggers)
+		fences, captures := d.broken(tables[p.table], p, firing(state), triggers)
 		gone = append(append(gone, fences...), captures...)
 		capture = capture || len(captures) > 0
 	}
@@ -208,7 +210,29 @@ func (b *batch) Truncated(table int) bool  { return b.truncated[table] }
 func (b *batch) Started() time.Time        { return b.started }
 func (b *batch) Close() error              { return errors.Join(closeAll(b.told), b.tx.rollback()) }
 
-// changed selects the distinct keys of a table's log, as k0, k1….
+// spelled reports whether keys that are equal may be written differently, and it matters.
+func (t *table) spelled() bool {
+	return slices.ContainsFunc(t.key(), func(c column) bool {
+		return c.common && c.Kind == migrations.KindText && (c.collation != "" || !slices.Contains([]uint32{oidText, oidVarchar}, c.base))
+	})
+}
+
+func numbered(i int, _ column) string { return fmt.Sprintf("k%d", i) }
+
+// spelling tells keys apart as another kind of database may, which takes for two what is equal here.
+func (t *table) spelling(named func(int, column) string) string {
+	var out []string
+	for i, c := range t.key() {
+		name := named(i, c)
+		if c.Kind == migrations.KindText {
+			name += `::text COLLATE "C"`
+		}
+		out = append(out, name)
+	}
+	return strings.Join(out, ", ")
+}
+
+// changed selects the distinct keys of a table's log, as k0, k1…; of those that are equal, each spelling where it matters.
 func (b *batch) changed(t *table) string {
 	half := func(side func(column) string) string {
 		var cols []string
@@ -216,6 +240,9 @@ func (b *batch) changed(t *table) string {
 			cols = append(cols, fmt.Sprintf("%s AS k%d", side(c), i))
 		}
 		return fmt.Sprintf("SELECT %s FROM %s WHERE %s IS DISTINCT FROM NULL", strings.Join(cols, ", "), b.d.ours(b.d.logTable(t.bound)), side(t.key()[0]))
+	}
+	if b.d.b.Common {
+		return "SELECT DISTINCT ON (" + t.spelling(numbered) + ") * FROM (" + half(oldKey) + " UNION ALL " + half(newKey) + ") AS spelled"
 	}
 	return half(oldKey) + " UNION " + half(newKey)
 }
@@ -235,7 +262,11 @@ func (b *batch) sets(i int, keys []*keySet) iter.Seq2[func(p *parameters) string
 		}
 		var some []migrations.Key
 		set := func(p *parameters) string {
-			return "SELECT DISTINCT * FROM (" + p.keyArrays(t.key(), some) + ") AS given"
+			given := p.keyArrays(t.key(), some)
+			if b.d.b.Common {
+				return given // each spelling is there once
+			}
+			return "SELECT DISTINCT * FROM (" + given + ") AS given"
 		}
 		for k, err := range distinct(keys) {
 			if err != nil {
@@ -305,8 +336,8 @@ func (b *batch) Rows(ctx context.Context, i int, ranges []migrations.Range, yiel
 		}
 		var p parameters
 		changed := set(&p)
-		rows, err := query(ctx, b.tx, fmt.Sprintf("SELECT %s, %s FROM %s AS t WHERE (%s) IN (%s)",
-			t.selectList("t"), t.locate(ranges, t.keyList("t"), &p), t.full(), t.keyList("t"), changed), p)
+		rows, err := query(ctx, b.tx, fmt.Sprintf("SELECT %s, %s FROM %s WHERE (%s) IN (%s)",
+			t.selectList("t"), t.locate(ranges, t.keyList("t"), &p), t.from(), t.keyList("t"), changed), p)
 		if err != nil {
 			return err
 		}
@@ -328,7 +359,7 @@ func (b *batch) standing(ctx context.Context, i int) (*keySet, error) {
 		}
 		var p parameters
 		changed := set(&p)
-		rows, err := query(ctx, b.tx, fmt.Sprintf("SELECT %s FROM %s AS t WHERE (%s) IN (%s)", t.keyList("t"), t.full(), t.keyList("t"), changed), p)
+		rows, err := query(ctx, b.tx, fmt.Sprintf("SELECT %s FROM %s WHERE (%s) IN (%s)", t.keyList("t"), t.from(), t.keyList("t"), changed), p)
 		if err != nil {
 			return out, err
 		}
@@ -354,9 +385,13 @@ func (d *Database) Forget(ctx context.Context, mb migrations.Batch) error {
 	if b.logical {
 		again := b.again
 		b.again = 0 // forgotten twice, it takes nothing along that came later
-		return d.forgetSlot(ctx, b.next, again)
+		return d.forgetSlot(ctx, b.next, b.term, again)
 	}
 	return d.write(ctx, func(x *tx) error {
+		var term int64
+		if err := x.QueryRow(ctx, "SELECT term FROM "+d.ours("strangler_fence")+" WHERE capability = $1::text", d.b.Capability).Scan(&term); err != nil || term != b.term {
+			return err
+		}
 		for i, t := range b.tables {
 			if len(b.ids[i]) == 0 {
 				continue

@@ -45,7 +45,12 @@ func (d *Database) choose(ctx context.Context, tables []*table) (choice, error) 
 	if made, err := d.chosen(ctx); err != nil || made.stands {
 		return made, err
 	}
-	if d.b.Capture == strangler.CaptureTriggers {
+	switch {
+	case d.sharing() && d.b.Capture == strangler.CaptureLogical:
+		return choice{}, d.cannotDecode(whySharing, []string{"capture: triggers"})
+	case d.sharing():
+		return choice{why: whySharing}, nil
+	case d.b.Capture == strangler.CaptureTriggers:
 		return choice{why: "strangler.yaml says so"}, nil
 	}
 	why, next, err := d.unfit(ctx, tables)

@@ -40,8 +40,12 @@ func (d *Database) Cut(ctx context.Context, i, n int, least int64) ([]migrations
 	percent := min(100, 100*samplePages*page/float64(bytes))
 	key := t.keyList("t")
 	last := list(t.key(), func(c column) string { return "t." + ident(c.Name) + " DESC" })
+	where := ""
+	if t.where != "" {
+		where = " WHERE " + t.inside()
+	}
 	rows, err := query(ctx, d.pool, "SELECT DISTINCT ON (part) "+key+" FROM (SELECT "+key+", ntile("+fmt.Sprint(n)+") OVER (ORDER BY "+key+") AS part FROM "+t.full()+
-		" AS t TABLESAMPLE SYSTEM ("+strconv.FormatFloat(percent, 'f', -1, 64)+")) AS t WHERE part < "+fmt.Sprint(n)+" ORDER BY part, "+last, nil)
+		" AS t TABLESAMPLE SYSTEM ("+strconv.FormatFloat(percent, 'f', -1, 64)+")"+where+") AS t WHERE part < "+fmt.Sprint(n)+" ORDER BY part, "+last, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -60,8 +64,12 @@ var alike = []uint32{
 	1000, 1001, 1002, 1003, 1005, 1007, 1009, 1016, 199, 1014, 1015, 1021, 1022, 1115, 1182, 1183, 1185, 1187, 1231, 1270, 1561, 1563, 2951, 3807, // their arrays
 }
 
-// Form is COPY's binary format where every column's values are alike, and its text otherwise.
+// Form is COPY's binary format where every column's values are alike, and its text otherwise; another kind of database
+// reads neither.
 func (d *Database) Form(ctx context.Context, i int) (string, error) {
+	if d.b.Common {
+		return "", nil
+	}
 	t, err := d.table(ctx, i)
 	if err != nil {
 		return "", err

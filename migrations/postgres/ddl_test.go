@@ -176,7 +176,7 @@ func TestTablesAreMadeInAnySchema(t *testing.T) {
 	}
 	there, err := describe(t.Context(), connect(t, to), "orders")
 	must(t, err)
-	must(t, fits(s.Tables[0], there))
+	must(t, (&Database{}).fits(s.Tables[0], there))
 }
 
 func typeOf(t migrations.Table, name string) string {

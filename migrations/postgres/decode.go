@@ -153,7 +153,7 @@ func (p *published) keyOf(t, other *pglogrepl.TupleData) (migrations.Key, error)
 		}
 		v, err := p.of[i].value(x.Data)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("column %s: %w", p.of[i].Name, err)
 		}
 		k[i] = v
 	}

@@ -46,15 +46,21 @@ func (d *Database) readFence(ctx context.Context, q querier) (migrations.Fence, 
 // waits for writers in flight, and then looks for partitions. To open takes no lock on a table whose trigger is
 // off: a long transaction that kept a fence from closing must not keep the owner from being opened.
 func (d *Database) FenceStatement(epoch int64, state migrations.FenceState) string {
-	name := literal(d.fenceTrigger().name)
+	turn := turned("moved", literal(d.fenceTrigger().name), state)
+	var shared []string
 	named := make([]string, len(d.b.Tables))
 	for i, bound := range d.b.Tables {
 		named[i] = d.named(bound)
+		if !d.b.Share(i).Whole() {
+			shared = append(shared, named[i])
+		}
 	}
-	word, drain, where := "ENABLE ALWAYS", lockTogether(forTriggers, named, fenceWaits), ""
+	if len(shared) > 0 {
+		turn += turned("ARRAY["+list(shared, literal)+"]::regclass[]", literal(d.shareName()), state)
+	}
+	drain := lockTogether(forTriggers, named, fenceWaits)
 	if state == migrations.FenceOpen {
-		word, drain = "DISABLE", ""
-		where = " WHERE EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = rel.oid AND t.tgname = " + name + " AND t.tgenabled <> 'D')"
+		drain = ""
 	}
 	return "DO " + dollars(fmt.Sprintf(`
 DECLARE
@@ -66,18 +72,27 @@ BEGIN
     RAISE EXCEPTION USING MESSAGE = 'strangler: the fence was not changed: it is at this epoch or a higher one, or another control store''s', ERRCODE = '%[7]s';
   END IF;
   %[8]s
-  FOR relation IN
-    WITH RECURSIVE rel AS (
-      SELECT unnest(moved)::oid AS oid
-      UNION SELECT i.inhrelid FROM rel JOIN pg_catalog.pg_inherits AS i ON i.inhparent = rel.oid)
-    SELECT oid FROM rel%[11]s ORDER BY oid
-  LOOP
-    EXECUTE format('ALTER TABLE %%s %[9]s TRIGGER %%I', relation, %[10]s);
-  END LOOP;
-END
+  %[9]sEND
 `,
 		list(named, literal), d.ours("strangler_fence"), epoch, literal(string(state)), literal(d.b.Capability), literal(d.b.ControlID), overtaken,
-		drain, word, name, where))
+		drain, strings.TrimPrefix(turn, "  ")))
+}
+
+// turned puts the triggers of a name into a state, at the tables of an array and their partitions.
+func turned(array, name string, state migrations.FenceState) string {
+	word, where := "ENABLE ALWAYS", ""
+	if state == migrations.FenceOpen {
+		word, where = "DISABLE", " WHERE EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = rel.oid AND t.tgname = "+name+" AND t.tgenabled <> 'D')"
+	}
+	return fmt.Sprintf(`  FOR relation IN
+    WITH RECURSIVE rel AS (
+      SELECT unnest(%s)::oid AS oid
+      UNION SELECT i.inhrelid FROM rel JOIN pg_catalog.pg_inherits AS i ON i.inhparent = rel.oid)
+    SELECT oid FROM rel%s ORDER BY oid
+  LOOP
+    EXECUTE format('ALTER TABLE %%s %s TRIGGER %%I', relation, %s);
+  END LOOP;
+`, array, where, word, name)
 }
 
 // overtaken is the SQLSTATE by which the fence's statement says that it found nothing to change.
@@ -273,19 +288,24 @@ func (d *Database) mend(ctx context.Context, t *tx, tables []*table) (mended boo
 	if err != nil {
 		return false, err
 	}
-	g := d.fenceTrigger()
 	captured := map[int]bool{}
 	for _, p := range s.relations {
 		owner := tables[p.table]
 		capture := d.captureTriggers(owner)
 		if p.oid == owner.oid {
-			_, gone := d.broken(p, 0, capture)
+			_, gone := d.broken(owner, p, 0, capture)
 			captured[p.table] = len(gone) == 0
 		}
 		var repair []string
-		if !d.stands(p, g, firing(f.State)) {
-			repair = append(repair, d.functionDDL(g), "DROP TRIGGER IF EXISTS "+plain(g.name)+" ON "+p.full())
-			repair = append(repair, d.triggerDDL(g, p.full(), firing(f.State))...)
+		for _, g := range d.fenceTriggers(owner) {
+			if d.stands(p, g, firing(f.State)) {
+				continue
+			}
+			repair = append(repair, d.functionDDL(g))
+			if g.kind&forRow == 0 || p.oid == owner.oid {
+				repair = append(repair, "DROP TRIGGER IF EXISTS "+plain(g.name)+" ON "+p.full())
+			}
+			repair = append(repair, d.triggerOn(g, owner, p.full(), firing(f.State))...)
 		}
 		if p.oid != owner.oid && captured[p.table] {
 			for _, c := range capture {

@@ -9,10 +9,21 @@ import (
 	"github.com/strangler-fig/strangler/migrations"
 )
 
-// fits refuses a table of the service into which the monolith's rows do not go unchanged. Columns go by
-// their names, whatever their order; generated ones do not travel.
-func fits(source migrations.Table, t *table) error {
-	var wrong []string
+// fits refuses a table of the service into which the monolith's rows do not go unchanged.
+func (d *Database) fits(source migrations.Table, t *table) error {
+	wrong := unfit
+	if d.b.Common {
+		wrong = func(source migrations.Table, t *table) []string { return migrations.FitsKinds(source, t.described()) }
+	}
+	if found := wrong(source, t); len(found) > 0 {
+		return strangler.Refuse("fit", fmt.Sprintf("the service's table %s does not take the monolith's rows: %s", t.bound, strings.Join(found, "; ")), "change it, or drop it and let the plan make it")
+	}
+	return nil
+}
+
+// unfit says what keeps the rows of another PostgreSQL database out. Columns go by their names, whatever their order;
+// generated ones do not travel.
+func unfit(source migrations.Table, t *table) (wrong []string) {
 	has := map[string]column{}
 	for _, c := range t.columns {
 		has[c.Name] = c
@@ -41,8 +52,5 @@ func fits(source migrations.Table, t *table) error {
 	if !slices.Equal(key, source.Key) {
 		wrong = append(wrong, fmt.Sprintf("its key is (%s), the monolith's (%s)", strings.Join(key, ", "), strings.Join(source.Key, ", ")))
 	}
-	if len(wrong) == 0 {
-		return nil
-	}
-	return strangler.Refuse("fit", fmt.Sprintf("the service's table %s does not take the monolith's rows: %s", t.bound, strings.Join(wrong, "; ")), "change it, or drop it and let the plan make it")
+	return wrong
 }

@@ -25,7 +25,7 @@ type inspection struct {
 // Inspect describes the bound tables and what around them forbids a split. It reads the catalog as a role
 // without any rights can; Problems says nothing of rights, Examine does.
 func (d *Database) Inspect(ctx context.Context) (migrations.Schema, error) {
-	in := &inspection{d: d}
+	in := &inspection{d: d, s: migrations.Schema{Engine: "postgres"}}
 	fence, err := d.Fence(ctx)
 	if err != nil {
 		return in.s, err
@@ -52,7 +52,7 @@ func (d *Database) Inspect(ctx context.Context) (migrations.Schema, error) {
 		}
 		return in.notes(ctx)
 	})
-	for _, f := range []func(context.Context) error{in.cut, in.links, in.describeAll, in.capture} {
+	for _, f := range []func(context.Context) error{in.cut, in.links, in.shares, in.describeAll, in.capture} {
 		if err == nil {
 			err = f(ctx)
 		}
@@ -125,16 +125,13 @@ func (in *inspection) describeAll(ctx context.Context) error {
 			in.s.Tables = append(in.s.Tables, migrations.Table{Name: in.d.b.Tables[i]})
 			continue
 		}
-		mt := migrations.Table{Name: t.bound, Schema: t.schema}
-		for _, c := range t.columns {
-			mt.Columns = append(mt.Columns, c.Column)
-		}
-		for _, c := range t.key() {
-			mt.Key = append(mt.Key, c.Name)
-		}
+		mt := t.described()
 		if len(in.s.Problems) == 0 {
-			var err error
-			if err = in.d.ddl(ctx, t, &mt); err != nil {
+			write := in.d.ddl
+			if in.d.b.Common {
+				write = in.common
+			}
+			if err := write(ctx, t, &mt); err != nil {
 				return fmt.Errorf("write down how table %s is made: %w", t.bound, err)
 			}
 		}
@@ -168,7 +165,7 @@ func (in *inspection) judge(ctx context.Context, t *table, fence migrations.Fenc
 	if t.forced {
 		in.problem("rowsecurity", "ALTER TABLE "+t.full()+" NO FORCE ROW LEVEL SECURITY", "table %s has row level security that binds its owner too, so rows may be hidden from Strangler", t.bound)
 	}
-	for _, f := range []func(context.Context, *table) error{in.parts, in.visible, in.triggers, in.rules, in.subscriptions, in.types, in.deferred} {
+	for _, f := range []func(context.Context, *table) error{in.parts, in.visible, in.triggers, in.rules, in.subscriptions, in.types, in.deferred, in.share} {
 		if err := f(ctx, t); err != nil {
 			return err
 		}

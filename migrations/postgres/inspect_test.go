@@ -212,7 +212,7 @@ func TestOrphans(t *testing.T) {
 		INSERT INTO whole VALUES (1, 1, 'x'), (2, NULL, NULL), (3, NULL, 'x'), (4, 1, 'y');
 		INSERT INTO orders VALUES (1, 1), (2, 7), (3, NULL); INSERT INTO visits VALUES (1, 1), (2, 8)`)
 	d := open(t, dsn, strangler.Legacy, "couriers", "whole")
-	got, err := d.Orphans(t.Context())
+	got, err := d.Orphans(t.Context(), nil)
 	must(t, err)
 	if diff := cmp.Diff([]string{
 		"couriers (za, zb) = (2, x) has no zones",
@@ -224,7 +224,7 @@ func TestOrphans(t *testing.T) {
 		t.Error(diff)
 	}
 	run(t, dsn, "SET session_replication_role = replica; INSERT INTO orders SELECT n, n FROM generate_series(100, 200) AS n")
-	if got, err = d.Orphans(t.Context()); err != nil || len(got) != maxOrphans {
+	if got, err = d.Orphans(t.Context(), nil); err != nil || len(got) != maxOrphans {
 		t.Errorf("%d, %v", len(got), err)
 	}
 }

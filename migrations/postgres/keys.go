@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -31,6 +32,7 @@ func (d *Database) crossing(ctx context.Context) (out []crossing, err error) {
 			return err
 		}
 		out, err = crossings(ctx, q, oids)
+		out = slices.DeleteFunc(out, func(x crossing) bool { return !d.crosses(x, oids) })
 		return err
 	})
 	if err != nil {
@@ -61,8 +63,8 @@ func (d *Database) moving(ctx context.Context, q querier) (oids []uint32, err er
 	return oids, nil
 }
 
-// crossings changes the search_path of q's transaction: only an empty one makes definitions that are good
-// under any.
+// crossings are the foreign keys of tables, and to them. It changes the search_path of q's transaction: only an empty
+// one makes definitions that are good under any.
 func crossings(ctx context.Context, q querier, oids []uint32) ([]crossing, error) {
 	if _, err := q.Exec(ctx, "SET LOCAL search_path = ''"); err != nil {
 		return nil, err
@@ -73,7 +75,7 @@ func crossings(ctx context.Context, q querier, oids []uint32) ([]crossing, error
 		FROM pg_constraint AS k
 		JOIN pg_class AS c ON c.oid = k.conrelid JOIN pg_namespace AS cn ON cn.oid = c.relnamespace
 		JOIN pg_class AS p ON p.oid = k.confrelid JOIN pg_namespace AS pn ON pn.oid = p.relnamespace
-		WHERE k.contype = 'f' AND k.conparentid = 0 AND (k.conrelid = ANY ($1::oid[])) <> (k.confrelid = ANY ($1::oid[]))
+		WHERE k.contype = 'f' AND k.conparentid = 0 AND (k.conrelid = ANY ($1::oid[]) OR k.confrelid = ANY ($1::oid[]))
 		ORDER BY cn.nspname::text COLLATE "C", c.relname::text COLLATE "C", k.conname::text COLLATE "C"`, oids)
 	return collect(rows, err, func(r pgx.Rows) (x crossing, err error) {
 		err = r.Scan(&x.table.oid, &x.table.schema, &x.table.name, &x.parent.oid, &x.parent.schema, &x.parent.name, &x.name, &x.def, &x.validated, &x.partitioned, &x.columns, &x.targets)
@@ -88,7 +90,6 @@ func (in *inspection) cut(ctx context.Context) error {
 	for _, x := range found {
 		table, parent := in.shown(x.table), in.shown(x.parent)
 		in.s.Crossing = append(in.s.Crossing, migrations.ForeignKey{Table: table, Parent: parent, Columns: x.columns, Targets: x.targets})
-		in.note("the foreign key %s(%s) → %s crosses the cut and is dropped before the cutover; a rollback restores it", table, strings.Join(x.columns, ", "), parent)
 	}
 	return err
 }
@@ -103,13 +104,24 @@ type reference struct {
 
 // Orphans lists rows that violate foreign keys of the moved tables or to them, those that are not validated
 // included; at most 20. It reads the tables whole, as validating would, but locks out nobody.
-func (d *Database) Orphans(ctx context.Context) (out []string, err error) {
+func (d *Database) Orphans(ctx context.Context, cut []migrations.ForeignKey) (out []string, err error) {
 	err = d.reading(ctx, func(q querier) error {
 		oids, err := d.moving(ctx, q)
 		if err != nil {
 			return err
 		}
 		refs, err := references(ctx, q, oids)
+		if err != nil {
+			return err
+		}
+		for _, k := range cut {
+			inForce := slices.ContainsFunc(refs, func(r reference) bool {
+				return r.shown == k.Table && slices.EqualFunc(r.columns, k.Columns, func(quoted, name string) bool { return quoted == name || quoted == ident(name) })
+			})
+			if !inForce {
+				refs = append(refs, d.asReference(k))
+			}
+		}
 		for _, r := range refs {
 			if err == nil && len(out) < maxOrphans {
 				var found []string
@@ -127,6 +139,16 @@ func (d *Database) Orphans(ctx context.Context) (out []string, err error) {
 
 const maxOrphans = 20
 
+// asReference is a foreign key that is cut, as it was checked.
+func (d *Database) asReference(k migrations.ForeignKey) reference {
+	r := reference{relation: d.named(k.Table), parent: d.named(k.Parent), shown: k.Table, shownParent: k.Parent}
+	for i, c := range k.Columns {
+		r.columns, r.targets, r.equals = append(r.columns, ident(c)), append(r.targets, ident(k.Targets[i])), append(r.equals, "=")
+	}
+	return r
+}
+
+// references are the foreign keys of tables, and to them.
 func references(ctx context.Context, q querier, oids []uint32) ([]reference, error) {
 	const name = `CASE %[1]s.relkind WHEN 'p' THEN '' ELSE 'ONLY ' END || quote_ident(%[1]sn.nspname) || '.' || quote_ident(%[1]s.relname), k.%[2]s::regclass::text`
 	rows, err := q.Query(ctx, `SELECT `+fmt.Sprintf(name, "c", "conrelid")+`, `+fmt.Sprintf(name, "p", "confrelid")+`, k.confmatchtype = 'f',

@@ -64,12 +64,12 @@ func (d *Database) readFrom(ctx context.Context, tables []*table, from pglogrepl
 
 // forgetSlot records the batch's serial at the owner, and lets the slot go of what it held. The commit need not be
 // durable: before another batch is applied the server has written out its log beyond it.
-func (d *Database) forgetSlot(ctx context.Context, p at, again int) error {
+func (d *Database) forgetSlot(ctx context.Context, p at, term int64, again int) error {
 	err := d.write(ctx, func(t *tx) error {
 		if _, err := t.Exec(ctx, "SET LOCAL synchronous_commit = off"); err != nil {
 			return err
 		}
-		_, err := t.Exec(ctx, "UPDATE "+d.ours("strangler_position")+" SET forgotten = greatest(forgotten, $1::bigint) WHERE capability = $2::text", p.serial, d.b.Capability)
+		_, err := t.Exec(ctx, "UPDATE "+d.ours("strangler_position")+" AS p SET forgotten = greatest(forgotten, $1::bigint) FROM "+d.ours("strangler_fence")+" AS f WHERE p.capability = $2::text AND f.capability = p.capability AND f.term = $3::bigint", p.serial, d.b.Capability, term)
 		return err
 	})
 	if err != nil {

@@ -8,11 +8,20 @@ import (
 )
 
 // describe reads a bound table; nil when there is none. The key of one that is filled before its key is made is the one
-// that the plan keeps for it.
+// that the plan keeps for it. Values are read as the binding wants them, and its share is taken.
 func (d *Database) describe(ctx context.Context, q querier, i int) (*table, error) {
 	t, err := describe(ctx, q, d.b.Tables[i])
-	if err != nil || t == nil || len(t.keyAt) > 0 || t.unusable != "" {
-		return t, err
+	if err != nil || t == nil {
+		return nil, err
+	}
+	for at := range t.columns {
+		t.columns[at].common = d.b.Common
+	}
+	if s := d.b.Share(i); !s.Whole() {
+		t.leave(s)
+	}
+	if len(t.keyAt) > 0 || t.unusable != "" {
+		return t, nil
 	}
 	var there bool
 	if err := q.QueryRow(ctx, "SELECT to_regclass($1::text) IS NOT NULL", d.ours("strangler_mark")).Scan(&there); err != nil || !there {

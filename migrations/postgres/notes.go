@@ -64,6 +64,13 @@ var ownerRemarks = []remark{
 		WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass AND f.adrelid = ANY ($1::oid[])
 		AND NOT EXISTS (SELECT FROM pg_depend AS o WHERE o.classid = 'pg_class'::regclass AND o.objid = s.oid AND o.deptype = 'a') ORDER BY 1`, 2,
 		says("the sequence %s of %s belongs to no column: `complete` leaves it behind")},
+	{`SELECT c.oid::regclass::text, string_agg(DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(g.grantee)::text END, ', ') FROM pg_class AS c CROSS JOIN LATERAL aclexplode(c.relacl) AS g
+		WHERE c.oid = ANY ($1::oid[]) AND g.grantee <> c.relowner GROUP BY c.oid ORDER BY 1`, 2,
+		says("rights on %s were granted to %s; the service's table does not get them")},
+}
+
+// makerRemarks are of what the service's scripts make of a PostgreSQL database's tables alone.
+var makerRemarks = []remark{
 	{`SELECT DISTINCT p.oid::regprocedure::text, c.oid::regclass::text FROM (
 			SELECT f.adrelid AS rel, 'pg_attrdef'::regclass AS classid, f.oid FROM pg_attrdef AS f UNION ALL SELECT k.conrelid, 'pg_constraint'::regclass, k.oid FROM pg_constraint AS k
 			UNION ALL SELECT i.indrelid, 'pg_class'::regclass, i.indexrelid FROM pg_index AS i) AS x JOIN pg_class AS c ON c.oid = x.rel
@@ -72,9 +79,6 @@ var ownerRemarks = []remark{
 		says("the function %s is used by a default, a check or an index of %s: make it in the service's database before its scripts run")},
 	{usedTypes + `SELECT DISTINCT quote_ident(x.extname), u.attrelid::regclass::text FROM used AS u JOIN pg_depend AS e ON e.classid = 'pg_type'::regclass AND e.objid = u.oid AND e.deptype = 'e' JOIN pg_extension AS x ON x.oid = e.refobjid ORDER BY 1, 2`, 2,
 		says("the extension %s gives %s a type: the service's scripts make it where it is missing, for which their role needs the right")},
-	{`SELECT c.oid::regclass::text, string_agg(DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(g.grantee)::text END, ', ') FROM pg_class AS c CROSS JOIN LATERAL aclexplode(c.relacl) AS g
-		WHERE c.oid = ANY ($1::oid[]) AND g.grantee <> c.relowner GROUP BY c.oid ORDER BY 1`, 2,
-		says("rights on %s were granted to %s; the service's table does not get them")},
 }
 
 // notes are what a person should know before the scripts run.
@@ -82,6 +86,9 @@ func (in *inspection) notes(ctx context.Context) error {
 	all := remarks
 	if in.d.b.Side == strangler.Legacy {
 		all = slices.Concat(ownerRemarks, remarks)
+		if !in.d.b.Common {
+			all = slices.Concat(ownerRemarks, makerRemarks, remarks)
+		}
 	}
 	for _, r := range all {
 		if err := in.each(ctx, r.query, in.oids, r.n, func(s []string) { r.say(in, s) }); err != nil {

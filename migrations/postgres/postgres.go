@@ -34,6 +34,7 @@ type Database struct {
 	b      migrations.Binding
 	pool   *pgxpool.Pool
 	role   string // session_user: who has the applier's pass
+	path   string // the search_path of functions that evaluate a share's condition
 	schema string // where Strangler's own tables stand, quoted: the first of the search_path
 
 	metaMu sync.Mutex
@@ -142,6 +143,10 @@ func Open(ctx context.Context, b migrations.Binding) (migrations.Database, error
 	if d.schema == `""` {
 		d.close()
 		return nil, strangler.Refuse("schema", fmt.Sprintf("in the %s database of %s no schema of the search_path exists", b.Side, b.Capability), "ALTER ROLE "+ident(d.role)+" SET search_path = …")
+	}
+	if d.path, err = pathOf(ctx, pool); err != nil {
+		d.close()
+		return nil, fmt.Errorf("open the %s database of %s: %w", b.Side, b.Capability, err)
 	}
 	d.slot = slotName(b.Capability, database)
 	return d, nil

@@ -86,7 +86,7 @@ func (d *Database) Bound(ctx context.Context, i int, r migrations.Range, n int) 
 		return nil, err
 	}
 	var p parameters
-	ask := fmt.Sprintf("SELECT %s FROM %s AS t WHERE %s ORDER BY %[1]s LIMIT 1 OFFSET %[4]d", t.keyList("t"), t.full(), t.within(t.keyList("t"), r, &p), n-1)
+	ask := fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %[1]s LIMIT 1 OFFSET %[4]d", t.keyList("t"), t.from(), t.within(t.keyList("t"), r, &p), n-1)
 	var bound migrations.Key
 	err = d.briefly(ctx, func(x pgx.Tx) error {
 		rows, err := query(ctx, x, ask, p)
@@ -108,7 +108,7 @@ func (d *Database) Range(ctx context.Context, i int, r migrations.Range, yield f
 		return err
 	}
 	var p parameters
-	ask := fmt.Sprintf("SELECT %s FROM %s AS t WHERE %s ORDER BY %s", t.selectList("t"), t.full(), t.within(t.keyList("t"), r, &p), t.keyList("t"))
+	ask := fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s", t.selectList("t"), t.from(), t.within(t.keyList("t"), r, &p), t.keyList("t"))
 	return d.briefly(ctx, func(x pgx.Tx) error {
 		rows, err := query(ctx, x, ask, p)
 		if err != nil {
@@ -135,11 +135,21 @@ func (t *table) lookup(ctx context.Context, q querier, keys []migrations.Key, yi
 		return nil
 	}
 	var p parameters
-	rows, err := query(ctx, q, fmt.Sprintf("SELECT %s FROM %s AS t WHERE (%s) IN (%s)", t.selectList("t"), t.full(), t.keyList("t"), p.keyArrays(t.key(), keys)), p)
+	rows, err := query(ctx, q, fmt.Sprintf("SELECT %s FROM %s WHERE %s", t.selectList("t"), t.from(), t.anyOf(p.keyArrays(t.key(), keys))), p)
 	if err != nil {
 		return err
 	}
 	return scan(rows, t.columns, 0, func(vs []migrations.Value, _ []int64) error { return yield(vs) })
+}
+
+// anyOf is the condition that t's key is one of those that given selects. In the common form a key is one that is written
+// just so: what is equal here may be two at the other side.
+func (t *table) anyOf(given string) string {
+	equal := fmt.Sprintf("(%s) IN (%s)", t.keyList("t"), given)
+	if !t.spelled() {
+		return equal
+	}
+	return fmt.Sprintf("%s AND (%s) IN (SELECT %s FROM (%s) AS spelled)", equal, t.spelling(func(i int, c column) string { return "t." + ident(c.Name) }), t.spelling(numbered), given)
 }
 
 // Count is exact, but for tables that the planner takes for large.
@@ -151,7 +161,7 @@ func (d *Database) Count(ctx context.Context, i int) (n int64, err error) {
 	if err := d.pool.QueryRow(ctx, "SELECT reltuples::bigint FROM pg_class WHERE oid = $1::oid", t.oid).Scan(&n); err != nil || n >= estimated {
 		return n, err
 	}
-	err = d.briefly(ctx, func(x pgx.Tx) error { return x.QueryRow(ctx, "SELECT count(*) FROM "+t.full()).Scan(&n) })
+	err = d.briefly(ctx, func(x pgx.Tx) error { return x.QueryRow(ctx, "SELECT count(*) FROM "+t.from()).Scan(&n) })
 	return n, err
 }
 
@@ -159,7 +169,10 @@ func (d *Database) Count(ctx context.Context, i int) (n int64, err error) {
 func (d *Database) KeyOf(i int, r migrations.Row) migrations.Key {
 	d.metaMu.Lock()
 	defer d.metaMu.Unlock()
-	t := d.meta[i]
+	return d.meta[i].keyOf(r)
+}
+
+func (t *table) keyOf(r migrations.Row) migrations.Key {
 	k := make(migrations.Key, len(t.keyAt))
 	for j, at := range t.keyAt {
 		k[j] = r[at]

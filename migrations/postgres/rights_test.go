@@ -144,7 +144,7 @@ func (e *estate) walk() (err error) {
 		{"rollback", w.cutover},
 		{"restore keys", func() error { return p.To(ctx, migrations.StageCapture) }},
 		{"orphans", func() error {
-			orphans, err := legacy.Orphans(ctx)
+			orphans, err := legacy.Orphans(ctx, nil)
 			if err == nil && len(orphans) != 1 { // the order's courier was deleted
 				err = fmt.Errorf("orphans %v", orphans)
 			}

@@ -39,7 +39,9 @@ type table struct {
 	oid          uint32
 	owner        string   // role
 	kind         string   // relkind: r table, p partitioned, v view, m materialized view, f foreign
-	columns      []column // that travel: neither dropped nor generated; by name, so that both sides have one order
+	columns      []column // that travel: neither dropped nor generated, nor left by a share; by name, so that both sides have one order
+	stays        []column // that a share leaves
+	where        string   // the condition of the rows that a share takes; empty: all
 	keyIndex     string   // the index that finds a row by its key; empty: none is there yet
 	keyAt        []int    // where the key's columns are among columns, in the order of the key; empty: no usable key
 
@@ -64,6 +66,8 @@ type column struct {
 	collation         string // quoted, qualified, or empty where it is the database's default or none
 	sequence          string // regclass text of the sequence behind serial, identity or a nextval default, or empty
 	identity          string // a: GENERATED ALWAYS AS IDENTITY, d: BY DEFAULT, or empty
+	dflt              string // the expression of its default, or of its domain's, or empty
+	common            bool   // values are read in the common form of the column's kind
 }
 
 // full is the quoted name, good under any search_path.
@@ -76,6 +80,21 @@ func (t *table) key() []column {
 	out := make([]column, len(t.keyAt))
 	for i, at := range t.keyAt {
 		out[i] = t.columns[at]
+	}
+	return out
+}
+
+// described is the table as other databases hear of it.
+func (t *table) described() migrations.Table {
+	out := migrations.Table{Name: t.bound, Schema: t.schema}
+	for _, c := range t.columns {
+		out.Columns = append(out.Columns, c.Column)
+	}
+	for _, c := range t.stays {
+		out.Stays = append(out.Stays, c.Column)
+	}
+	for _, c := range t.key() {
+		out.Key = append(out.Key, c.Name)
 	}
 	return out
 }
@@ -117,11 +136,13 @@ var nextval = regexp.MustCompile(`^nextval\(\(?'((?:[^']|'')+)'`)
 func (t *table) readColumns(ctx context.Context, q querier) error {
 	type found struct {
 		column
-		schema, bare, dflt string
+		schema, bare, own string // own: the column's own default
+		typmod            int    // of base
+		baseName          string
 	}
 	rows, err := q.Query(ctx, `WITH RECURSIVE below AS (
-			SELECT DISTINCT a.atttypid AS oid, a.atttypid AS base FROM pg_attribute AS a WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped
-			UNION ALL SELECT b.oid, y.typbasetype FROM below AS b JOIN pg_type AS y ON y.oid = b.base WHERE y.typtype = 'd')
+			SELECT DISTINCT a.atttypid AS oid, a.atttypid AS base, -1 AS typmod FROM pg_attribute AS a WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped
+			UNION ALL SELECT b.oid, y.typbasetype, y.typtypmod FROM below AS b JOIN pg_type AS y ON y.oid = b.base WHERE y.typtype = 'd')
 		SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atttypid, b.oid, b.typtype::text, coalesce(a.attidentity::text, ''),
 			CASE WHEN a.attcollation NOT IN (0, 'pg_catalog."default"'::regcollation) THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) ELSE '' END,
 			CASE WHEN en.nspname = 'pg_catalog' THEN '' ELSE quote_ident(en.nspname) END, quote_ident(e.typname),
@@ -131,7 +152,7 @@ func (t *table) readColumns(ctx context.Context, q querier) error {
 				WHERE p.classid = 'pg_attrdef'::regclass AND p.objid = f.oid AND p.refclassid = 'pg_class'::regclass
 				OR p.classid = 'pg_class'::regclass AND p.deptype = 'i' AND p.refclassid = 'pg_class'::regclass AND p.refobjid = a.attrelid AND p.refobjsubid = a.attnum
 				LIMIT 1), ''),
-			coalesce(pg_get_expr(f.adbin, f.adrelid), '')
+			coalesce(pg_get_expr(f.adbin, f.adrelid), ''), coalesce(pg_get_expr(f.adbin, f.adrelid), pg_get_expr(y.typdefaultbin, 0), ''), a.attnum, CASE WHEN y.typtype = 'd' THEN w.typmod ELSE a.atttypmod END, b.typname::text
 		FROM pg_attribute AS a JOIN pg_type AS y ON y.oid = a.atttypid
 		JOIN below AS w ON w.oid = a.atttypid JOIN pg_type AS b ON b.oid = w.base AND b.typtype <> 'd'
 		JOIN pg_type AS e ON e.oid = CASE WHEN y.typcategory = 'A' AND y.typelem <> 0 AND y.typlen = -1 THEN y.typelem ELSE y.oid END JOIN pg_namespace AS en ON en.oid = e.typnamespace
@@ -139,7 +160,7 @@ func (t *table) readColumns(ctx context.Context, q querier) error {
 		LEFT JOIN pg_attrdef AS f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
 		WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''`, t.oid)
 	all, err := collect(rows, err, func(r pgx.Rows) (f found, err error) {
-		err = r.Scan(&f.Name, &f.Type, &f.NotNull, &f.oid, &f.base, &f.baseKind, &f.identity, &f.collation, &f.schema, &f.bare, &f.sequence, &f.dflt)
+		err = r.Scan(&f.Name, &f.Type, &f.NotNull, &f.oid, &f.base, &f.baseKind, &f.identity, &f.collation, &f.schema, &f.bare, &f.sequence, &f.own, &f.dflt, &f.At, &f.typmod, &f.baseName)
 		return f, err
 	})
 	if err != nil {
@@ -152,11 +173,13 @@ func (t *table) readColumns(ctx context.Context, q querier) error {
 			c.Type = strings.TrimPrefix(c.Type, f.schema+".")
 			c.typed = f.schema + "." + c.Type
 		}
-		if name := nextval.FindStringSubmatch(f.dflt); c.sequence == "" && name != nil {
+		if name := nextval.FindStringSubmatch(f.own); c.sequence == "" && name != nil {
 			if c.sequence, err = sequenceNamed(ctx, q, strings.ReplaceAll(name[1], "''", "'")); err != nil {
 				return err
 			}
 		}
+		c.Default = c.dflt != "" || c.identity != ""
+		c.setKind(f.typmod, f.baseName)
 		t.columns = append(t.columns, c)
 	}
 	slices.SortFunc(t.columns, func(a, b column) int { return cmp.Compare(a.Name, b.Name) })

@@ -110,14 +110,25 @@ func (d *Database) install(ctx context.Context, tables []*table, state migration
 		whole := state == migrations.FenceOpen // the monolith's tables have all their rows, the service's are to be copied
 		up.add("INSERT INTO %s (capability, tbl, part, in_flight, attempt, finished, copied, columns, loose) VALUES (%s, %d, 0, false, 0, %t, 0, %s, %s)", d.ours("strangler_mark"), c, i, whole, literal(t.planned()), looseKey(t))
 	}
-	g := d.fenceTrigger()
-	up.add("%s", d.functionDDL(g))
-	err = d.onEach(ctx, tables, func(_ *table, relation string) {
-		for _, text := range d.triggerDDL(g, relation, firing(state)) {
-			up.add("%s", text)
+	up.add("%s", d.functionDDL(d.fenceTrigger()))
+	for _, t := range tables {
+		if t.shared() {
+			up.add("%s", d.functionDDL(d.shareTrigger(t)))
+		}
+	}
+	err = d.onEach(ctx, tables, func(t *table, relation string) {
+		for _, g := range d.fenceTriggers(t) {
+			for _, text := range d.triggerOn(g, t, relation, firing(state)) {
+				up.add("%s", text)
+			}
 		}
 	})
-	down.add("DROP FUNCTION IF EXISTS %s() CASCADE", d.ours(g.function))
+	for _, t := range tables {
+		if t.shared() {
+			down.add("DROP FUNCTION IF EXISTS %s() CASCADE", d.ours(d.shareTrigger(t).function))
+		}
+	}
+	down.add("DROP FUNCTION IF EXISTS %s() CASCADE", d.ours(d.fenceTrigger().function))
 	return up, down, err
 }
 
@@ -158,11 +169,7 @@ func (d *Database) captureScript(ctx context.Context, tables []*table, state mig
 	}
 	err = d.onEach(ctx, tables, func(t *table, relation string) {
 		for _, g := range d.captureTriggers(t) {
-			ddl := d.triggerDDL(g, relation, 'A')
-			if g.kind&forRow != 0 && relation != t.full() {
-				ddl = ddl[1:] // the partitioned table's own has made it
-			}
-			for _, text := range ddl {
+			for _, text := range d.triggerOn(g, t, relation, 'A') {
 				up.add("%s", text)
 			}
 		}
@@ -171,6 +178,15 @@ func (d *Database) captureScript(ctx context.Context, tables []*table, state mig
 		d.dropCapture(down, t)
 	}
 	return up, down, err
+}
+
+// triggerOn makes a trigger at a table or a partition of it; one for rows at a partition is made by the table's own.
+func (d *Database) triggerOn(g trigger, t *table, relation string, state byte) []string {
+	ddl := d.triggerDDL(g, relation, state)
+	if g.kind&forRow != 0 && relation != t.full() {
+		return ddl[1:]
+	}
+	return ddl
 }
 
 func (d *Database) dropCapture(s *script, t *table) {
@@ -219,7 +235,10 @@ func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]mig
 
 	up = &script{mode: forDrops}
 	up.refuseUnless("the service does not own "+d.b.Capability+"; its tables here are the only copy", d.stateIsSurely(migrations.FenceClosed))
-	up.add("DROP TABLE %s", list(tables, func(t *table) string { return t.full() }))
+	whole := slices.DeleteFunc(slices.Clone(tables), (*table).shared)
+	if len(whole) > 0 {
+		up.add("DROP TABLE %s", list(whole, func(t *table) string { return t.full() }))
+	}
 	if c.logical {
 		d.unpublish(up)
 	} else {
@@ -227,9 +246,21 @@ func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]mig
 			d.dropCapture(up, t)
 		}
 	}
-	up.add("DROP FUNCTION %s()", d.ours(d.fenceTrigger().function))
+	end, gone := "The point of no return: drops the tables of "+d.b.Capability+" and their fence together.", "complete cannot be taken back: the tables are gone from here"
+	if len(whole) == len(tables) {
+		up.add("DROP FUNCTION %s()", d.ours(d.fenceTrigger().function))
+	} else {
+		end = "The point of no return: drops the tables of " + d.b.Capability + ", but for those that are shared, and the fence of all of them."
+		gone = "complete cannot be taken back: what has moved is the service's alone"
+		up.add("DROP FUNCTION %s() CASCADE", d.ours(d.fenceTrigger().function))
+		for _, t := range tables {
+			if t.shared() {
+				up.add("DROP FUNCTION %s() CASCADE", d.ours(d.shareTrigger(t).function))
+			}
+		}
+	}
 	d.forgetRows(up)
-	complete := d.pair(migrations.StageComplete, "complete", "The point of no return: drops the tables of "+d.b.Capability+" and their fence together.", up, never("complete cannot be taken back: the tables are gone from here"), fulls(tables)...)
+	complete := d.pair(migrations.StageComplete, "complete", end, up, never(gone), fulls(tables)...)
 	return []migrations.Script{fence, capture, cut, complete}, nil
 }
 
@@ -289,6 +320,12 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 	if err != nil {
 		return nil, err
 	}
+	monolith := from
+	if d.b.Common {
+		if from, err = d.adopted(from); err != nil {
+			return nil, err
+		}
+	}
 	at, err := d.places(ctx, from)
 	if err != nil {
 		return nil, err
@@ -300,7 +337,7 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 			return nil, err
 		}
 		if t != nil {
-			if err := fits(source, t); err != nil {
+			if err := d.fits(monolith.Tables[i], t); err != nil {
 				return nil, err
 			}
 			tables[i] = t

@@ -82,19 +82,21 @@ func (d *Database) survey(ctx context.Context, q querier, tables []*table) (surv
 }
 
 func (d *Database) triggerNames() []string {
-	return []string{short("strangler_fence_" + d.b.Capability), short("strangler_log_" + d.b.Capability), short("strangler_truncate_" + d.b.Capability)}
+	return []string{short("strangler_fence_" + d.b.Capability), short("strangler_log_" + d.b.Capability), short("strangler_truncate_" + d.b.Capability), d.shareName()}
 }
 
 // stands says whether a trigger is as it was made, and in a state.
 func (d *Database) stands(p placed, g trigger, state byte) bool {
 	f, ok := p.triggers[g.name]
-	return ok && f.kind == g.kind && f.enabled == string(state) && f.plain && f.function == d.ours(g.function) && f.body == g.body && f.config == searchPath && f.definer
+	return ok && f.kind == g.kind && f.enabled == string(state) && f.plain && f.function == d.ours(g.function) && f.body == g.body && f.config == "search_path="+g.searchPath() && f.definer
 }
 
 // broken names the triggers of a relation that are gone, changed, or in another state.
-func (d *Database) broken(p placed, fence byte, capture []trigger) (fences, captures []string) {
-	if g := d.fenceTrigger(); !d.stands(p, g, fence) {
-		fences = append(fences, g.name+" on "+p.full())
+func (d *Database) broken(t *table, p placed, fence byte, capture []trigger) (fences, captures []string) {
+	for _, g := range d.fenceTriggers(t) {
+		if !d.stands(p, g, fence) {
+			fences = append(fences, g.name+" on "+p.full())
+		}
 	}
 	for _, g := range capture {
 		if !d.stands(p, g, 'A') {

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -15,6 +16,7 @@ type trigger struct {
 	body     string // of the function
 	kind     int16  // pg_trigger.tgtype
 	event    string // as CREATE TRIGGER has it
+	path     string // the search_path of the function; empty: the server's own schema only
 }
 
 // Bits of pg_trigger.tgtype (PostgreSQL, src/include/catalog/pg_trigger.h).
@@ -37,13 +39,17 @@ func (d *Database) pass() string {
 // fenceTrigger refuses every statement but the applier's. It does not ask whether the fence is open: a
 // transaction that began before the closing would read the old answer. An open fence is a disabled trigger.
 func (d *Database) fenceTrigger() trigger {
-	message := fmt.Sprintf("strangler: %s is owned by %s, and this database only follows it (or a cutover is under way); nothing was written. More: strangler split status %s",
-		d.b.Capability, map[strangler.Side]string{strangler.Legacy: "its service", strangler.Service: "the monolith"}[d.b.Side], d.b.Capability)
 	name := short("strangler_fence_" + d.b.Capability)
 	return trigger{name: name, function: name, kind: before | onInsert | onDelete | onUpdate | onTruncate,
 		event: "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s FOR EACH STATEMENT",
 		body: fmt.Sprintf("\nBEGIN\n  IF %s THEN\n    RETURN NULL;\n  END IF;\n  RAISE EXCEPTION USING MESSAGE = %s, ERRCODE = 'object_not_in_prerequisite_state';\nEND\n",
-			d.pass(), literal(message))}
+			d.pass(), literal(d.refusal()))}
+}
+
+// refusal is what a writer is told whom a fence refuses.
+func (d *Database) refusal() string {
+	return fmt.Sprintf("strangler: %s is owned by %s, and this database only follows it (or a cutover is under way); nothing was written. More: strangler split status %s",
+		d.b.Capability, map[strangler.Side]string{strangler.Legacy: "its service", strangler.Service: "the monolith"}[d.b.Side], d.b.Capability)
 }
 
 // logTable is a table's change log. One of a named schema has a hash of both names: a.b_c is not a_b.c, nor a_b_c.
@@ -70,12 +76,16 @@ func (d *Database) captureTriggers(t *table) []trigger {
 		return fmt.Sprintf("INSERT INTO %s (nonce, writer, %s) VALUES (%s, %s, %s)", log, into, nonce, writer, values)
 	}
 	function := d.logTable(t.bound)
-	changes := fmt.Sprintf(`
+	first, other, path := "", "", ""
+	if t.shared() {
+		first, other, path = rowVariables, t.unlessShared(), d.path
+	}
+	changes := first + fmt.Sprintf(`
 BEGIN
   IF %s THEN
     RETURN NULL;
   END IF;
-  IF TG_OP = 'INSERT' THEN
+%s  IF TG_OP = 'INSERT' THEN
     %s;
   ELSIF TG_OP = 'DELETE' THEN
     %s;
@@ -84,7 +94,7 @@ BEGIN
   END IF;
   RETURN NULL;
 END
-`, d.pass(), insert(news, of("NEW")), insert(olds, of("OLD")), insert(olds+", "+news, of("OLD")+", "+of("NEW")))
+`, d.pass(), other, insert(news, of("NEW")), insert(olds, of("OLD")), insert(olds+", "+news, of("OLD")+", "+of("NEW")))
 	truncate := fmt.Sprintf(`
 BEGIN
   IF %s THEN
@@ -100,7 +110,7 @@ END
 `, d.pass(), literal(fmt.Sprintf("INSERT INTO %s (nonce, writer, %s) SELECT %s, %s, %s FROM %%s AS r",
 		strings.ReplaceAll(log, "%", "%%"), strings.ReplaceAll(olds, "%", "%%"), nonce, writer, strings.ReplaceAll(of("r"), "%", "%%"))), insert("truncated", "true"))
 	return []trigger{
-		{name: short("strangler_log_" + d.b.Capability), function: function, body: changes, kind: forRow | onInsert | onDelete | onUpdate,
+		{name: short("strangler_log_" + d.b.Capability), function: function, body: changes, kind: forRow | onInsert | onDelete | onUpdate, path: path,
 			event: "AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW"},
 		{name: short("strangler_truncate_" + d.b.Capability), function: short("strangler_truncate_" + strings.TrimPrefix(function, "strangler_log_")), body: truncate, kind: before | onTruncate,
 			event: "BEFORE TRUNCATE ON %s FOR EACH STATEMENT"},
@@ -127,12 +137,12 @@ func (d *Database) logDDL(t *table) string {
 		d.ours(d.logTable(t.bound)), strings.Join(cols, ", "))
 }
 
-// searchPath is what the trigger functions run under, with their owner's rights.
-const searchPath = "search_path=pg_catalog, pg_temp"
+// searchPath is what the trigger's function runs under, with its owner's rights.
+func (g trigger) searchPath() string { return cmp.Or(g.path, "pg_catalog, pg_temp") }
 
 // functionDDL makes a trigger's function.
 func (d *Database) functionDDL(g trigger) string {
-	return fmt.Sprintf("CREATE OR REPLACE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS %s", d.ours(g.function), literal(g.body))
+	return fmt.Sprintf("CREATE OR REPLACE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = %s AS %s", d.ours(g.function), g.searchPath(), literal(g.body))
 }
 
 // triggerDDL makes a trigger at a relation, and puts it into a state: A fires always, D never.

@@ -32,6 +32,9 @@ func (in *inspection) types(ctx context.Context, t *table) error {
 				OR y.typtype = 'r' AND EXISTS (SELECT FROM pg_range AS r WHERE r.rngtypid = y.oid AND r.rngcanonical <> 0)
 				OR y.typtype = 'c' AND EXISTS (SELECT FROM pg_class AS c WHERE c.oid = y.typrelid AND c.relkind <> 'c'))
 		ORDER BY 1, 2`, []uint32{t.oid}, 3, func(s []string) {
+		if t.keeping(s[:1]) {
+			return
+		}
 		switch s[2] {
 		case "number":
 			alter := fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s TYPE", t.full(), ident(s[0]))

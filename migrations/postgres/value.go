@@ -23,10 +23,14 @@ const (
 // textFormat asks for every column as the server writes it.
 var textFormat = pgx.QueryResultFormats{pgx.TextFormatCode}
 
-// value is the canonical value of what the server wrote: whole numbers and bytes as such, all else as text.
+// value is the canonical value of what the server wrote: whole numbers and bytes as such, all else as text; or its common
+// form.
 func (c column) value(raw []byte) (migrations.Value, error) {
 	if raw == nil {
 		return nil, nil
+	}
+	if c.common {
+		return c.commonValue(raw)
 	}
 	switch c.base {
 	case oidInt2, oidInt4, oidInt8:

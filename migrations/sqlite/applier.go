@@ -30,6 +30,9 @@ func (d *Database) Begin(ctx context.Context, term int64) (migrations.Apply, err
 		return nil, err
 	}
 	err = d.admit(ctx, t, term)
+	if err == nil {
+		err = t.clearBeside(ctx, tables)
+	}
 	if err != nil {
 		return nil, errors.Join(err, t.rollback())
 	}
@@ -58,15 +61,16 @@ func (d *Database) whole(ctx context.Context, t *tx) error {
 	if err := t.w.conn.QueryRowContext(ctx, "PRAGMA schema_version").Scan(&version); err != nil || version == d.intact {
 		return err
 	}
-	if _, err := d.asPlanned(ctx, t.w.conn); err != nil {
+	tables, err := d.asPlanned(ctx, t.w.conn)
+	if err != nil {
 		return err
 	}
 	found, err := ourTriggers(ctx, t.w.conn)
 	if err != nil {
 		return err
 	}
-	for _, name := range d.b.Tables {
-		if gone := missing(d.fenceTriggers(name), found); len(gone) > 0 {
+	for i, name := range d.b.Tables {
+		if gone := missing(d.fenceTriggers(name, tables[i]), found); len(gone) > 0 {
 			return fmt.Errorf("%w: in the %s database the fence of %s was dropped or changed (%s), so it may hold writes of its own. It is put back when the split goes on: strangler split start %s, then strangler split verify %s",
 				strangler.ErrStopped, d.b.Side, name, gone[0].name, d.b.Capability, d.b.Capability)
 		}
@@ -89,7 +93,14 @@ func (a *apply) Rollback() error { return a.rollback() }
 
 func (a *apply) Delete(ctx context.Context, i int, k migrations.Key) error {
 	t := a.tables[i]
-	_, err := a.w.exec(ctx, t.byKey("DELETE FROM "+ident(t.name), ident(t.name)), k...)
+	if !t.share.Whole() {
+		return a.shareDelete(ctx, t, k)
+	}
+	statement, args := t.byKey("DELETE FROM "+ident(t.name), ident(t.name)), []any(k)
+	if a.d.b.Common {
+		statement, args = t.exactly(statement, k)
+	}
+	_, err := a.w.exec(ctx, statement, args...)
 	return err
 }
 
@@ -98,7 +109,17 @@ func (a *apply) Insert(ctx context.Context, i int, r migrations.Row) error {
 	t := a.tables[i]
 	query := fmt.Sprintf("INSERT OR ABORT INTO %s (%s) VALUES (%s)", ident(t.name),
 		list(t.columns, func(c migrations.Column) string { return ident(c.Name) }), strings.TrimSuffix(strings.Repeat("?, ", len(r)), ", "))
-	_, err := a.w.exec(ctx, query, r...)
+	values := []any(r)
+	if a.d.b.Common {
+		var err error
+		if values, err = t.native(r); err != nil {
+			return err
+		}
+	}
+	if !t.share.Whole() {
+		return a.shareInsert(ctx, t, r, query, values)
+	}
+	_, err := a.w.exec(ctx, query, values...)
 	return t.refusal(err)
 }
 
@@ -114,7 +135,11 @@ func (t *table) refusal(err error) error {
 }
 
 func (a *apply) Empty(ctx context.Context, i int) error {
-	_, err := a.w.exec(ctx, "DELETE FROM "+ident(a.tables[i].name))
+	t := a.tables[i]
+	if !t.share.Whole() {
+		return a.giveUp(ctx, t, " WHERE "+t.where(), nil)
+	}
+	_, err := a.w.exec(ctx, "DELETE FROM "+ident(t.name))
 	return err
 }
 
@@ -138,7 +163,8 @@ func (a *apply) SetSequences(ctx context.Context, next []int64) error {
 	return nil
 }
 
-// Sequences are the highest keys that AUTOINCREMENT has handed out.
+// Sequences are the highest keys that AUTOINCREMENT has handed out. Another kind of database generates keys of its own for a
+// table without that word too, and has to begin behind the highest.
 func (d *Database) Sequences(ctx context.Context) ([]int64, error) {
 	tables, err := d.tables(ctx)
 	if err != nil {
@@ -146,10 +172,14 @@ func (d *Database) Sequences(ctx context.Context) ([]int64, error) {
 	}
 	out := make([]int64, len(tables))
 	for i, t := range tables {
-		if !t.autoincr {
-			continue
+		var err error
+		switch {
+		case t.autoincr:
+			err = d.pool.QueryRowContext(ctx, "SELECT seq FROM sqlite_sequence WHERE name = ?", t.name).Scan(&out[i])
+		case t.aliased && d.b.Common:
+			err = d.pool.QueryRowContext(ctx, fmt.Sprintf("SELECT coalesce(max(%s), 0) FROM %s", ident(t.key[0].name), ident(t.name))).Scan(&out[i])
+			out[i] = max(out[i], 0)
 		}
-		err := d.pool.QueryRowContext(ctx, "SELECT seq FROM sqlite_sequence WHERE name = ?", t.name).Scan(&out[i])
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return nil, err
 		}
@@ -157,16 +187,9 @@ func (d *Database) Sequences(ctx context.Context) ([]int64, error) {
 	return out, nil
 }
 
+// Advance keeps the position as the owner's engine writes it, which may be another.
 func (a *apply) Advance(ctx context.Context, from, to migrations.Position) error {
-	f, err := serial(from)
-	if err != nil {
-		return err
-	}
-	n, err := serial(to)
-	if err != nil {
-		return err
-	}
-	changed, err := a.w.exec(ctx, "UPDATE strangler_position SET applied = ? WHERE capability = ? AND applied = ?", n, a.d.b.Capability, f)
+	changed, err := a.w.exec(ctx, "UPDATE strangler_position SET applied = ? WHERE capability = ? AND applied = ?", string(to), a.d.b.Capability, string(from))
 	if err == nil && changed == 0 {
 		err = fmt.Errorf("%w: the position at the %s database is no longer %s", strangler.ErrSuperseded, a.d.b.Side, from)
 	}
@@ -175,9 +198,9 @@ func (a *apply) Advance(ctx context.Context, from, to migrations.Position) error
 
 // Applied reads the position.
 func (d *Database) Applied(ctx context.Context) (migrations.Position, error) {
-	var n int64
-	err := d.pool.QueryRowContext(ctx, "SELECT applied FROM strangler_position WHERE capability = ?", d.b.Capability).Scan(&n)
-	return position(n), err
+	var p string
+	err := d.pool.QueryRowContext(ctx, "SELECT applied FROM strangler_position WHERE capability = ?", d.b.Capability).Scan(&p)
+	return migrations.Position(p), err
 }
 
 // Marks reads the progress of the copy.

@@ -26,6 +26,7 @@ type batch struct {
 	entries [][]entry // by table
 	count   int64
 	next    int64
+	term    int64 // of the owner, as the snapshot sees it
 	started time.Time
 }
 
@@ -127,7 +128,7 @@ func (d *Database) snapshot(ctx context.Context, at int64) (_ *batch, err error)
 		return nil, err
 	}
 	var forgotten int64
-	if err := conn.QueryRowContext(ctx, "SELECT forgotten FROM strangler_position WHERE capability = ?", d.b.Capability).Scan(&forgotten); err != nil {
+	if err := conn.QueryRowContext(ctx, "SELECT forgotten, coalesce("+ownTerm+", 0) FROM strangler_position AS p WHERE capability = ?", d.b.Capability).Scan(&forgotten, &b.term); err != nil {
 		return nil, fmt.Errorf("read the position at the %s database: %w", d.b.Side, err)
 	}
 	if at != forgotten && at != forgotten+1 {
@@ -186,7 +187,7 @@ func (b *batch) intact(ctx context.Context) error {
 	}
 	var gone []string
 	for i, t := range b.tables {
-		for _, g := range missing(append(b.d.captureTriggers(t), b.d.fenceTriggers(b.d.b.Tables[i])...), found) {
+		for _, g := range missing(append(b.d.captureTriggers(t), b.d.fenceTriggers(b.d.b.Tables[i], t)...), found) {
 			gone = append(gone, g.name)
 		}
 	}
@@ -215,19 +216,20 @@ func (b *batch) Close() error {
 	return err
 }
 
-// changed selects the distinct keys of a table's log, as k0, k1….
-func (b *batch) changed(t *table) string {
+// changed selects the distinct keys of a table's log, as k0, k1…: told apart as the table does, or by collation.
+func (b *batch) changed(t *table, collation string) string {
 	half := func(side string) string {
 		cols := make([]string, len(t.key))
 		for i, k := range t.key {
-			cols[i] = fmt.Sprintf("%s AS k%d", ident(side+k.name), i)
+			cols[i] = fmt.Sprintf("%s%s AS k%d", ident(side+k.name), collation, i)
 		}
 		return fmt.Sprintf("SELECT %s FROM %s WHERE %s IS NOT NULL", strings.Join(cols, ", "), ident(logTable(t.name)), ident(side+t.key[0].name))
 	}
 	return half("old_") + " UNION " + half("new_")
 }
 
-// Keys lets the owner's own order say in which range a key is.
+// Keys lets the owner's own order say in which range a key is. Another kind of database may tell keys apart that are one
+// here, so it is given every spelling.
 func (b *batch) Keys(ctx context.Context, i int, ranges []migrations.Range, yield func(migrations.Key, int) error) error {
 	if len(b.entries[i]) == 0 {
 		return nil
@@ -237,13 +239,17 @@ func (b *batch) Keys(ctx context.Context, i int, ranges []migrations.Range, yiel
 	for j := range t.key {
 		names[j] = fmt.Sprintf("+k%d", j)
 	}
+	collation := ""
+	if b.d.b.Common {
+		collation = " COLLATE BINARY"
+	}
 	var args []any
 	at := t.locate(ranges, func(j int) string { return fmt.Sprintf("k%d", j) }, &args)
-	rows, err := b.conn.QueryContext(ctx, fmt.Sprintf("SELECT %s, %s FROM (%s)", strings.Join(names, ", "), at, b.changed(t)), args...)
+	rows, err := b.conn.QueryContext(ctx, fmt.Sprintf("SELECT %s, %s FROM (%s)", strings.Join(names, ", "), at, b.changed(t, collation)), args...)
 	if err != nil {
 		return err
 	}
-	return scan(rows, len(t.key), 1, func(vs []migrations.Value, more []int64) error { return yield(vs, int(more[0])) })
+	return b.d.scan(rows, t, t.keyColumns(), 1, func(vs []migrations.Value, more []int64) error { return yield(vs, int(more[0])) })
 }
 
 // locate is an expression for the index of the range that holds a key, or -1.
@@ -274,17 +280,20 @@ func (b *batch) Rows(ctx context.Context, i int, ranges []migrations.Range, yiel
 	}
 	var args []any
 	at := t.locate(ranges, func(j int) string { return "t." + ident(t.key[j].name) }, &args)
-	rows, err := b.conn.QueryContext(ctx, fmt.Sprintf("SELECT %s, %s FROM (%s) AS k CROSS JOIN %s AS t ON %s", t.selectList("t"), at, b.changed(t), ident(t.name), strings.Join(on, " AND ")), args...)
+	rows, err := b.conn.QueryContext(ctx, fmt.Sprintf("SELECT %s, %s FROM (%s) AS k CROSS JOIN %s AS t ON %s", t.selectList("t"), at, b.changed(t, ""), t.from(), strings.Join(on, " AND ")), args...)
 	if err != nil {
 		return err
 	}
-	return scan(rows, len(t.columns), 1, func(vs []migrations.Value, more []int64) error { return yield(vs, int(more[0])) })
+	return b.d.scan(rows, t, t.columns, 1, func(vs []migrations.Value, more []int64) error { return yield(vs, int(more[0])) })
 }
 
 // Lookup reads single rows in the snapshot.
 func (b *batch) Lookup(ctx context.Context, i int, keys []migrations.Key, yield func(migrations.Row) error) error {
 	return b.d.lookup(ctx, b.conn, i, keys, yield)
 }
+
+// ownTerm is the term in a row's fence.
+const ownTerm = "(SELECT f.term FROM strangler_fence AS f WHERE f.capability = p.capability)"
 
 // Forget deletes the batch's entries by id and nonce, and records the batch's serial beside them.
 func (d *Database) Forget(ctx context.Context, mb migrations.Batch) error {
@@ -293,6 +302,10 @@ func (d *Database) Forget(ctx context.Context, mb migrations.Batch) error {
 		return err
 	}
 	return d.write(ctx, func(x *tx) error {
+		var term int64
+		if err := x.w.conn.QueryRowContext(ctx, "SELECT coalesce("+ownTerm+", 0) FROM strangler_position AS p WHERE capability = ?", d.b.Capability).Scan(&term); err != nil || term != b.term {
+			return err
+		}
 		for i, t := range b.tables {
 			query := "DELETE FROM " + ident(logTable(t.name)) + " WHERE id = ? AND nonce = ?"
 			for _, e := range b.entries[i] {
@@ -300,6 +313,9 @@ func (d *Database) Forget(ctx context.Context, mb migrations.Batch) error {
 					return err
 				}
 			}
+		}
+		if err := x.clearBeside(ctx, b.tables); err != nil {
+			return err
 		}
 		_, err := x.w.exec(ctx, "UPDATE strangler_position SET forgotten = max(forgotten, ?) WHERE capability = ?", b.next, d.b.Capability)
 		return err

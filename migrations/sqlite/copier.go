@@ -24,6 +24,9 @@ func (d *Database) Lanes() int { return 1 }
 // at both sides, and the monolith's file, which rows are copied from, in write-ahead mode: the follower reads until its
 // transaction ends, and in a rollback journal would keep the monolith from committing for as long.
 func (d *Database) Form(ctx context.Context, i int) (string, error) {
+	if d.b.Common {
+		return "", nil
+	}
 	t, err := d.table(ctx, i)
 	if err != nil {
 		return "", err
@@ -67,7 +70,7 @@ func (a *apply) Receive(ctx context.Context, i int, r io.Reader) (rows int64, er
 		return 0, fmt.Errorf("read %s: %w", path, err)
 	}
 	t := a.tables[i]
-	guard := a.d.insertFence(a.d.b.Tables[i])
+	guard := a.d.insertFence(a.d.b.Tables[i], t)
 	if _, err := a.w.conn.ExecContext(ctx, "DROP TRIGGER main."+ident(guard.name)); err != nil {
 		return 0, a.d.full(err)
 	}

@@ -101,9 +101,9 @@ func hasWord(s, w string) bool {
 	return false
 }
 
-// withoutReferences is a CREATE TABLE without its foreign keys to the parents that cut names. The rest
+// withoutReferences is a CREATE TABLE without its foreign keys that cut names by parent and columns. The rest
 // of the text stays as it is, comments included.
-func withoutReferences(ddl string, cut func(parent string) bool) (string, error) {
+func withoutReferences(ddl string, cut func(parent string, from []string) bool) (string, error) {
 	ts, err := tokens(ddl)
 	if err != nil {
 		return "", err
@@ -157,7 +157,7 @@ func (t token) sign(s string) bool { return !t.word && t.text == s }
 
 // cutsIn finds what to drop in one definition ts[from:to]: table constraints, the last with the comma
 // before it, or the REFERENCES clauses of a column.
-func cutsIn(ts []token, from, to int, cut func(parent string) bool) [][2]int {
+func cutsIn(ts []token, from, to int, cut func(parent string, from []string) bool) [][2]int {
 	starts := constraints(ts, from, to)
 	if len(starts) == 0 {
 		return columnCuts(ts, from, to, cut)
@@ -203,12 +203,12 @@ func constraints(ts []token, from, to int) (starts []int) {
 	return starts
 }
 
-func foreignTo(constraint []token, cut func(parent string) bool) bool {
+func foreignTo(constraint []token, cut func(parent string, from []string) bool) bool {
 	for j, t := range constraint {
 		if t.is("FOREIGN") {
 			for k := j; k+1 < len(constraint); k++ {
 				if constraint[k].is("REFERENCES") {
-					return cut(constraint[k+1].text)
+					return cut(constraint[k+1].text, names(constraint[j+2:k]))
 				}
 			}
 		}
@@ -216,9 +216,19 @@ func foreignTo(constraint []token, cut func(parent string) bool) bool {
 	return false
 }
 
+// names are those in a list.
+func names(ts []token) (out []string) {
+	for _, t := range ts {
+		if t.word {
+			out = append(out, t.text)
+		}
+	}
+	return out
+}
+
 // columnCuts finds the REFERENCES clauses of a column, each with its name and with what says, further
 // on, when it is checked.
-func columnCuts(ts []token, from, to int, cut func(parent string) bool) (drop [][2]int) {
+func columnCuts(ts []token, from, to int, cut func(parent string, from []string) bool) (drop [][2]int) {
 	depth, cutting := 0, false
 	for j := from; j < to; j++ {
 		switch {
@@ -227,7 +237,7 @@ func columnCuts(ts []token, from, to int, cut func(parent string) bool) (drop []
 		case ts[j].sign(")"):
 			depth--
 		case depth == 0 && j+1 < to && ts[j].is("REFERENCES"):
-			if cutting = cut(ts[j+1].text); !cutting {
+			if cutting = cut(ts[j+1].text, []string{ts[from].text}); !cutting {
 				continue
 			}
 			begin := j

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/migrations"
@@ -112,8 +113,17 @@ func (d *Database) mend(ctx context.Context, t *tx) (bool, error) {
 		return false, err
 	}
 	mended := false
-	for _, name := range d.b.Tables {
-		for _, g := range missing(d.fenceTriggers(name), found) {
+	for i, name := range d.b.Tables {
+		shared, err := d.sharedTable(ctx, t.w.conn, i)
+		if err != nil {
+			return false, err
+		}
+		if shared != nil { // without it nobody could write the table
+			if _, err := t.w.conn.ExecContext(ctx, strings.Replace(shared.besideDDL(), "TABLE", "TABLE IF NOT EXISTS", 1)); err != nil {
+				return false, d.full(err)
+			}
+		}
+		for _, g := range missing(d.fenceTriggers(name, shared), found) {
 			if _, err := t.w.conn.ExecContext(ctx, "DROP TRIGGER IF EXISTS "+ident(g.name)); err != nil {
 				return false, d.full(err)
 			}

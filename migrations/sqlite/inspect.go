@@ -14,7 +14,7 @@ import (
 
 // Inspect describes the bound tables and what around them forbids a split.
 func (d *Database) Inspect(ctx context.Context) (migrations.Schema, error) {
-	var s migrations.Schema
+	s := migrations.Schema{Engine: "sqlite"}
 	problem := func(check, next, format string, args ...any) {
 		s.Problems = append(s.Problems, migrations.Problem{Check: check, What: fmt.Sprintf(format, args...), Next: next})
 	}
@@ -27,7 +27,7 @@ func (d *Database) Inspect(ctx context.Context) (migrations.Schema, error) {
 			"the %s database belongs to another control store (%s, ours is %s)", d.b.Side, fence.ControlID, d.b.ControlID)
 	}
 	for _, name := range d.b.Tables {
-		t, err := describe(ctx, d.pool, name)
+		t, err := d.bound(ctx, d.pool, name)
 		switch {
 		case err != nil:
 			return s, err
@@ -39,12 +39,15 @@ func (d *Database) Inspect(ctx context.Context) (migrations.Schema, error) {
 			continue
 		}
 		d.judge(ctx, t, fence, problem)
-		mt := migrations.Table{Name: t.name, Columns: t.columns}
-		for _, k := range t.key {
-			mt.Key = append(mt.Key, k.name)
-		}
-		if len(t.key) > 0 && t.kind == "table" {
-			text, err := withoutReferences(t.ddl, func(parent string) bool { return !d.moves(parent) })
+		mt := t.plain()
+		switch {
+		case len(t.key) == 0 || t.kind != "table":
+		case d.b.Common:
+			if err := d.constrain(ctx, t, &mt, &s); err != nil {
+				return s, fmt.Errorf("table %s: %w", name, err)
+			}
+		default:
+			text, err := withoutReferences(t.ddl, func(parent string, _ []string) bool { return !d.moves(parent) })
 			if err != nil {
 				return s, fmt.Errorf("table %s: %w", name, err)
 			}
@@ -62,9 +65,6 @@ func (d *Database) Inspect(ctx context.Context) (migrations.Schema, error) {
 	for _, other := range out {
 		problem("linked", "strangler split complete "+other+", or: strangler split rollback "+other,
 			"foreign keys between the tables of %s and those of %s are cut, and %s is out; they leave one after the other", d.b.Capability, other, other)
-	}
-	for _, f := range s.Crossing {
-		s.Notes = append(s.Notes, fmt.Sprintf("the foreign key %s(%s) → %s crosses the cut and is dropped before the cutover; a rollback restores it", f.Table, strings.Join(f.Columns, ", "), f.Parent))
 	}
 	return s, d.notes(ctx, &s)
 }
@@ -86,6 +86,7 @@ func (d *Database) judge(ctx context.Context, t *table, fence migrations.Fence, 
 	if t.expressed != "" {
 		problem("index", "replace it by an index on columns", "table %s has a unique index on an expression (%s), behind which REPLACE deletes rows that no trigger sees", t.name, t.expressed)
 	}
+	d.judgeShare(ctx, t, problem)
 	if d.b.Side == strangler.Service && !fence.Installed {
 		var one int
 		if err := d.pool.QueryRowContext(ctx, "SELECT 1 FROM "+ident(t.name)+" LIMIT 1").Scan(&one); err == nil {
@@ -104,7 +105,7 @@ func (d *Database) crossing(ctx context.Context) ([]migrations.ForeignKey, error
 	var out []migrations.ForeignKey
 	for _, t := range all {
 		for _, r := range t.refs {
-			if d.moves(t.name) != d.moves(r.parent) {
+			if d.crosses(t.name, r.parent, r.from) {
 				out = append(out, migrations.ForeignKey{Table: t.name, Parent: r.parent, Columns: r.from, Targets: r.to})
 			}
 		}
@@ -112,15 +113,20 @@ func (d *Database) crossing(ctx context.Context) ([]migrations.ForeignKey, error
 	return out, err
 }
 
-// crossingTables are the tables that hold a foreign key which crosses.
-func (d *Database) crossingTables(ctx context.Context) ([]*table, error) {
-	var names []string
-	err := each(ctx, d.pool, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY name`, nil, func(s func(...any) error) error {
+// tableNames are the tables of the database but for SQLite's own.
+func tableNames(ctx context.Context, q querier) (names []string, err error) {
+	err = each(ctx, q, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY name`, nil, func(s func(...any) error) error {
 		var n string
 		err := s(&n)
 		names = append(names, n)
 		return err
 	})
+	return names, err
+}
+
+// crossingTables are the tables that hold a foreign key which crosses.
+func (d *Database) crossingTables(ctx context.Context) ([]*table, error) {
+	names, err := tableNames(ctx, d.pool)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +136,7 @@ func (d *Database) crossingTables(ctx context.Context) ([]*table, error) {
 		if err := t.readReferences(ctx, d.pool); err != nil {
 			return nil, err
 		}
-		if !slices.ContainsFunc(t.refs, func(r foreignKey) bool { return d.moves(n) != d.moves(r.parent) }) {
+		if !slices.ContainsFunc(t.refs, func(r foreignKey) bool { return d.crosses(n, r.parent, r.from) }) {
 			continue
 		}
 		if t, err = describe(ctx, d.pool, n); err != nil {
@@ -155,7 +161,7 @@ func (d *Database) notes(ctx context.Context, s *migrations.Schema) error {
 			return err
 		}
 		for _, t := range d.b.Tables {
-			if hasWord(text, t) {
+			if d.shareOf(t).Whole() && hasWord(text, t) {
 				s.Notes = append(s.Notes, fmt.Sprintf("the view %s reads %s: it keeps working until `complete` drops the table", name, t))
 			}
 		}
@@ -165,7 +171,7 @@ func (d *Database) notes(ctx context.Context, s *migrations.Schema) error {
 
 // Orphans reports what PRAGMA foreign_key_check finds, on a new connection, since an old one may hold
 // the schema as it was.
-func (d *Database) Orphans(ctx context.Context) (out []string, err error) {
+func (d *Database) Orphans(ctx context.Context, cut []migrations.ForeignKey) (out []string, err error) {
 	db, err := sql.Open("sqlite", dsn(d.path))
 	if err != nil {
 		return nil, err
@@ -181,6 +187,40 @@ func (d *Database) Orphans(ctx context.Context) (out []string, err error) {
 			out = append(out, fmt.Sprintf("%s row %d has no %s", table, rowid, parent))
 		}
 		return nil
+	})
+	for _, k := range cut {
+		if err == nil && len(out) < maxOrphans {
+			var more []string
+			more, err = d.orphansOf(ctx, db, k, maxOrphans-len(out))
+			out = append(out, more...)
+		}
+	}
+	return out, err
+}
+
+const maxOrphans = 20
+
+// orphansOf are up to n rows that a foreign key would forbid which is cut; none where it is in force, or a table is not there.
+func (d *Database) orphansOf(ctx context.Context, q querier, k migrations.ForeignKey, n int) (out []string, err error) {
+	child, err := describe(ctx, q, k.Table)
+	if err != nil || child == nil {
+		return nil, err
+	}
+	parent, err := describe(ctx, q, k.Parent)
+	if err != nil || parent == nil || slices.ContainsFunc(child.refs, func(r foreignKey) bool { return slices.Equal(r.from, k.Columns) }) {
+		return nil, err
+	}
+	var set, on, shown []string
+	for i, to := range parent.targets(foreignKey{to: k.Targets}) {
+		set, on = append(set, "c."+ident(k.Columns[i])+" IS NOT NULL"), append(on, fmt.Sprintf("p.%s = c.%s", ident(to), ident(k.Columns[i])))
+		shown = append(shown, "c."+ident(k.Columns[i]))
+	}
+	err = each(ctx, q, fmt.Sprintf("SELECT %s FROM %s AS c WHERE %s AND NOT EXISTS (SELECT 1 FROM %s AS p WHERE %s) LIMIT %d",
+		strings.Join(shown, " || ', ' || "), ident(child.name), strings.Join(set, " AND "), ident(parent.name), strings.Join(on, " AND "), n), nil, func(scan func(...any) error) error {
+		var v string
+		err := scan(&v)
+		out = append(out, fmt.Sprintf("%s has rows with (%s) = (%s), and there is no such %s", child.name, strings.Join(k.Columns, ", "), v, parent.name))
+		return err
 	})
 	return out, err
 }

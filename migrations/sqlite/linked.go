@@ -29,7 +29,7 @@ func (d *Database) noteCut(up *script, edited []*table) {
 		"SELECT NOT EXISTS ("+d.linked(edited)+")")
 	for _, t := range edited {
 		for _, r := range t.refs {
-			if d.moves(t.name) != d.moves(r.parent) {
+			if d.crosses(t.name, r.parent, r.from) {
 				up.add("INSERT OR IGNORE INTO strangler_cut (capability, child, parent) VALUES (%s, %s, %s)", literal(d.b.Capability), literal(strings.ToLower(t.name)), literal(strings.ToLower(r.parent)))
 			}
 		}

@@ -45,13 +45,13 @@ func (d *Database) Bound(ctx context.Context, i int, r migrations.Range, n int) 
 	}
 	var args []any
 	query := fmt.Sprintf("SELECT %s FROM %s AS t WHERE %s %s LIMIT 1 OFFSET %d",
-		list(t.key, func(k keyColumn) string { return "+t." + ident(k.name) }), ident(t.name), within(t.keyList("t"), len(t.key), r, &args), t.order(), n-1)
+		list(t.key, func(k keyColumn) string { return "+t." + ident(k.name) }), t.from(), within(t.keyList("t"), len(t.key), r, &args), t.order(), n-1)
 	rows, err := d.pool.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
 	var bound migrations.Key
-	err = scan(rows, len(t.key), 0, func(vs []migrations.Value, _ []int64) error {
+	err = d.scan(rows, t, t.keyColumns(), 0, func(vs []migrations.Value, _ []int64) error {
 		bound = vs
 		return nil
 	})
@@ -66,12 +66,12 @@ func (d *Database) Range(ctx context.Context, i int, r migrations.Range, yield f
 		return err
 	}
 	var args []any
-	rows, err := d.pool.QueryContext(ctx, fmt.Sprintf("SELECT %s FROM %s AS t WHERE %s %s", t.selectList("t"), ident(t.name), within(t.keyList("t"), len(t.key), r, &args), t.order()), args...)
+	rows, err := d.pool.QueryContext(ctx, fmt.Sprintf("SELECT %s FROM %s AS t WHERE %s %s", t.selectList("t"), t.from(), within(t.keyList("t"), len(t.key), r, &args), t.order()), args...)
 	if err != nil {
 		return err
 	}
 	var all []migrations.Row
-	if err := scan(rows, len(t.columns), 0, func(vs []migrations.Value, _ []int64) error {
+	if err := d.scan(rows, t, t.columns, 0, func(vs []migrations.Value, _ []int64) error {
 		all = append(all, vs)
 		return nil
 	}); err != nil {
@@ -100,12 +100,19 @@ func (d *Database) lookup(ctx context.Context, q querier, i int, keys []migratio
 	if err != nil {
 		return err
 	}
-	query := "SELECT " + t.selectList("t") + " FROM " + ident(t.name) + " AS t WHERE "
-	yielded := map[string]bool{} // keys that are written differently may be the same row's
+	query := "SELECT " + t.selectList("t") + " FROM " + t.from() + " AS t WHERE "
+	var asked map[string]bool // nil: keys that are written differently may be the same row's
+	if d.b.Common && t.loose() {
+		asked = make(map[string]bool, len(keys))
+		for _, k := range keys {
+			asked[string(migrations.Encode(k))] = true
+		}
+	}
+	yielded := map[string]bool{}
 	once := func(vs []migrations.Value, _ []int64) error {
-		if len(keys) > lookupKeys {
+		if len(keys) > lookupKeys || asked != nil {
 			k := string(migrations.Encode(t.keyOf(vs)))
-			if yielded[k] {
+			if yielded[k] || asked != nil && !asked[k] {
 				return nil
 			}
 			yielded[k] = true
@@ -121,7 +128,7 @@ func (d *Database) lookup(ctx context.Context, q querier, i int, keys []migratio
 		if err != nil {
 			return err
 		}
-		if err := scan(rows, len(t.columns), 0, once); err != nil {
+		if err := d.scan(rows, t, t.columns, 0, once); err != nil {
 			return err
 		}
 	}
@@ -174,7 +181,7 @@ func (d *Database) Count(ctx context.Context, i int) (int64, error) {
 	if c.rows > quickCount && began.Before(c.at.Add(max(countAge, countShare*c.took))) {
 		return c.rows, nil
 	}
-	if err := d.pool.QueryRowContext(ctx, "SELECT count(*) FROM "+ident(t.name)).Scan(&c.rows); err != nil {
+	if err := d.pool.QueryRowContext(ctx, "SELECT count(*) FROM "+t.from()).Scan(&c.rows); err != nil {
 		return 0, err
 	}
 	c.at, c.took = time.Now(), time.Since(began)

@@ -19,9 +19,13 @@ type table struct {
 	kind      string // table, virtual or view
 	strict    bool
 	rowid     string              // a name for the rowid, where there is one that is not the key; or empty
-	columns   []migrations.Column // by name, so that both sides have one order
+	columns   []migrations.Column // that move, by name, so that both sides have one order
+	stays     []migrations.Column // that do not
+	share     migrations.Share    // what of it moves
+	numeric   []bool              // by column: text that looks like a number is stored as one
 	stored    []string            // their names, in the order in which a row holds them
 	key       []keyColumn
+	primary   []string // the columns of the primary key, which may hold NULL and so not be the key
 	uniques   []unique
 	autoincr  bool
 	aliased   bool // the key is the rowid
@@ -52,11 +56,14 @@ func (k keyColumn) of(row string) string {
 type unique struct {
 	name    string
 	columns []keyColumn
+	partial bool
 }
 
 type foreignKey struct {
 	parent   string
 	from, to []string
+	onDelete string // CASCADE, SET NULL, SET DEFAULT, RESTRICT, NO ACTION
+	onUpdate string
 }
 
 // tables describes the bound tables; it is kept once all of them are there.
@@ -68,7 +75,7 @@ func (d *Database) tables(ctx context.Context) ([]*table, error) {
 	}
 	var all []*table
 	for _, name := range d.b.Tables {
-		t, err := describe(ctx, d.pool, name)
+		t, err := d.bound(ctx, d.pool, name)
 		if err != nil {
 			return nil, err
 		}
@@ -98,6 +105,15 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
+// bound describes one of the bound tables as it moves; nil when it is not there.
+func (d *Database) bound(ctx context.Context, q querier, name string) (*table, error) {
+	t, err := describe(ctx, q, name)
+	if t != nil && t.kind != "view" {
+		t.take(d.shareOf(name))
+	}
+	return t, err
+}
+
 // describe reads one table; nil when it is not there.
 func describe(ctx context.Context, q querier, name string) (*table, error) {
 	t := &table{name: name, defaults: map[string]string{}, notNull: map[string]bool{}}
@@ -112,11 +128,10 @@ func describe(ctx context.Context, q querier, name string) (*table, error) {
 	case t.kind == "view":
 		return t, nil
 	}
-	pk, err := t.readColumns(ctx, q)
-	if err != nil {
+	if err := t.readColumns(ctx, q); err != nil {
 		return nil, err
 	}
-	if err := t.readIndexes(ctx, q, pk); err != nil {
+	if err := t.readIndexes(ctx, q); err != nil {
 		return nil, err
 	}
 	if err := t.readReferences(ctx, q); err != nil {
@@ -128,8 +143,10 @@ func describe(ctx context.Context, q querier, name string) (*table, error) {
 		t.triggers = append(t.triggers, n)
 		return err
 	})
-	for _, k := range t.key {
-		t.keyAt = append(t.keyAt, slices.IndexFunc(t.columns, func(c migrations.Column) bool { return c.Name == k.name }))
+	t.placeKey()
+	for i := range t.columns {
+		t.columns[i].Auto = t.aliased && t.columns[i].Name == t.key[0].name
+		t.columns[i].Default = t.columns[i].Auto || t.columns[i].Default
 	}
 	t.autoincr = hasKeyword(t.ddl, "AUTOINCREMENT")
 	if len(t.key) > 0 && !withoutRowid && !t.aliased {
@@ -143,17 +160,25 @@ func describe(ctx context.Context, q querier, name string) (*table, error) {
 	return t, err
 }
 
-func (t *table) readColumns(ctx context.Context, q querier) (pk []string, err error) {
+// placeKey finds the key's columns among the columns.
+func (t *table) placeKey() {
+	t.keyAt = nil
+	for _, k := range t.key {
+		t.keyAt = append(t.keyAt, slices.IndexFunc(t.columns, func(c migrations.Column) bool { return c.Name == k.name }))
+	}
+}
+
+func (t *table) readColumns(ctx context.Context, q querier) error {
 	type pkColumn struct {
 		at   int
 		name string
 	}
 	var keys []pkColumn
-	err = each(ctx, q, `SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?)`, []any{t.name}, func(s func(...any) error) error {
+	err := each(ctx, q, `SELECT cid, name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?)`, []any{t.name}, func(s func(...any) error) error {
 		var c migrations.Column
 		var dflt sql.NullString
 		var at, hidden int
-		if err := s(&c.Name, &c.Type, &c.NotNull, &dflt, &at, &hidden); err != nil {
+		if err := s(&c.At, &c.Name, &c.Type, &c.NotNull, &dflt, &at, &hidden); err != nil {
 			return err
 		}
 		if hidden == 1 { // a hidden column of a virtual table
@@ -165,6 +190,7 @@ func (t *table) readColumns(ctx context.Context, q querier) (pk []string, err er
 		}
 		if dflt.Valid {
 			t.defaults[c.Name] = dflt.String
+			c.Default = !strings.EqualFold(dflt.String, "NULL")
 		}
 		t.notNull[c.Name] = c.NotNull
 		if !c.Generated {
@@ -176,30 +202,26 @@ func (t *table) readColumns(ctx context.Context, q querier) (pk []string, err er
 	sort.Slice(t.columns, func(i, j int) bool { return t.columns[i].Name < t.columns[j].Name })
 	sort.Slice(keys, func(i, j int) bool { return keys[i].at < keys[j].at })
 	for _, k := range keys {
-		pk = append(pk, k.name)
+		t.primary = append(t.primary, k.name)
 	}
-	return pk, err
+	for i := range t.columns {
+		t.numeric = append(t.numeric, describeKind(&t.columns[i]))
+	}
+	return err
 }
 
 // readIndexes finds the unique constraints, and chooses the key: the primary key where it cannot hold
 // NULL, else a unique index whose columns cannot.
-func (t *table) readIndexes(ctx context.Context, q querier, pk []string) error {
-	type index struct{ name, origin string }
-	var found []index
-	err := each(ctx, q, `SELECT name, origin FROM pragma_index_list(?) WHERE "unique" ORDER BY name`, []any{t.name}, func(s func(...any) error) error {
-		var x index
-		err := s(&x.name, &x.origin)
-		found = append(found, x)
-		return err
-	})
-	if err != nil {
-		return err
+func (t *table) readIndexes(ctx context.Context, q querier) error {
+	type index struct {
+		name, origin string
+		partial      bool
 	}
-	var partial []string
-	err = each(ctx, q, `SELECT name FROM pragma_index_list(?) WHERE partial`, []any{t.name}, func(s func(...any) error) error {
-		var n string
-		err := s(&n)
-		partial = append(partial, n)
+	var found []index
+	err := each(ctx, q, `SELECT name, origin, partial FROM pragma_index_list(?) WHERE "unique" ORDER BY name`, []any{t.name}, func(s func(...any) error) error {
+		var x index
+		err := s(&x.name, &x.origin, &x.partial)
+		found = append(found, x)
 		return err
 	})
 	if err != nil {
@@ -214,12 +236,12 @@ func (t *table) readIndexes(ctx context.Context, q querier, pk []string) error {
 		}
 		return len(cols) > 0
 	}
-	if len(pk) == 1 && !slices.ContainsFunc(found, func(x index) bool { return x.origin == "pk" }) {
+	if len(t.primary) == 1 && !slices.ContainsFunc(found, func(x index) bool { return x.origin == "pk" }) {
 		t.aliased = true
-		t.key = []keyColumn{{name: pk[0], collation: "BINARY"}} // an alias of the rowid has no index of its own, and is never NULL
+		t.key = []keyColumn{{name: t.primary[0], collation: "BINARY"}} // an alias of the rowid has no index of its own, and is never NULL
 	}
 	for _, x := range found {
-		u := unique{name: x.name}
+		u := unique{name: x.name, partial: x.partial}
 		err := each(ctx, q, `SELECT coalesce(name, ''), coll, cid FROM pragma_index_xinfo(?) WHERE key ORDER BY seqno`, []any{x.name}, func(s func(...any) error) error {
 			var c keyColumn
 			var cid int
@@ -241,7 +263,7 @@ func (t *table) readIndexes(ctx context.Context, q querier, pk []string) error {
 		t.uniques = append(t.uniques, u)
 	}
 	for _, u := range t.uniques {
-		if len(t.key) == 0 && solid(u.columns) && !slices.Contains(partial, u.name) {
+		if len(t.key) == 0 && solid(u.columns) && !u.partial {
 			t.key = u.columns
 		}
 	}
@@ -286,14 +308,14 @@ func (t *table) readCollations(ctx context.Context, q querier) error {
 
 func (t *table) readReferences(ctx context.Context, q querier) error {
 	last := -1
-	return each(ctx, q, `SELECT id, "table", "from", coalesce("to", '') FROM pragma_foreign_key_list(?) ORDER BY id, seq`, []any{t.name}, func(s func(...any) error) error {
+	return each(ctx, q, `SELECT id, "table", "from", coalesce("to", ''), on_delete, on_update FROM pragma_foreign_key_list(?) ORDER BY id, seq`, []any{t.name}, func(s func(...any) error) error {
 		var id int
-		var parent, from, to string
-		if err := s(&id, &parent, &from, &to); err != nil {
+		var parent, from, to, onDelete, onUpdate string
+		if err := s(&id, &parent, &from, &to, &onDelete, &onUpdate); err != nil {
 			return err
 		}
 		if id != last {
-			t.refs = append(t.refs, foreignKey{parent: parent})
+			t.refs = append(t.refs, foreignKey{parent: parent, onDelete: onDelete, onUpdate: onUpdate})
 			last = id
 		}
 		r := &t.refs[len(t.refs)-1]
@@ -321,7 +343,7 @@ func (d *Database) asPlanned(ctx context.Context, q querier) ([]*table, error) {
 	}
 	var all []*table
 	for i, name := range d.b.Tables {
-		t, err := describe(ctx, q, name)
+		t, err := d.bound(ctx, q, name)
 		if err != nil {
 			return nil, err
 		}

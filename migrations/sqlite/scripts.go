@@ -17,7 +17,7 @@ import (
 // sharedTables are one set for all capabilities of a database. Sweep drops them once they are empty.
 var sharedTables = []struct{ name, columns string }{
 	{"strangler_fence", "capability TEXT NOT NULL PRIMARY KEY, control_id TEXT NOT NULL, epoch INTEGER NOT NULL, state TEXT NOT NULL CHECK (state IN ('open', 'closed')), term INTEGER NOT NULL, applier INTEGER NOT NULL DEFAULT 0"},
-	{"strangler_position", "capability TEXT NOT NULL PRIMARY KEY, applied INTEGER NOT NULL, forgotten INTEGER NOT NULL, durable INTEGER NOT NULL"},
+	{"strangler_position", "capability TEXT NOT NULL PRIMARY KEY, applied TEXT NOT NULL, forgotten INTEGER NOT NULL, durable INTEGER NOT NULL"},
 	{"strangler_mark", "capability TEXT NOT NULL, tbl INTEGER NOT NULL, part INTEGER NOT NULL, after BLOB, upto BLOB, done BLOB, flight BLOB, in_flight INTEGER NOT NULL, attempt INTEGER NOT NULL, finished INTEGER NOT NULL, copied INTEGER NOT NULL, columns TEXT NOT NULL, PRIMARY KEY (capability, tbl, part)"},
 	{"strangler_key", "capability TEXT NOT NULL, kind TEXT NOT NULL, tbl INTEGER NOT NULL, key BLOB NOT NULL, PRIMARY KEY (capability, kind, tbl, key)"},
 	{"strangler_cut", "capability TEXT NOT NULL, child TEXT NOT NULL, parent TEXT NOT NULL, PRIMARY KEY (capability, child, parent)"},
@@ -64,7 +64,7 @@ func (d *Database) install(tables []*table, state migrations.FenceState) (up, do
 		up.add("CREATE TABLE IF NOT EXISTS %s (%s)", t.name, t.columns)
 	}
 	up.add("INSERT INTO strangler_fence (capability, control_id, epoch, state, term) VALUES (%s, %s, 0, %s, 0)", c, literal(d.b.ControlID), literal(string(state)))
-	up.add("INSERT INTO strangler_position (capability, applied, forgotten, durable) VALUES (%s, 0, 0, 0)", c)
+	up.add("INSERT INTO strangler_position (capability, applied, forgotten, durable) VALUES (%s, '0', 0, 0)", c)
 	down.refuseUnless(fmt.Sprintf("the fence of %s is not %s here, so its rows may be the only copy; see strangler split status %s", d.b.Capability, state, d.b.Capability), d.stateIs(state))
 	for i, t := range tables {
 		whole := 0 // the service's tables are to be copied
@@ -72,9 +72,15 @@ func (d *Database) install(tables []*table, state migrations.FenceState) (up, do
 			whole = 1 // the monolith's have all their rows
 		}
 		up.add("INSERT INTO strangler_mark (capability, tbl, part, in_flight, attempt, finished, copied, columns) VALUES (%s, %d, 0, 0, 0, %d, 0, %s)", c, i, whole, literal(t.columnNames()))
-		for _, g := range d.fenceTriggers(d.b.Tables[i]) {
+		if !t.share.Whole() {
+			up.add("%s", t.besideDDL())
+		}
+		for _, g := range d.fenceTriggers(d.b.Tables[i], t) {
 			up.add("%s", g.sql)
 			down.add("DROP TRIGGER IF EXISTS %s", ident(g.name))
+		}
+		if !t.share.Whole() {
+			down.add("DROP TABLE %s", ident(besideTable(t.name)))
 		}
 	}
 	return up, down
@@ -127,12 +133,22 @@ func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]mig
 
 	up = &script{}
 	up.refuseUnless("the service does not own "+d.b.Capability+"; its tables here are the only copy", d.stateIsSurely(migrations.FenceClosed))
-	for _, t := range tables {
-		up.add("DROP TABLE %s", ident(t.name))
+	what, gone := "The point of no return: drops the tables of "+d.b.Capability+" and their fence together.", "the tables are gone from here"
+	for i, t := range tables {
+		if t.share.Whole() {
+			up.add("DROP TABLE %s", ident(t.name))
+		} else {
+			what = "The point of no return: drops the tables of " + d.b.Capability + " and their fence together; of a shared table the fence only."
+			gone = "the fences are gone from here"
+			for _, g := range append(d.fenceTriggers(d.b.Tables[i], t), d.captureTriggers(t)...) {
+				up.add("DROP TRIGGER IF EXISTS %s", ident(g.name))
+			}
+			up.add("DROP TABLE %s", ident(besideTable(t.name)))
+		}
 		up.add("DROP TABLE %s", ident(logTable(t.name)))
 	}
 	d.forgetRows(up)
-	complete := d.pair(migrations.StageComplete, "complete", "The point of no return: drops the tables of "+d.b.Capability+" and their fence together.", up, never("complete cannot be taken back: the tables are gone from here"))
+	complete := d.pair(migrations.StageComplete, "complete", what, up, never("complete cannot be taken back: "+gone))
 	return []migrations.Script{fence, capture, cut, complete}, nil
 }
 
@@ -141,7 +157,11 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 	up, down := &script{}, &script{}
 	what := "The tables of " + d.b.Capability + " are there already, made by the service; nothing to make."
 	var tables []*table
-	alike, err := d.likenesses(ctx, from)
+	like := from
+	if d.b.Common {
+		like = d.adopted(from)
+	}
+	alike, err := d.likenesses(ctx, like)
 	if err != nil {
 		return nil, err
 	}
@@ -152,13 +172,16 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 			return nil, err
 		}
 		if t != nil {
-			if err := fits(made, t); err != nil {
+			if err := d.fits(from.Tables[i], made, t); err != nil {
 				return nil, err
 			}
 			tables = append(tables, t)
 			continue
 		}
 		what = "The tables of " + d.b.Capability + ", like the monolith's but for foreign keys to tables that stay."
+		if d.b.Common {
+			what = "The tables of " + d.b.Capability + ", with the columns, keys, unique constraints and foreign keys of the monolith's."
+		}
 		for _, text := range append([]string{made.ddl}, made.indexes...) {
 			up.add("%s", text)
 		}
@@ -185,7 +208,7 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 	up = &script{}
 	up.refuseUnless("the service does not own "+d.b.Capability, d.stateIsSurely(migrations.FenceOpen))
 	for _, t := range tables {
-		for _, g := range append(d.fenceTriggers(t.name), d.captureTriggers(t)...) {
+		for _, g := range append(d.fenceTriggers(t.name, t), d.captureTriggers(t)...) {
 			up.add("DROP TRIGGER IF EXISTS %s", ident(g.name))
 		}
 		up.add("DROP TABLE %s", ident(logTable(t.name)))
@@ -195,9 +218,20 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 	return []migrations.Script{first, fence, armed, complete}, nil
 }
 
-// fits refuses a table of the service into which the monolith's rows do not go unchanged.
-func fits(source, t *table) error {
-	var wrong []string
+// fits refuses a table of the service into which the monolith's rows do not go unchanged; made is what the plan would make.
+func (d *Database) fits(from migrations.Table, made, t *table) error {
+	wrong := misfits(made, t)
+	if d.b.Common {
+		wrong = migrations.FitsKinds(from, t.plain())
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return strangler.Refuse("fit", fmt.Sprintf("the service's table %s does not take the monolith's rows: %s", t.name, strings.Join(wrong, "; ")), "change it, or drop it and let the plan make it")
+}
+
+// misfits are what keeps rows from going from one table into another as they are.
+func misfits(source, t *table) (wrong []string) {
 	has := map[string]migrations.Column{}
 	for _, c := range t.columns {
 		has[c.Name] = c
@@ -226,10 +260,7 @@ func fits(source, t *table) error {
 	if t.strict && !source.strict {
 		wrong = append(wrong, "it is STRICT, the monolith's is not")
 	}
-	if len(wrong) == 0 {
-		return nil
-	}
-	return strangler.Refuse("fit", fmt.Sprintf("the service's table %s does not take the monolith's rows: %s", t.name, strings.Join(wrong, "; ")), "change it, or drop it and let the plan make it")
+	return wrong
 }
 
 // likenesses are the tables that the plan makes, described by making them in a database in memory. Where
@@ -288,7 +319,7 @@ func (d *Database) cutScript(ctx context.Context) (up, down *script, err error) 
 	down.add("DELETE FROM strangler_cut WHERE capability = %s", literal(d.b.Capability))
 	edits := [2][]string{}
 	for _, t := range tables {
-		cut, err := withoutReferences(t.ddl, func(parent string) bool { return d.moves(t.name) != d.moves(parent) })
+		cut, err := withoutReferences(t.ddl, func(parent string, from []string) bool { return d.crosses(t.name, parent, from) })
 		if err != nil {
 			return nil, nil, fmt.Errorf("table %s: %w", t.name, err)
 		}

@@ -270,12 +270,13 @@ func serial(p migrations.Position) (int64, error) {
 	return n, nil
 }
 
-// scan reads every row of a query as canonical values; the last extra columns are given apart.
-func scan(rows *sql.Rows, n, extra int, yield func(vs []migrations.Value, more []int64) error) (err error) {
+// scan reads every row of a query as canonical values of columns of t, in their common form where the other side is another
+// kind of database; the last extra columns are given apart.
+func (d *Database) scan(rows *sql.Rows, t *table, columns []migrations.Column, extra int, yield func(vs []migrations.Value, more []int64) error) (err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
-		vs, more := make([]migrations.Value, n), make([]int64, extra)
-		dest := make([]any, 0, n+extra)
+		vs, more := make([]migrations.Value, len(columns)), make([]int64, extra)
+		dest := make([]any, 0, len(columns)+extra)
 		for i := range vs {
 			dest = append(dest, &vs[i])
 		}
@@ -288,6 +289,11 @@ func scan(rows *sql.Rows, n, extra int, yield func(vs []migrations.Value, more [
 		for i, v := range vs {
 			if b, ok := v.([]byte); ok && b == nil {
 				vs[i] = []byte{}
+			}
+		}
+		if d.b.Common {
+			if err := t.common(columns, vs); err != nil {
+				return err
 			}
 		}
 		if err := yield(vs, more); err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/migrations"
 )
 
 // trigger is one of ours: the script that makes it and the drift check read the same text.
@@ -23,17 +24,20 @@ func (d *Database) closed() string {
 }
 
 // insertFence is the one of them that an INSERT runs into.
-func (d *Database) insertFence(table string) trigger { return d.fenceTriggers(table)[0] }
+func (d *Database) insertFence(table string, t *table) trigger { return d.fenceTriggers(table, t)[0] }
 
 // foreign is what every capture trigger asks: the applier's own writes are not recorded.
 func (d *Database) foreign() string {
 	return fmt.Sprintf("(SELECT applier FROM strangler_fence WHERE capability = %s) IS NOT 1", literal(d.b.Capability))
 }
 
-// fenceTriggers refuse a table's writes while the fence is closed.
-func (d *Database) fenceTriggers(table string) []trigger {
+// fenceTriggers refuse a table's writes while the fence is closed. What the table is like is asked where it is shared only.
+func (d *Database) fenceTriggers(table string, t *table) []trigger {
 	message := fmt.Sprintf("strangler: %s is owned by %s, and this database only follows it (or a cutover is under way); nothing was written. More: strangler split status %s",
 		d.b.Capability, map[strangler.Side]string{strangler.Legacy: "its service", strangler.Service: "the monolith"}[d.b.Side], d.b.Capability)
+	if !d.shareOf(table).Whole() {
+		return d.shareFence(t, message)
+	}
 	var out []trigger
 	for _, op := range []string{"INSERT", "UPDATE", "DELETE"} {
 		name := "strangler_fence_" + table + "_" + strings.ToLower(op)
@@ -52,25 +56,33 @@ func (d *Database) captureTriggers(t *table) []trigger {
 		return list(t.key, func(k keyColumn) string { return row + "." + ident(k.name) })
 	}
 	nulls := list(t.key, func(keyColumn) string { return "NULL" })
-	record := func(event, suffix, body string) trigger {
+	record := func(event, suffix, when, body string) trigger {
 		name := logTable(t.name) + "_" + suffix
-		return trigger{name, fmt.Sprintf("CREATE TRIGGER %s %s ON %s WHEN %s BEGIN INSERT INTO %s (nonce, %s, %s) %s; END",
-			ident(name), event, ident(t.name), d.foreign(), ident(logTable(t.name)), olds, news, body)}
+		return trigger{name, fmt.Sprintf("CREATE TRIGGER %s %s ON %s WHEN %s%s BEGIN INSERT INTO %s (nonce, %s, %s) %s; END",
+			ident(name), event, ident(t.name), d.foreign(), when, ident(logTable(t.name)), olds, news, body)}
+	}
+	where, rows := t.collisions(), ident(t.name)
+	var inserted, updated, deleted, replacing string
+	if !t.share.Whole() {
+		inserted, updated, deleted = " AND "+t.is(), " AND "+t.updated(), " AND "+t.was()
+		where, rows = t.replaceable(), t.within()
+		// Behind a closed fence nothing of the share is replaced, and an upsert of what stays leaves no entry.
+		replacing = " AND (" + d.stateIs(migrations.FenceOpen) + ") IS 1"
 	}
 	out := []trigger{
-		record("AFTER INSERT", "insert", fmt.Sprintf("VALUES (random(), %s, %s)", nulls, of("NEW"))),
-		record("AFTER UPDATE", "update", fmt.Sprintf("VALUES (random(), %s, %s)", of("OLD"), of("NEW"))),
-		record("AFTER DELETE", "delete", fmt.Sprintf("VALUES (random(), %s, %s)", of("OLD"), nulls)),
+		record("AFTER INSERT", "insert", inserted, fmt.Sprintf("VALUES (random(), %s, %s)", nulls, of("NEW"))),
+		record("AFTER UPDATE", "update", updated, fmt.Sprintf("VALUES (random(), %s, %s)", of("OLD"), of("NEW"))),
+		record("AFTER DELETE", "delete", deleted, fmt.Sprintf("VALUES (random(), %s, %s)", of("OLD"), nulls)),
 	}
-	if where := t.collisions(); where != "" {
-		from := fmt.Sprintf("SELECT random(), %s, %s FROM %s AS c WHERE ", of("c"), nulls, ident(t.name))
+	if where != "" {
+		from := fmt.Sprintf("SELECT random(), %s, %s FROM %s AS c WHERE ", of("c"), nulls, rows)
 		itself := make([]string, len(t.key)) // the row that changes is recorded behind the change
 		for i, k := range t.key {
 			itself[i] = k.of("c") + " IS OLD." + ident(k.name)
 		}
 		out = append(out,
-			record("BEFORE INSERT", "insert_replace", from+where),
-			record("BEFORE UPDATE", "update_replace", from+"NOT ("+strings.Join(itself, " AND ")+") AND ("+where+")"))
+			record("BEFORE INSERT", "insert_replace", replacing, from+where),
+			record("BEFORE UPDATE", "update_replace", replacing, from+"NOT ("+strings.Join(itself, " AND ")+") AND ("+where+")"))
 	}
 	return out
 }

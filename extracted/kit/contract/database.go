@@ -2,10 +2,12 @@ package contract
 
 import (
 	"database/sql"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/go-sql-driver/mysql"   // the driver "mysql"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 )
@@ -17,21 +19,36 @@ var moved = []string{"couriers", "courier_actions", "courier_requests"}
 type Fresh func(testing.TB) string
 
 // EachDatabase runs a test once for each kind of database that a program may have.
-func EachDatabase(t *testing.T, postgres Fresh, test func(t *testing.T, fresh Fresh)) {
+func EachDatabase(t *testing.T, postgres, mysql Fresh, test func(t *testing.T, fresh Fresh)) {
 	t.Run("sqlite", func(t *testing.T) {
 		test(t, func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "test.db") })
 	})
 	t.Run("postgres", func(t *testing.T) { test(t, postgres) })
+	t.Run("mysql", func(t *testing.T) { test(t, mysql) })
 }
 
-func isSQLite(dsn string) bool { return strings.HasPrefix(dsn, "sqlite:") }
+// kind is a kind of database, by the scheme of a DSN.
+func kind(dsn string) string {
+	scheme, _, _ := strings.Cut(dsn, ":")
+	return scheme
+}
 
-// open opens sqlite:path or postgres://… until the test ends.
-func open(t *testing.T, dsn string) *sql.DB {
+// Open opens sqlite:path, postgres://… or mysql://… beside a program, until the test ends.
+func Open(t *testing.T, dsn string) *sql.DB {
 	t.Helper()
 	driver, source := "pgx", dsn
-	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
-		driver, source = "sqlite", "file:"+path+"?_pragma=busy_timeout(10000)"
+	switch kind(dsn) {
+	case "sqlite":
+		driver, source = "sqlite", "file:"+strings.TrimPrefix(dsn, "sqlite:")+"?_pragma=busy_timeout(10000)"
+	case "mysql":
+		u, err := url.Parse(dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		password, _ := u.User.Password()
+		config := mysql.NewConfig()
+		config.User, config.Passwd, config.Net, config.Addr, config.DBName = u.User.Username(), password, "tcp", u.Host, strings.TrimPrefix(u.Path, "/")
+		driver, source = "mysql", config.FormatDSN()
 	}
 	db, err := sql.Open(driver, source)
 	if err != nil {

@@ -9,19 +9,23 @@ import (
 // fences do it. owner is the side that owns.
 func Fence(t *testing.T, dsn, owner string) {
 	t.Helper()
-	db := open(t, dsn)
+	db := Open(t, dsn)
 	text := "strangler: delivery is owned by " + owner
-	if !isSQLite(dsn) {
+	if kind(dsn) == "postgres" {
 		run(t, db, fmt.Sprintf("CREATE FUNCTION fence() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '%s'; END $$", text))
 	}
 	for _, table := range moved {
-		if !isSQLite(dsn) {
+		if kind(dsn) == "postgres" {
 			run(t, db, fmt.Sprintf("CREATE TRIGGER fence BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION fence()", table),
 				fmt.Sprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER fence", table))
 			continue
 		}
 		for _, event := range []string{"INSERT", "UPDATE", "DELETE"} {
-			run(t, db, fmt.Sprintf("CREATE TRIGGER fence_%[1]s_%[2]s BEFORE %[2]s ON %[1]s BEGIN SELECT RAISE(ABORT, '%[3]s'); END", table, event, text))
+			refuse := "BEGIN SELECT RAISE(ABORT, '%[3]s'); END"
+			if kind(dsn) == "mysql" {
+				refuse = "FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '%[3]s'"
+			}
+			run(t, db, fmt.Sprintf("CREATE TRIGGER fence_%[1]s_%[2]s BEFORE %[2]s ON %[1]s "+refuse, table, event, text))
 		}
 	}
 }
@@ -30,8 +34,8 @@ func Fence(t *testing.T, dsn, owner string) {
 // the monolith that runs on it.
 func Cut(t *testing.T, dsn string) {
 	t.Helper()
-	db := open(t, dsn)
-	if !isSQLite(dsn) {
+	db := Open(t, dsn)
+	if kind(dsn) != "sqlite" {
 		run(t, db, "ALTER TABLE orders DROP CONSTRAINT orders_assigned_courier_id_fkey",
 			"ALTER TABLE courier_actions DROP CONSTRAINT courier_actions_order_id_fkey")
 		return

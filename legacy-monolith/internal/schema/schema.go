@@ -3,9 +3,9 @@ package schema
 
 import "embed"
 
-// Scripts has the folders sqlite and postgres.
+// Scripts has the folders sqlite, postgres and mysql.
 //
-//go:embed sqlite/*.sql postgres/*.sql
+//go:embed sqlite/*.sql postgres/*.sql mysql/*.sql
 var Scripts embed.FS
 
 // VersionTable is where golang-migrate keeps the version these scripts have reached.

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { os.Exit(localdbtest.Main(m).Run()) }
 
 // eachDatabase runs a test on an empty database of each kind.
 func eachDatabase(t *testing.T, test func(t *testing.T, fresh contract.Fresh)) {
-	contract.EachDatabase(t, localdbtest.Fresh, test)
+	contract.EachDatabase(t, localdbtest.Fresh, localdbtest.FreshMariaDB, test)
 }
 
 func open(t *testing.T, fresh contract.Fresh) *kit.Database {

@@ -229,7 +229,7 @@ func TestAnAcceptanceIsReplayedWhenItsReadyByHasPassed(t *testing.T) {
 		m := start(t, fresh, seam.Config{})
 		m.create(t, "/orders", orderBody)
 		const past = `{"ready_by":"2001-01-01T12:00:00Z"}`
-		m.exec(t, fmt.Sprintf("INSERT INTO order_requests VALUES ('old', 'POST /orders/1/accept', '%x', 200, '{}', '2001-01-01T11:00:00.000000Z')", sha256.Sum256([]byte(past))))
+		m.exec(t, fmt.Sprintf("INSERT INTO order_requests VALUES ('old', 'POST /orders/1/accept', '%x', 200, '{}', '%s')", sha256.Sum256([]byte(past)), m.time("2001-01-01T11:00:00.000000Z")))
 		if a := m.send(t, "POST", "/orders/1/accept", past, "Idempotency-Key", "old"); a.status != 200 || a.body != "{}" {
 			t.Errorf("got %d %s, want the recorded answer", a.status, a.body)
 		}

@@ -324,7 +324,8 @@ func TestAnOrderThatIsScheduledKeepsItsCourier(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
 		m := startCut(t, fresh, seam.Config{})
 		other := m.courier(t, false)
-		m.exec(t, fmt.Sprintf("INSERT INTO courier_actions (courier_id, order_id, time, type) VALUES (%[1]d, 1, '2999-01-01T12:00:00.000000Z', 'PICKUP'), (%[1]d, 1, '2999-01-01T12:30:00.000000Z', 'DROPOFF')", other))
+		m.exec(t, fmt.Sprintf("INSERT INTO courier_actions (courier_id, order_id, time, type) VALUES (%[1]d, 1, '%[2]s', 'PICKUP'), (%[1]d, 1, '%[3]s', 'DROPOFF')", other,
+			m.time("2999-01-01T12:00:00.000000Z"), m.time("2999-01-01T12:30:00.000000Z")))
 		if a := m.accept(t, 1, seam.OwnerHeader, ownerIsLegacy); a.status != 200 {
 			t.Fatalf("got %d %s", a.status, a.body)
 		}

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(localdbtest.Main(m)) }
 
 // eachDatabase runs a test on an empty database of each kind.
 func eachDatabase(t *testing.T, test func(t *testing.T, fresh contract.Fresh)) {
-	contract.EachDatabase(t, localdbtest.Fresh, test)
+	contract.EachDatabase(t, localdbtest.Fresh, localdbtest.FreshMariaDB, test)
 }
 
 // monolith is the shop on a database of its own, with one consumer and one restaurant.
@@ -39,6 +39,14 @@ type monolith struct {
 	url string
 	dsn string
 	db  *kit.Database
+}
+
+// time is an RFC 3339 time in UTC as the monolith's database reads it.
+func (m *monolith) time(at string) string {
+	if m.db.Dialect() == kit.MySQL {
+		return strings.NewReplacer("T", " ", "Z", "").Replace(at)
+	}
+	return at
 }
 
 // start starts a monolith; config has what the seam needs beyond the database.

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(localdbtest.Main(m)) }
 
 // eachDatabase runs a test on an empty database of each kind.
 func eachDatabase(t *testing.T, test func(t *testing.T, fresh contract.Fresh)) {
-	contract.EachDatabase(t, localdbtest.Fresh, test)
+	contract.EachDatabase(t, localdbtest.Fresh, localdbtest.FreshMariaDB, test)
 }
 
 func start(t *testing.T, fresh contract.Fresh) *service {

@@ -1,0 +1,3 @@
+DROP TABLE courier_requests;
+DROP TABLE courier_actions;
+DROP TABLE couriers;

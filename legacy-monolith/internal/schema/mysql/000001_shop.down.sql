@@ -1,0 +1,9 @@
+DROP TABLE order_requests;
+DROP TABLE courier_requests;
+DROP TABLE courier_actions;
+DROP TABLE order_line_items;
+DROP TABLE orders;
+DROP TABLE couriers;
+DROP TABLE restaurant_menu_items;
+DROP TABLE restaurants;
+DROP TABLE consumers;

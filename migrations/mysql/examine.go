@@ -1,0 +1,231 @@
+package mysql
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/migrations"
+)
+
+var _ migrations.Examiner = (*Database)(nil)
+
+// Phases, in the words of Finding.
+const (
+	toCopy    = "copy"
+	toCutOver = "cutover"
+)
+
+// The oldest servers that the statements are written for.
+var oldest = map[bool][3]int{true: {10, 6, 0}, false: {8, 0, 29}}
+
+// rights are what Strangler's user needs on each database. MySQL's scripts refuse by a procedure.
+func (d *Database) rights() []string {
+	all := []string{"SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "INDEX", "REFERENCES", "TRIGGER", "LOCK TABLES"}
+	if !d.mariadb {
+		all = append(all, "CREATE ROUTINE", "ALTER ROUTINE", "EXECUTE")
+	}
+	return all
+}
+
+type examination struct {
+	d     *Database
+	found []migrations.Finding
+}
+
+func (x *examination) add(f migrations.Finding) { x.found = append(x.found, f) }
+
+// Examine says what the user may and may not do here, and what of the server and its settings would get in the way. It
+// changes nothing.
+func (d *Database) Examine(ctx context.Context) ([]migrations.Finding, error) {
+	x := &examination{d: d}
+	for _, f := range []func(context.Context) error{x.server, x.grants, x.durability, x.truncating, x.holders} {
+		if err := f(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return x.found, nil
+}
+
+var versions = regexp.MustCompile(`^(\d+)\.(\d+)\.(\d+)`)
+
+func (x *examination) server(ctx context.Context) error {
+	var version, format string
+	var readOnly, logged bool
+	if err := x.d.pool.QueryRowContext(ctx, "SELECT VERSION(), @@read_only, @@log_bin, @@binlog_format").Scan(&version, &readOnly, &logged, &format); err != nil {
+		return err
+	}
+	name := map[bool]string{true: "MariaDB", false: "MySQL"}[x.d.mariadb]
+	var at [3]int
+	if m := versions.FindStringSubmatch(version); m != nil {
+		for i := range at {
+			at[i], _ = strconv.Atoi(m[i+1])
+		}
+	}
+	least := oldest[x.d.mariadb]
+	switch {
+	case slices.Compare(at[:], least[:]) < 0:
+		x.add(migrations.Finding{Check: "server", What: "the server is " + name + " " + version, Next: []string{fmt.Sprintf("upgrade it to %s %d.%d.%d or later", name, least[0], least[1], least[2])}, Forbids: true})
+	case readOnly:
+		x.add(migrations.Finding{Check: "server", What: "the address leads to a server that is read only", Next: []string{"name the primary's address in strangler.yaml"}, Forbids: true})
+	case !x.d.mariadb:
+		x.add(migrations.Finding{Check: "server", What: "MySQL " + version + ": this engine is tested on MariaDB 10.11, not on MySQL", Next: []string{"rehearse the move on a copy first"}})
+	default:
+		x.add(migrations.Finding{Check: "server", What: "MariaDB " + version, Fine: true})
+	}
+	if logged && format == "STATEMENT" {
+		x.add(migrations.Finding{Phase: toCopy, Check: "replication", What: "binlog_format is STATEMENT, under which the server refuses what Strangler's transactions write, and replicas would not get what triggers write",
+			Next: []string{"SET GLOBAL binlog_format = 'ROW', then connect anew"}, Forbids: true})
+	}
+	return nil
+}
+
+// grants says of each right that is needed whether the user has it.
+func (x *examination) grants(ctx context.Context) error {
+	has := map[string]bool{}
+	global := map[string]bool{}
+	err := each(ctx, x.d.pool, "SHOW GRANTS", nil, func(scan func(...any) error) error {
+		var line string
+		if err := scan(&line); err != nil {
+			return err
+		}
+		privileges, on := readGrant(line)
+		for _, p := range privileges {
+			if on == "*" {
+				global[p], has[p] = true, true
+			} else if covers(on, x.d.name) {
+				has[p] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	user := "'" + x.d.role + "'@'…'"
+	var missing []string
+	for _, right := range x.d.rights() {
+		if !has[right] && !has["ALL PRIVILEGES"] {
+			missing = append(missing, right)
+		}
+	}
+	statement := fmt.Sprintf("GRANT %s ON %s.* TO %s", strings.Join(x.d.rights(), ", "), ident(x.d.name), user)
+	f := migrations.Finding{Phase: toCopy, Check: "grant", What: statement + ": there", Fine: true}
+	if len(missing) > 0 {
+		statement = fmt.Sprintf("GRANT %s ON %s.* TO %s", strings.Join(missing, ", "), ident(x.d.name), user)
+		f = migrations.Finding{Phase: toCopy, Check: "grant", What: statement + ": missing, to make, fence, record and drop the capability's tables", Next: []string{statement}, Forbids: true}
+	}
+	x.add(f)
+	statement = "GRANT PROCESS ON *.* TO " + user
+	if global["PROCESS"] || global["ALL PRIVILEGES"] {
+		x.add(migrations.Finding{Phase: toCutOver, Check: "grant", What: statement + ": there, to name transactions that would keep a cutover waiting", Fine: true})
+	} else {
+		x.add(migrations.Finding{Phase: toCutOver, Check: "grant", What: statement + ": missing; without it, a transaction that would keep a cutover waiting is not named beforehand, and the cutover is given up after a second", Next: []string{statement}})
+	}
+	if x.d.b.Side == strangler.Legacy && x.d.b.Throttle.Sessions > 0 && !global["PROCESS"] && !global["ALL PRIVILEGES"] {
+		x.add(migrations.Finding{Phase: toCopy, Check: "throttle", What: "sessions of other users are not seen, and do not hold the copy back", Next: []string{statement}})
+	}
+	return x.trust(ctx, global["SUPER"] || global["ALL PRIVILEGES"], user)
+}
+
+// trust is what a server with a binary log asks of who makes triggers.
+func (x *examination) trust(ctx context.Context, super bool, user string) error {
+	var logged, trusted bool
+	if err := x.d.pool.QueryRowContext(ctx, "SELECT @@log_bin, @@log_bin_trust_function_creators").Scan(&logged, &trusted); err != nil {
+		return err
+	}
+	if logged && !trusted && !super {
+		x.add(migrations.Finding{Phase: toCopy, Check: "grant", What: "the server has a binary log, and lets nobody without SUPER make triggers", Next: []string{"SET GLOBAL log_bin_trust_function_creators = 1", "GRANT SUPER ON *.* TO " + user}, Forbids: true})
+	}
+	return nil
+}
+
+var grantLine = regexp.MustCompile("^GRANT (.+?) ON (?:TABLE )?(\\*|`(?:[^`]|``)*`)\\.(\\*|`.*`) TO ")
+
+// readGrant reads a line of SHOW GRANTS: privileges, and the pattern of databases that they are for; "*": all. A grant on
+// one table is for none.
+func readGrant(line string) (privileges []string, on string) {
+	m := grantLine.FindStringSubmatch(line)
+	if m == nil || m[3] != "*" {
+		return nil, ""
+	}
+	return strings.Split(m[1], ", "), strings.ReplaceAll(strings.Trim(m[2], "`"), "``", "`")
+}
+
+// covers tells whether a pattern of databases, with % and _ and \, matches one.
+func covers(pattern, name string) bool {
+	var glob strings.Builder
+	for i := 0; i < len(pattern); i++ {
+		switch c := pattern[i]; {
+		case c == '\\' && i+1 < len(pattern):
+			i++
+			glob.WriteString("\\" + string(pattern[i]))
+		case c == '%':
+			glob.WriteByte('*')
+		case c == '_':
+			glob.WriteByte('?')
+		case strings.ContainsRune(`*?[\`, rune(c)):
+			glob.WriteString("\\" + string(c))
+		default:
+			glob.WriteByte(c)
+		}
+	}
+	ok, err := path.Match(glob.String(), name)
+	return ok && err == nil
+}
+
+// durability is whether what the server acknowledges outlives a power failure: what the other side has applied must not
+// vanish here.
+func (x *examination) durability(ctx context.Context) error {
+	var flush int
+	if err := x.d.pool.QueryRowContext(ctx, "SELECT @@innodb_flush_log_at_trx_commit").Scan(&flush); err != nil {
+		return err
+	}
+	f := migrations.Finding{Check: "durability", What: fmt.Sprintf("innodb_flush_log_at_trx_commit is %d", flush), Fine: true}
+	if flush != 1 {
+		f.Fine, f.Next = false, []string{"SET GLOBAL innodb_flush_log_at_trx_commit = 1"}
+		f.What += ": what was acknowledged within the last second is lost when the machine fails, and the other side may hold it"
+	}
+	x.add(f)
+	return nil
+}
+
+// truncating are users who may do what neither the fence nor the capture sees.
+func (x *examination) truncating(ctx context.Context) error {
+	if x.d.b.Side != strangler.Legacy {
+		return nil
+	}
+	what := "TRUNCATE and DDL fire no trigger: they are not recorded, and no fence refuses them"
+	var who []string
+	err := each(ctx, x.d.pool, "SELECT DISTINCT User, Host FROM mysql.db WHERE DATABASE() LIKE Db AND (Drop_priv = 'Y' OR Alter_priv = 'Y') AND User <> ? ORDER BY 1, 2", []any{x.d.role}, func(scan func(...any) error) error {
+		var user, host string
+		err := scan(&user, &host)
+		who = append(who, user+"@"+host)
+		return err
+	})
+	f := migrations.Finding{Phase: toCopy, Check: "truncate", What: what + "; who may is not to be seen from here", Next: []string{"REVOKE DROP, ALTER from the application's user for the time of the split"}}
+	if err == nil {
+		f.What, f.Fine = what+"; beside administrators nobody may", len(who) == 0
+		if len(who) > 0 {
+			f.What = what + "; DROP or ALTER is held by " + strings.Join(who, ", ")
+		} else {
+			f.Next = nil
+		}
+	}
+	x.add(f)
+	return nil
+}
+
+// holders names a transaction that a cutover would have to wait for.
+func (x *examination) holders(ctx context.Context) error {
+	long, err := x.d.longWriters(ctx)
+	if err == nil && long != "" {
+		x.add(migrations.Finding{Phase: toCutOver, Check: "transactions", What: long + "; where it has written to the moved tables, a cutover is refused as long as it stands", Next: []string{"let it end"}})
+	}
+	return err
+}
