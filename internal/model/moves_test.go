@@ -171,9 +171,9 @@ func (m *machine) idle() bool {
 }
 
 // exclude lets a worker that would keep p from writing go on until it does not. A process that stops inside
-// a transaction blocks everyone where the engine has one writer.
+// a transaction blocks everyone where the engine of either side has one writer.
 func (m *machine) exclude(p, other *process) {
-	if other != nil && m.sides[strangler.Legacy].speech.oneWriter {
+	if other != nil && (m.sides[strangler.Legacy].speech.oneWriter || m.sides[strangler.Service].speech.oneWriter) {
 		other.finishApplying()
 	}
 }
