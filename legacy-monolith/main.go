@@ -34,6 +34,7 @@ type options struct {
 	delivery string
 	toggles  string
 	token    string
+	whole    bool
 }
 
 func main() {
@@ -51,6 +52,7 @@ func run(ctx context.Context, args []string, token string, stderr io.Writer) int
 	flags.IntVar(&o.seed, "seed", 0, "fill an empty database with so many `rows` of couriers and courier actions, and what they need")
 	flags.StringVar(&o.delivery, "delivery", "", "base `URL` of the delivery service")
 	flags.StringVar(&o.toggles, "toggles", "", "base `URL` of Strangler's admin API; empty means that the monolith stands alone")
+	flags.BoolVar(&o.whole, "whole-orders", false, "the service takes couriers alone: the courier and the times of an order's delivery stay in orders")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
 	} else if err != nil {
@@ -74,7 +76,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	cut, err := seam.New(seam.Config{DB: db, Delivery: o.delivery, Toggles: o.toggles, Token: o.token, Logger: log})
+	cut, err := seam.New(seam.Config{DB: db, Delivery: o.delivery, Toggles: o.toggles, Token: o.token, WholeOrders: o.whole, Logger: log})
 	if err != nil {
 		return err
 	}

@@ -105,6 +105,9 @@ func (o Once) Call(c echo.Context, body []byte) (*Call, error) {
 	}}, nil
 }
 
+// Key is the request's Idempotency-Key; empty: it has none.
+func (k *Call) Key() string { return k.request.IdempotencyKey }
+
 // Answered reports whether the answer is recorded already; Send then sends it. It is a Problem
 // with status 422 when the key belongs to another request.
 func (k *Call) Answered(ctx context.Context) (bool, error) {

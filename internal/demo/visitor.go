@@ -132,7 +132,7 @@ func (v *visitor) finds(me invariant.Courier) bool {
 	return true
 }
 
-// eat is a customer, whose order is accepted and gets a courier.
+// eat is a customer, whose order is accepted, gets a courier, is cooked and comes.
 func (v *visitor) eat() {
 	var r restaurant
 	if !v.read(path("/restaurants/%d", v.anyone(v.crowd.town.restaurants)), &r) || len(r.MenuItems) == 0 {
@@ -156,9 +156,19 @@ func (v *visitor) eat() {
 	if !v.write(path("/orders/%d/accept", o.ID), w, ready, &accepted, accepted.courier) || accepted.CourierID == nil {
 		return
 	}
-	if v.follows(o.ID, "ACCEPTED", accepted.CourierID) && v.planned(o.ID, *accepted.CourierID) {
-		v.lists(o.ID, where.Consumer)
+	if !v.follows(o.ID, "ACCEPTED", accepted.CourierID) || !v.planned(o.ID, *accepted.CourierID) {
+		return
 	}
+	for _, move := range []struct{ route, state string }{
+		{"preparing", "PREPARING"}, {"ready", "READY_FOR_PICKUP"}, {"pickedup", "PICKED_UP"}, {"delivered", "DELIVERED"},
+	} {
+		w := invariant.Write{Kind: invariant.MoveOrder, Order: invariant.Order{ID: o.ID, State: move.state}}
+		var moved order
+		if !v.write(path("/orders/%d/%s", o.ID, move.route), w, struct{}{}, &moved, func() int64 { return moved.ID }) || !v.follows(o.ID, move.state, accepted.CourierID) {
+			return
+		}
+	}
+	v.lists(o.ID, where.Consumer)
 }
 
 // courier is 0 while nobody has the order.

@@ -27,13 +27,28 @@ capabilities:
       - POST /couriers
       - GET /couriers/{id}
       - POST /couriers/{id}/availability
-    # Accepting an order stays in the monolith, and writes courier_actions. It has a seam: it asks who
-    # owns deliveries, and calls the service when the service does.
-    touches: [{route: "POST /orders/{id}/accept", seam: true}]
+    # These stay in the monolith, and write what leaves. They have a seam: the monolith asks who owns
+    # deliveries, and calls the service when the service does.
+    touches:
+      - {route: "POST /orders/{id}/accept", seam: true}
+      - {route: "POST /orders/{id}/pickedup", seam: true}
+      - {route: "POST /orders/{id}/delivered", seam: true}
     service: {url: "SERVICE", health: /healthz, database: "DELIVERIES"}
     # courier_requests holds the Idempotency-Keys of the routes above, so a request that is repeated
     # across the cutover is still done once.
-    tables: [couriers, courier_actions, courier_requests]
+    tables:
+      - couriers
+      - courier_actions
+      - courier_requests
+      # Of orders that have a courier go the courier and the times of the delivery. The rest stays, and the
+      # monolith goes on writing it.
+      - from: orders
+        to: deliveries
+        columns: {id: order_id, assigned_courier_id: courier_id}
+        drop: [version, consumer_id, restaurant_id, order_state, order_minimum_cents, payment_token,
+          delivery_time, delivery_street, delivery_city, delivery_zip,
+          ready_by, accept_time, preparing_time, ready_for_pickup_time]
+        where: assigned_courier_id IS NOT NULL
     # A canary sticks to a user. Without "identity" that is a signed cookie of the proxy's own; with a
     # header of yours: identity: {header: X-User-ID}
     shadow: {sample: 20%, methods: [GET]}

@@ -67,7 +67,7 @@ func newSystem(t testing.TB, k *kind, rows int) *system {
 	n := s.node("strangler.yaml")
 	s.monolith = &program{name: "legacy-monolith", ready: s.url(s.legacyPort) + "/readyz", args: []string{
 		"--listen", fmt.Sprintf("127.0.0.1:%d", s.legacyPort), "--database", s.shopDSN, "--seed", fmt.Sprint(rows),
-		"--delivery", s.url(s.servicePort), "--toggles", s.url(n.adminPort)}}
+		"--delivery", s.url(s.servicePort), "--toggles", s.url(n.adminPort), fmt.Sprintf("--whole-orders=%t", s.wholeOrders())}}
 	s.service = &program{name: "delivery", ready: s.url(s.servicePort) + "/readyz", args: []string{
 		"--listen", fmt.Sprintf("127.0.0.1:%d", s.servicePort), "--database", s.deliveryDSN}}
 	s.daemon = s.newDaemon(n)
@@ -105,15 +105,34 @@ legacy: {url: "http://127.0.0.1:%d", health: /healthz, database: %q}
 capabilities:
   delivery:
     routes: [POST /couriers, "GET /couriers/{id}", "POST /couriers/{id}/availability"]
-    touches: [{route: "POST /orders/{id}/accept", seam: true}]
+    touches: [{route: "POST /orders/{id}/accept", seam: true}, {route: "POST /orders/{id}/pickedup", seam: true}, {route: "POST /orders/{id}/delivered", seam: true}]
     service: {url: "http://127.0.0.1:%d", health: /healthz, database: %q}
-    tables: [couriers, courier_actions, courier_requests]
+    tables:
+      - couriers
+      - courier_actions
+      - courier_requests%s
     capture: %s
     playbook: {canary: [50%%, 100%%], hold: 20ms, shadow: 20ms, soak: 20ms, approve: []}
-`, s.controlDSN, n.proxyPort, n.adminPort, s.legacyPort, s.legacyDSN, s.servicePort, s.serviceDSN, s.kind.capture())
+`, s.controlDSN, n.proxyPort, n.adminPort, s.legacyPort, s.legacyDSN, s.servicePort, s.serviceDSN, s.deliveries(), s.kind.capture())
 	must(s.t, os.WriteFile(n.file, []byte(text), 0o600))
 	return n
 }
+
+// deliveries is what moves of the monolith's orders. Logical decoding tells of whole tables only, so couriers move alone there.
+func (s *system) deliveries() string {
+	if s.wholeOrders() {
+		return ""
+	}
+	return `
+      - from: orders
+        to: deliveries
+        columns: {id: order_id, assigned_courier_id: courier_id}
+        drop: [version, consumer_id, restaurant_id, order_state, order_minimum_cents, payment_token, delivery_time, delivery_street,
+          delivery_city, delivery_zip, ready_by, accept_time, preparing_time, ready_for_pickup_time]
+        where: assigned_courier_id IS NOT NULL`
+}
+
+func (s *system) wholeOrders() bool { return s.kind.capture() == strangler.CaptureLogical }
 
 func freePort(t testing.TB) int {
 	t.Helper()
@@ -305,7 +324,7 @@ func (s *system) caughtUp(p *program) {
 func (s *system) check(owner strangler.Side, oneSided bool) {
 	s.t.Helper()
 	r, err := invariant.Check(context.WithoutCancel(s.t.Context()), invariant.Config{Log: s.log, Legacy: s.legacyDB, Service: s.serviceDB, Owner: owner,
-		Dialect: s.dialect, Before: &s.before, OneSided: oneSided})
+		Dialect: s.dialect, Before: &s.before, WholeOrders: s.wholeOrders(), OneSided: oneSided})
 	must(s.t, err)
 	if err := r.Err(); err != nil {
 		s.t.Fatalf("%v", err)

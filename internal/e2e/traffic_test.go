@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/cookiejar"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,6 +83,14 @@ func (w *traffic) client(ctx context.Context, base string) {
 		if id != 0 {
 			w.write(ctx, c, fmt.Sprintf("%s/orders/%d/accept", base, id), invariant.Write{Kind: invariant.AcceptOrder, Order: invariant.Order{ID: id}},
 				map[string]any{"ready_by": time.Now().Add(time.Hour).UTC().Format(time.RFC3339)}, "courier_id")
+		}
+		if id != 0 && n%2 == 0 {
+			for _, move := range []string{"preparing PREPARING", "ready READY_FOR_PICKUP", "pickedup PICKED_UP"} {
+				route, state, _ := strings.Cut(move, " ")
+				if w.write(ctx, c, fmt.Sprintf("%s/orders/%d/%s", base, id, route), invariant.Write{Kind: invariant.MoveOrder, Order: invariant.Order{ID: id, State: state}}, struct{}{}, "id") == 0 {
+					break
+				}
+			}
 		}
 	}
 }

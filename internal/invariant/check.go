@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/strangler-fig/strangler"
 )
@@ -13,11 +14,14 @@ import (
 // writes, and the stream has caught up.
 type Config struct {
 	Log     *Log
-	Legacy  *sql.DB // the monolith's database; its orders stay there
+	Legacy  *sql.DB // the monolith's database; its orders stay there, but for what deliveries have in them
 	Service *sql.DB // nil: there is no other side yet
 	Owner   strangler.Side
 	Dialect Dialect
 	Before  *Baseline // nil: rows that the log does not explain are not looked for
+
+	// WholeOrders says that orders stay as they are: the courier and the times of a delivery do not move.
+	WholeOrders bool
 
 	// OneSided leaves out the comparison and the trial of the fences: the tables are not on both sides
 	// (before a copy, after complete).
@@ -36,6 +40,9 @@ func (c Config) Validate() error {
 	}
 	return nil
 }
+
+// ordersSplit reports whether the service keeps what deliveries have of orders.
+func (c Config) ordersSplit() bool { return c.Owner == strangler.Service && !c.WholeOrders }
 
 func (c Config) owner() *sql.DB {
 	if c.Owner == strangler.Service {
@@ -75,6 +82,7 @@ func Check(ctx context.Context, cfg Config) (Report, error) {
 	book.checkAvailability(rows, &r)
 	book.checkPlaced(rows, &r)
 	book.checkAccepted(rows, &r)
+	book.checkMoved(rows, &r)
 	if cfg.Before != nil {
 		cfg.Before.kept(rows, &r)
 		rows.unexplained(&r)
@@ -105,6 +113,7 @@ type book struct {
 	created  map[person]*Entry
 	placed   map[target]*Entry
 	accepted map[int64][]*Entry // by order
+	moved    map[int64][]*Entry // by order
 	statuses map[int64][]*Entry // writes of availability, by courier
 	byKey    map[string]*Entry
 }
@@ -120,7 +129,7 @@ func (o Order) target() target   { return target{o.Street, o.City, o.Zip} }
 
 // open files the entries. A log that breaks its own rules cannot be checked.
 func open(entries []Entry) (*book, error) {
-	b := &book{created: map[person]*Entry{}, placed: map[target]*Entry{}, accepted: map[int64][]*Entry{}, statuses: map[int64][]*Entry{}, byKey: map[string]*Entry{}}
+	b := &book{created: map[person]*Entry{}, placed: map[target]*Entry{}, accepted: map[int64][]*Entry{}, moved: map[int64][]*Entry{}, statuses: map[int64][]*Entry{}, byKey: map[string]*Entry{}}
 	for i := range entries {
 		e := &entries[i]
 		w := e.write
@@ -134,6 +143,11 @@ func open(entries []Entry) (*book, error) {
 			b.placed[w.Order.target()] = e
 		case AcceptOrder:
 			b.accepted[w.Order.ID] = append(b.accepted[w.Order.ID], e)
+		case MoveOrder:
+			if !slices.Contains(settled, w.Order.State) {
+				return nil, fmt.Errorf("invariant: the log moves an order to a state that there is not: %s", e.name())
+			}
+			b.moved[w.Order.ID] = append(b.moved[w.Order.ID], e)
 		case SetAvailability:
 			if w.Courier.Available == nil {
 				return nil, fmt.Errorf("invariant: the log has a write of availability without a value: %s", e.name())

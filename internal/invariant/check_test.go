@@ -15,10 +15,10 @@ func TestCleanWorldIsClean(t *testing.T) {
 		if err := r.Err(); err != nil {
 			t.Fatal(err)
 		}
-		if r.Acknowledged != 8 || r.Refused != 3 || r.Ambiguous != 6 {
+		if r.Acknowledged != 12 || r.Refused != 3 || r.Ambiguous != 7 {
 			t.Errorf("%d acknowledged, %d refused, %d ambiguous", r.Acknowledged, r.Refused, r.Ambiguous)
 		}
-		if want := int64(4 + 6 + 5); r.Rows != want {
+		if want := int64(4 + 8 + 6 + 3); r.Rows != want {
 			t.Errorf("%d rows compared, want %d", r.Rows, want)
 		}
 	})
@@ -86,7 +86,8 @@ func TestEveryBreachIsFound(t *testing.T) {
 			}, forked, 1, "the same id was answered to"},
 			{"acceptance undone", func(w *world) { w.onLegacy("UPDATE orders SET order_state = 'APPROVED' WHERE id = 21") }, lost, 1, "the order is APPROVED"},
 			{"acceptance without an order", func(w *world) { w.onLegacy("DELETE FROM orders WHERE id = 21") }, lost, 2, "no such order"},
-			{"acceptance with another courier", func(w *world) { w.onLegacy("UPDATE orders SET assigned_courier_id = 2 WHERE id = 21") }, forked, 1, "the order has courier 2"},
+			{"acceptance with another courier", func(w *world) { w.onService("UPDATE deliveries SET courier_id = 2 WHERE order_id = 21") }, forked, 1, "the order has courier 2"},
+			{"acceptance without a courier", func(w *world) { w.onService("DELETE FROM deliveries WHERE order_id = 21") }, lost, 1, "the order is PREPARING"},
 			{"acceptance without one action", func(w *world) { w.on("DELETE FROM courier_actions WHERE id = 31") }, lost, 1, "1 of its two courier actions"},
 			{"acceptance with three actions", func(w *world) {
 				w.on("INSERT INTO courier_actions VALUES (41, 11, 21, '2030-01-01T00:00:00.000000Z', 'DETOUR')")
@@ -101,13 +102,26 @@ func TestEveryBreachIsFound(t *testing.T) {
 			{"half acceptance halved", func(w *world) { w.on("DELETE FROM courier_actions WHERE id = 33") }, forked, 1, "a plan with 1 actions"},
 			{"half acceptance with another courier", func(w *world) {
 				w.onLegacy("UPDATE orders SET order_state = 'ACCEPTED', assigned_courier_id = 11 WHERE id = 22")
+				w.onService("INSERT INTO deliveries (order_id, courier_id) VALUES (22, 11)")
 			}, forked, 1, "its courier's plan does not have it"},
+			{"move undone", func(w *world) { w.onService("UPDATE deliveries SET picked_up_time = NULL WHERE order_id = 27") }, lost, 1, `move order 27 (key k-picked-up): the order is "READY_FOR_PICKUP"`},
+			{"move of nobody", func(w *world) { w.ride(27, "delivered_time") }, forked, 1, "the order is DELIVERED, and nobody moved it there"},
+			{"move of a lost order", func(w *world) {
+				w.onLegacy("DELETE FROM orders WHERE id = 27")
+				w.onService("DELETE FROM deliveries WHERE order_id = 27")
+			}, lost, 4, `the order is ""`},
+			{"delivery missing at the follower", func(w *world) {
+				w.onLegacy("UPDATE orders SET assigned_courier_id = NULL WHERE id = 27")
+			}, mismatches, 1, "orders 27 is at the owner only"},
+			{"a delivery's time differs", func(w *world) {
+				w.onLegacy("UPDATE orders SET picked_up_time = NULL WHERE id = 27")
+			}, mismatches, 1, "orders 27: picked_up_time is"},
 			{"order on a plan that nobody accepted", func(w *world) { w.actions(41, 24, 2) }, forked, 1, "nobody accepted it"},
 			{"action of nobody", func(w *world) { w.actions(41, 99, 2) }, forked, 2, "courier action 41"},
 			{"row missing at the follower", func(w *world) {
 				w.onLegacy("DELETE FROM courier_actions WHERE id = 32")
 			}, mismatches, 1, "courier_actions 32 is at the owner only"},
-			{"last rows missing at the follower", func(w *world) { w.onLegacy("DELETE FROM courier_requests") }, mismatches, 5, "courier_requests k-on is at the owner only"},
+			{"last rows missing at the follower", func(w *world) { w.onLegacy("DELETE FROM courier_requests") }, mismatches, 6, "courier_requests k-on is at the owner only"},
 			{"row too many at the follower", func(w *world) {
 				w.onLegacy("INSERT INTO courier_actions VALUES (90, 1, 1, '2030-01-01T00:00:00.000000Z', 'DETOUR')")
 			}, mismatches, 1, "courier_actions 90 is at the follower only"},
@@ -204,6 +218,23 @@ func TestOneSideAlone(t *testing.T) {
 	})
 }
 
+// TestWholeOrders is a world in which couriers move alone: what orders have of deliveries is the monolith's.
+func TestWholeOrders(t *testing.T) {
+	eachPlace(t, func(t *testing.T, at place) {
+		w := newWorld(t, at)
+		w.onService("DELETE FROM deliveries")
+		config := Config{Log: w.log, Legacy: w.legacy, Service: w.service, Owner: strangler.Service, Dialect: at.dialect, Before: &w.before, WholeOrders: true}
+		r, err := Check(t.Context(), config)
+		if err != nil || r.Err() != nil {
+			t.Fatal(err, r.Err())
+		}
+		w.onLegacy("UPDATE orders SET assigned_courier_id = NULL, picked_up_time = NULL WHERE id = 27")
+		if r, err = Check(t.Context(), config); err != nil || r.Lost != 2 {
+			t.Errorf("%v, lost %d", err, r.Lost)
+		}
+	})
+}
+
 func TestUnusableLogsAndConfigs(t *testing.T) {
 	eachPlace(t, func(t *testing.T, at place) {
 		w := newWorld(t, at)
@@ -215,6 +246,7 @@ func TestUnusableLogsAndConfigs(t *testing.T) {
 			"no owner":         func(c *Config) { c.Owner = "" },
 			"no service":       func(c *Config) { c.Service = nil },
 			"unknown kind":     func(c *Config) { c.Log.Begin(Write{Kind: "paint"}) },
+			"unknown state":    func(c *Config) { c.Log.Begin(Write{Kind: MoveOrder, Order: Order{ID: 1, State: "EATEN"}}) },
 			"no availability":  func(c *Config) { c.Log.Begin(Write{Kind: SetAvailability}) },
 			"the same courier": func(c *Config) { c.Log.Begin(Write{Kind: CreateCourier}); c.Log.Begin(Write{Kind: CreateCourier}) },
 			"the same order":   func(c *Config) { c.Log.Begin(Write{Kind: PlaceOrder}); c.Log.Begin(Write{Kind: PlaceOrder}) },

@@ -11,6 +11,7 @@ const (
 	SetAvailability Kind = "set availability"
 	PlaceOrder      Kind = "place order"
 	AcceptOrder     Kind = "accept order"
+	MoveOrder       Kind = "move order" // an accepted one, on to a state
 )
 
 // Outcome is how a write ended, as its client saw it.
@@ -39,6 +40,7 @@ type Order struct {
 	ID                   int64
 	Consumer, Restaurant int64
 	Street, City, Zip    string // where to
+	State                string // MoveOrder: the one it gets to
 }
 
 // Write is one request that changes something.
@@ -50,7 +52,7 @@ type Write struct {
 	Key     string // its Idempotency-Key; empty: none was sent
 	Kind    Kind
 	Courier Courier // CreateCourier: what is sent; SetAvailability: ID and Available
-	Order   Order   // PlaceOrder: what is sent; AcceptOrder: ID
+	Order   Order   // PlaceOrder: what is sent; AcceptOrder: ID; MoveOrder: ID and State
 }
 
 // Log is every write of a test's or demo's clients. The zero Log is ready. All methods may be called
@@ -87,7 +89,7 @@ func (l *Log) Begin(w Write) *Entry {
 }
 
 // Acknowledge records a 2xx and the id that it answered: of the new courier, of the new order, of the
-// courier who was given an accepted order, of the courier whose availability was set.
+// courier who was given an accepted order, of the courier whose availability was set, of the order that moved.
 func (e *Entry) Acknowledge(id int64) { e.end(Acknowledged, id) }
 
 // Refuse records an answer that says that nothing was written.

@@ -2,7 +2,7 @@ package invariant
 
 import "slices"
 
-// settled are the states of an order that was accepted and may have gone on since.
+// settled are the states of an order that was accepted and may have gone on since, in their order.
 var settled = []string{"ACCEPTED", "PREPARING", "READY_FOR_PICKUP", "PICKED_UP", "DELIVERED"}
 
 // checkPlaced looks for every order that was placed, as checkCouriers does for couriers.
@@ -97,6 +97,26 @@ func acknowledgedAcceptance(told []*Entry, o orderRow, there bool, plan []action
 	if !planned(plan, courier) {
 		r.forked("%s: courier %d has it, and its actions are %s of courier %d and %s of courier %d", e.name(), courier,
 			plan[0].kind, plan[0].courier, plan[1].kind, plan[1].courier)
+	}
+}
+
+// checkMoved looks at every order that somebody tried to move on. It is where the last acknowledged move brought it, or one that may
+// have happened.
+func (b *book) checkMoved(rows *rows, r *Report) {
+	for id, moves := range b.moved {
+		reached, most := slices.Index(settled, rows.orders[id].state), 0
+		for _, e := range moves {
+			to := slices.Index(settled, e.write.Order.State)
+			if e.happened(rows) {
+				most = max(most, to)
+			}
+			if e.outcome == Acknowledged && reached < to {
+				r.lost(1, "%s: the order is %q", e.name(), rows.orders[id].state)
+			}
+		}
+		if reached > most {
+			r.forked("%s: the order is %s, and nobody moved it there", moves[0].name(), rows.orders[id].state)
+		}
 	}
 }
 

@@ -1,11 +1,13 @@
 package invariant
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,29 +16,46 @@ import (
 )
 
 // moved are the tables that move, each with its key.
-var moved = []struct {
-	name string
-	key  string
-	text bool // the key is a text
-}{
-	{"couriers", "id", false},
-	{"courier_actions", "id", false},
-	{"courier_requests", "idempotency_key", true},
+var moved = []pair{
+	{name: "couriers", key: "id"},
+	{name: "courier_actions", key: "id"},
+	{name: "courier_requests", key: "idempotency_key", text: true},
+}
+
+// deliveries are what moves of the monolith's orders.
+var deliveries = pair{name: "orders", key: "id", columns: []string{"assigned_courier_id", "picked_up_time", "delivered_time"}, where: " WHERE assigned_courier_id IS NOT NULL",
+	service: "SELECT order_id, courier_id, picked_up_time, delivered_time FROM deliveries ORDER BY order_id"}
+
+// pair is a table at both sides.
+type pair struct {
+	name    string
+	key     string
+	text    bool     // the key is a text
+	columns []string // beside the key; nil: all that there are
+	where   string   // which rows of the monolith's
+	service string   // how they are read at the service; empty: as at the monolith
 }
 
 // compareSides compares the two sides of every table row by row, in the order of their keys.
 func compareSides(ctx context.Context, cfg Config, r *Report) error {
-	for _, t := range moved {
+	tables := moved
+	if !cfg.WholeOrders {
+		tables = append(slices.Clone(moved), deliveries)
+	}
+	for _, t := range tables {
 		order := t.key
 		if t.text {
 			order = cfg.Dialect.bytewise(t.key)
 		}
-		columns, err := columnsOf(ctx, cfg.Legacy, t.name)
-		if err != nil {
-			return err
+		if t.columns == nil {
+			var err error
+			if t.columns, err = columnsOf(ctx, cfg.Legacy, t.name); err != nil {
+				return err
+			}
 		}
-		query := fmt.Sprintf("SELECT %s, %s FROM %s ORDER BY %s", t.key, strings.Join(columns, ", "), t.name, order)
-		if err := compareTable(ctx, cfg, t.name, query, columns, r); err != nil {
+		query := fmt.Sprintf("SELECT %s, %s FROM %s%s ORDER BY %s", t.key, strings.Join(t.columns, ", "), t.name, t.where, order)
+		queries := map[strangler.Side]string{strangler.Legacy: query, strangler.Service: cmp.Or(t.service, query)}
+		if err := compareTable(ctx, cfg, t.name, queries, t.columns, r); err != nil {
 			return fmt.Errorf("comparing both sides of %s: %w", t.name, err)
 		}
 	}
@@ -53,13 +72,13 @@ func columnsOf(ctx context.Context, db *sql.DB, table string) ([]string, error) 
 	return columns, errors.Join(err, result.Err())
 }
 
-func compareTable(ctx context.Context, cfg Config, table, query string, columns []string, r *Report) error {
-	owner, err := walk(ctx, cfg.owner(), query, len(columns)+1)
+func compareTable(ctx context.Context, cfg Config, table string, queries map[strangler.Side]string, columns []string, r *Report) error {
+	owner, err := walk(ctx, cfg.owner(), queries[cfg.Owner], len(columns)+1)
 	if err != nil {
 		return err
 	}
 	defer owner.rows.Close()
-	follower, err := walk(ctx, cfg.follower(), query, len(columns)+1)
+	follower, err := walk(ctx, cfg.follower(), queries[cfg.Owner.Other()], len(columns)+1)
 	if err != nil {
 		return err
 	}

@@ -179,8 +179,18 @@ func newWorld(t *testing.T, at place) *world {
 	w.accept("k-accept-no", 23).Refuse()
 	w.place("k-place-maybe", "fourth street")
 	w.order(24, "fourth street", "APPROVED", "NULL")
+	w.place("k-ride", "seventh street").Acknowledge(27)
+	w.order(27, "seventh street", "READY_FOR_PICKUP", "11")
+	w.accept("k-accept-ride", 27).Acknowledge(11)
+	w.actions(35, 27, 11)
+	w.move("k-cook", 27, "PREPARING").Acknowledge(27)
+	w.move("k-picked-up", 27, "PICKED_UP").Acknowledge(27)
+	w.ride(27, "picked_up_time")
+	w.move("k-delivered", 27, "DELIVERED")
+	w.onService("INSERT INTO courier_requests VALUES ('k-delivered', 'POST /deliveries/27/delivered', '', 200, '{}', '2030-01-01T00:00:00.000000Z')")
+	w.onLegacy("INSERT INTO courier_requests VALUES ('k-delivered', 'POST /deliveries/27/delivered', '', 200, '{}', '2030-01-01T00:00:00.000000Z')")
 	w.place("k-place-never", "fifth street")
-	for _, key := range []string{"k-place", "k-accept", "k-waiting", "k-refused", "k-place-maybe"} {
+	for _, key := range []string{"k-ride", "k-accept-ride", "k-cook", "k-picked-up", "k-place", "k-accept", "k-waiting", "k-refused", "k-place-maybe"} {
 		w.onLegacy("INSERT INTO order_requests VALUES ('" + key + "', 'POST /orders', '', 201, '{}', '2030-01-01T00:00:00.000000Z')")
 	}
 	w.onLegacy(w.at.fence)
@@ -227,6 +237,16 @@ func (w *world) order(id int, street, state, courier string) {
 	w.t.Helper()
 	w.onLegacy(fmt.Sprintf("INSERT INTO orders (id, version, consumer_id, restaurant_id, assigned_courier_id, order_state, order_minimum_cents, delivery_street, delivery_city, delivery_zip) "+
 		"VALUES (%d, 1, 1, 1, %s, '%s', 0, '%s', 'c', 'z')", id, courier, state, street))
+	if courier != "NULL" {
+		w.onService(fmt.Sprintf("INSERT INTO deliveries (order_id, courier_id) VALUES (%d, %s)", id, courier))
+	}
+}
+
+// ride sets a time of a delivery.
+func (w *world) ride(order int, column string) {
+	w.t.Helper()
+	w.onLegacy(fmt.Sprintf("UPDATE orders SET %s = '2030-01-01T00:00:00.000000Z' WHERE id = %d", column, order))
+	w.onService(fmt.Sprintf("UPDATE deliveries SET %s = '2030-01-01T00:00:00.000000Z' WHERE order_id = %d", column, order))
 }
 
 // actions are two rows, with the ids first and first + 1.
@@ -257,6 +277,10 @@ func (w *world) place(key, street string) *Entry {
 
 func (w *world) accept(key string, order int64) *Entry {
 	return w.begin(Write{Key: key, Kind: AcceptOrder, Order: Order{ID: order}})
+}
+
+func (w *world) move(key string, order int64, state string) *Entry {
+	return w.begin(Write{Key: key, Kind: MoveOrder, Order: Order{ID: order, State: state}})
 }
 
 func (w *world) check() Report {

@@ -1,12 +1,15 @@
 package contract
 
 import (
+	"database/sql"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 )
 
-// Fence has the database refuse every write to the tables that move, in the words in which Strangler's
-// fences do it. owner is the side that owns.
+// Fence has the database refuse every write to the tables that move, and of the monolith's orders to what of them moves, in the
+// words in which Strangler's fences do it. owner is the side that owns.
 func Fence(t *testing.T, dsn, owner string) {
 	t.Helper()
 	db := Open(t, dsn)
@@ -14,7 +17,13 @@ func Fence(t *testing.T, dsn, owner string) {
 	if kind(dsn) == "postgres" {
 		run(t, db, fmt.Sprintf("CREATE FUNCTION fence() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '%s'; END $$", text))
 	}
-	for _, table := range moved {
+	tables := moved
+	if owner == "service" {
+		fenceOrders(t, db, kind(dsn), text)
+	} else {
+		tables = append(slices.Clone(moved), "deliveries")
+	}
+	for _, table := range tables {
 		if kind(dsn) == "postgres" {
 			run(t, db, fmt.Sprintf("CREATE TRIGGER fence BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION fence()", table),
 				fmt.Sprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER fence", table))
@@ -27,6 +36,28 @@ func Fence(t *testing.T, dsn, owner string) {
 			}
 			run(t, db, fmt.Sprintf("CREATE TRIGGER fence_%[1]s_%[2]s BEFORE %[2]s ON %[1]s "+refuse, table, event, text))
 		}
+	}
+}
+
+// fenceOrders refuses writes of what deliveries have in the monolith's orders.
+func fenceOrders(t *testing.T, db *sql.DB, kind, text string) {
+	t.Helper()
+	differ := func(operator string) string {
+		var each []string
+		for _, column := range []string{"assigned_courier_id", "picked_up_time", "delivered_time"} {
+			each = append(each, "OLD."+column+operator+"NEW."+column)
+		}
+		return strings.Join(each, " OR ")
+	}
+	switch kind {
+	case "postgres":
+		run(t, db, "CREATE TRIGGER fence BEFORE UPDATE ON orders FOR EACH ROW WHEN ("+differ(" IS DISTINCT FROM ")+") EXECUTE FUNCTION fence()",
+			"ALTER TABLE orders ENABLE ALWAYS TRIGGER fence")
+	case "mysql":
+		run(t, db, fmt.Sprintf("CREATE TRIGGER fence_orders BEFORE UPDATE ON orders FOR EACH ROW IF NOT (%s) THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '%s'; END IF",
+			strings.ReplaceAll(differ(" <=> "), " OR ", " AND "), text))
+	default:
+		run(t, db, fmt.Sprintf("CREATE TRIGGER fence_orders BEFORE UPDATE ON orders WHEN %s BEGIN SELECT RAISE(ABORT, '%s'); END", differ(" IS NOT "), text))
 	}
 }
 

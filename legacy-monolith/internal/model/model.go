@@ -4,7 +4,8 @@ package model
 
 import "github.com/strangler-fig/strangler/extracted/kit"
 
-// The states of an order. It goes down this list step by step; only an approved order can be cancelled.
+// The states of an order. It goes down this list step by step; only an approved order can be cancelled. The last two are
+// its delivery's, which tells them by its times: no column says PICKED_UP or DELIVERED but in old rows.
 const (
 	Approved       = "APPROVED"
 	Accepted       = "ACCEPTED"
@@ -63,14 +64,15 @@ type CourierAction struct {
 	Type      string
 }
 
-// Order is an order and its delivery. A time is nil until the order gets there.
+// Order is an order and its delivery. A time is nil until the order gets there. AssignedCourierID, PickedUpTime and
+// DeliveredTime are the delivery's, and leave with it.
 type Order struct {
 	ID                 int64
 	Version            int64 // rises with every change
 	ConsumerID         int64
 	RestaurantID       int64
 	AssignedCourierID  *int64
-	OrderState         string
+	OrderState         string // as far as the kitchen; State is all of it
 	OrderMinimumCents  int64
 	PaymentToken       *string
 	DeliveryTime       *kit.Timestamp // when the consumer wants it
@@ -83,6 +85,17 @@ type Order struct {
 	ReadyForPickupTime *kit.Timestamp
 	PickedUpTime       *kit.Timestamp
 	DeliveredTime      *kit.Timestamp
+}
+
+// State is how far the order has come.
+func (o Order) State() string {
+	switch {
+	case o.DeliveredTime != nil:
+		return Delivered
+	case o.PickedUpTime != nil:
+		return PickedUp
+	}
+	return o.OrderState
 }
 
 // OrderLineItem is one dish of an order, at the price it had when it was ordered.

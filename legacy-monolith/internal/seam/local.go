@@ -18,26 +18,51 @@ const rideTime = 30 * time.Minute
 type local struct{ db *kit.Database }
 
 // Schedule implements Scheduler: plan and acceptance are one transaction.
-func (l *local) Schedule(ctx context.Context, d Delivery, accept func(tx *gorm.DB, courierID int64) error) error {
+func (l *local) Schedule(ctx context.Context, w Wanted, accept func(tx *gorm.DB, d Delivery) error) error {
 	return l.db.Write(ctx, func(tx *gorm.DB) error {
 		// Two acceptances of one order take turns.
 		var order []model.Order
-		if err := tx.Clauses(clause.Locking{Strength: "UPDATE"}).Select("id").Where("id = ?", d.OrderID).Find(&order).Error; err != nil {
+		if err := tx.Clauses(clause.Locking{Strength: "UPDATE"}).Select("id").Where("id = ?", w.OrderID).Find(&order).Error; err != nil {
 			return err
 		}
-		courierID, err := assign(tx, d)
+		courierID, err := assign(tx, w)
 		if err != nil {
 			return err
 		}
-		return accept(tx, courierID)
+		return accept(tx, Delivery{CourierID: &courierID, Here: true})
+	})
+}
+
+// GoOn implements Scheduler. A step that the service has done with this key, and whose recording here failed before deliveries came
+// back, is recorded only.
+func (l *local) GoOn(ctx context.Context, orderID int64, step Step, key string, record func(tx *gorm.DB, d Delivery) error) error {
+	now, d := kit.Now(), Delivery{Here: true}
+	switch step {
+	case PickedUp:
+		d.PickedUpTime = &now
+	case Delivered:
+		d.DeliveredTime = &now
+	}
+	return l.db.Write(ctx, func(tx *gorm.DB) error {
+		var done []string
+		if key != "" {
+			known := tx.Table("courier_requests").Where("idempotency_key = ? AND request = ?", key, "POST "+step.path(orderID))
+			if err := known.Pluck("idempotency_key", &done).Error; err != nil {
+				return err
+			}
+		}
+		if len(done) > 0 {
+			return record(tx, Delivery{})
+		}
+		return record(tx, d)
 	})
 }
 
 // assign returns the courier who has the order, which may be from an earlier attempt at whichever
 // side owned deliveries then, or gives it to one.
-func assign(tx *gorm.DB, d Delivery) (int64, error) {
+func assign(tx *gorm.DB, w Wanted) (int64, error) {
 	var actions []model.CourierAction
-	if err := tx.Where("order_id = ?", d.OrderID).Order("id").Find(&actions).Error; err != nil {
+	if err := tx.Where("order_id = ?", w.OrderID).Order("id").Find(&actions).Error; err != nil {
 		return 0, err
 	}
 	if len(actions) > 0 {
@@ -48,8 +73,8 @@ func assign(tx *gorm.DB, d Delivery) (int64, error) {
 		return 0, err
 	}
 	return courierID, tx.Create([]model.CourierAction{
-		{CourierID: courierID, OrderID: d.OrderID, Type: model.Pickup, Time: d.ReadyBy},
-		{CourierID: courierID, OrderID: d.OrderID, Type: model.Dropoff, Time: d.ReadyBy.Add(rideTime)},
+		{CourierID: courierID, OrderID: w.OrderID, Type: model.Pickup, Time: w.ReadyBy},
+		{CourierID: courierID, OrderID: w.OrderID, Type: model.Dropoff, Time: w.ReadyBy.Add(rideTime)},
 	}).Error
 }
 

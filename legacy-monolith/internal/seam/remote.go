@@ -21,6 +21,7 @@ import (
 const (
 	callTime = 5 * time.Second
 	undoTime = 10 * time.Second
+	lookTime = time.Second // people wait for it
 )
 
 // remote schedules at the delivery service.
@@ -32,55 +33,86 @@ const (
 type remote struct {
 	url    string
 	db     *kit.Database
+	whole  bool
 	client *http.Client
 	log    *slog.Logger
 }
 
 func newRemote(base string, db *kit.Database, transport http.RoundTripper, log *slog.Logger) *remote {
-	return &remote{url: strings.TrimRight(base, "/") + "/deliveries", db: db, client: newClient(transport, callTime), log: log}
+	return &remote{url: strings.TrimRight(base, "/"), db: db, client: newClient(transport, callTime), log: log}
 }
 
 // Schedule implements Scheduler.
-func (r *remote) Schedule(ctx context.Context, d Delivery, accept func(tx *gorm.DB, courierID int64) error) error {
-	courierID, err := r.schedule(ctx, d)
+func (r *remote) Schedule(ctx context.Context, w Wanted, accept func(tx *gorm.DB, d Delivery) error) error {
+	body, err := json.Marshal(map[string]any{"order_id": w.OrderID, "ready_by": w.ReadyBy})
 	if err != nil {
 		return err
 	}
-	err = r.db.Write(ctx, func(tx *gorm.DB) error { return accept(tx, courierID) })
+	status, answer, err := r.call(ctx, http.MethodPost, deliveries, "", body)
+	if err != nil {
+		return kit.Unavailable("delivery_unknown",
+			"the delivery service did not answer, so the delivery may or may not be scheduled; send the request again, it is never scheduled twice", err)
+	}
+	d, err := understand(w.OrderID, status, answer)
+	if err != nil {
+		return err
+	}
+	d.Here = r.whole
+	err = r.db.Write(ctx, func(tx *gorm.DB) error { return accept(tx, *d) })
 	if late := (*NotApproved)(nil); errors.As(err, &late) && late.Cancelled {
-		r.undo(ctx, d.OrderID)
+		r.undo(ctx, w.OrderID)
 	}
 	return err
 }
 
-func (r *remote) schedule(ctx context.Context, d Delivery) (courierID int64, err error) {
-	body, err := json.Marshal(map[string]any{"order_id": d.OrderID, "ready_by": d.ReadyBy})
+// GoOn implements Scheduler. The service keeps the key, too, so that a step whose recording here failed may be sent again.
+func (r *remote) GoOn(ctx context.Context, orderID int64, step Step, key string, record func(tx *gorm.DB, d Delivery) error) error {
+	if r.whole {
+		return (&local{db: r.db}).GoOn(ctx, orderID, step, key, record)
+	}
+	status, answer, err := r.call(ctx, http.MethodPost, step.path(orderID), key, nil)
 	if err != nil {
-		return 0, err
+		return kit.Unavailable("delivery_unknown",
+			"the delivery service did not answer, so the step may or may not be done; read the order, or send the request again with the same Idempotency-Key", err)
 	}
-	status, answer, err := r.call(ctx, http.MethodPost, r.url, body)
+	d, err := understand(orderID, status, answer)
 	if err != nil {
-		return 0, kit.Unavailable("delivery_unknown",
-			"the delivery service did not answer, so the delivery may or may not be scheduled; send the request again, it is never scheduled twice", err)
+		return err
 	}
-	var delivery struct {
-		OrderID   int64             `json:"order_id"`
-		CourierID int64             `json:"courier_id"`
-		Actions   []json.RawMessage `json:"actions"`
-		Error     kit.Problem       `json:"error"`
+	return r.db.Write(ctx, func(tx *gorm.DB) error { return record(tx, *d) })
+}
+
+// get is nil for an order that has no delivery.
+func (r *remote) get(ctx context.Context, orderID int64) (*Delivery, error) {
+	status, answer, err := r.call(ctx, http.MethodGet, pathOf(orderID), "", nil)
+	if err != nil || status == http.StatusNotFound {
+		return nil, err
 	}
-	err = json.Unmarshal(answer, &delivery)
+	return understand(orderID, status, answer)
+}
+
+// understand reads an answer of the service about an order's delivery.
+func understand(orderID int64, status int, answer []byte) (*Delivery, error) {
+	var said struct {
+		OrderID       int64          `json:"order_id"`
+		CourierID     int64          `json:"courier_id"`
+		PickedUpTime  *kit.Timestamp `json:"picked_up_time"`
+		DeliveredTime *kit.Timestamp `json:"delivered_time"`
+		Delivery                     // what is shown
+		Error         kit.Problem    `json:"error"`
+	}
+	err := json.Unmarshal(answer, &said)
 	switch {
-	case err == nil && status == http.StatusOK && delivery.OrderID == d.OrderID && delivery.CourierID > 0 && len(delivery.Actions) == 2:
-		return delivery.CourierID, nil
-	case err == nil && status == http.StatusConflict && delivery.Error.Code != "":
-		return 0, kit.Conflict(delivery.Error.Code, delivery.Error.Message)
-	case err == nil && status == http.StatusServiceUnavailable && delivery.Error.Code != "":
-		return 0, kit.Unavailable(delivery.Error.Code, delivery.Error.Message, errors.New("the delivery service refuses"))
+	case err == nil && status == http.StatusOK && said.OrderID == orderID && said.CourierID > 0 && len(said.Actions) == 2:
+		return &Delivery{CourierID: &said.CourierID, PickedUpTime: said.PickedUpTime, DeliveredTime: said.DeliveredTime, Courier: said.Courier, Actions: said.Actions}, nil
+	case err == nil && status == http.StatusConflict && said.Error.Code != "":
+		return nil, kit.Conflict(said.Error.Code, said.Error.Message)
+	case err == nil && status == http.StatusServiceUnavailable && said.Error.Code != "":
+		return nil, kit.Unavailable(said.Error.Code, said.Error.Message, errors.New("the delivery service refuses"))
 	}
-	return 0, kit.Unavailable("delivery_unknown",
-		"the delivery service gave an answer that is not understood; send the request again, it is never scheduled twice",
-		fmt.Errorf("%s answers %d: %.200q", r.url, status, answer))
+	return nil, kit.Unavailable("delivery_unknown",
+		"the delivery service gave an answer that is not understood; send the request again, nothing is done twice",
+		fmt.Errorf("of the delivery of order %d it answers %d: %.200q", orderID, status, answer))
 }
 
 // undo takes the delivery of a cancelled order back. The client's request may be over by then.
@@ -90,7 +122,7 @@ func (r *remote) undo(ctx context.Context, orderID int64) {
 	var err error
 	for range 3 {
 		var status int
-		status, _, err = r.call(ctx, http.MethodDelete, r.url+"/"+strconv.FormatInt(orderID, 10), nil)
+		status, _, err = r.call(ctx, http.MethodDelete, pathOf(orderID), "", nil)
 		if err == nil && status == http.StatusNoContent {
 			return
 		}
@@ -101,10 +133,22 @@ func (r *remote) undo(ctx context.Context, orderID int64) {
 	r.log.Error("a cancelled order is still on a courier's plan: DELETE it at the delivery service", "order_id", orderID, "err", err)
 }
 
-func (r *remote) call(ctx context.Context, method, target string, body []byte) (status int, answer []byte, err error) {
-	request, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
+// deliveries is the path of all deliveries at the service.
+const deliveries = "/deliveries"
+
+func pathOf(orderID int64) string { return deliveries + "/" + strconv.FormatInt(orderID, 10) }
+
+// path is where the service does the step.
+func (s Step) path(orderID int64) string { return pathOf(orderID) + "/" + string(s) }
+
+// call sends a request with a key, or without.
+func (r *remote) call(ctx context.Context, method, path, key string, body []byte) (status int, answer []byte, err error) {
+	request, err := http.NewRequestWithContext(ctx, method, r.url+path, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
+	}
+	if key != "" {
+		request.Header.Set("Idempotency-Key", key)
 	}
 	request.Header.Set("Content-Type", "application/json")
 	response, err := r.client.Do(request)

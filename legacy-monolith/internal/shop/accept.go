@@ -49,20 +49,20 @@ func (s *server) acceptOrder(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	accept := func(tx *gorm.DB, courierID int64) error {
+	accept := func(tx *gorm.DB, d seam.Delivery) error {
 		return call.Within(tx, func(tx *gorm.DB) (kit.Answer, error) {
-			order, changed, err := change(tx, id, model.Approved, map[string]any{
-				"order_state": model.Accepted, "assigned_courier_id": courierID, "ready_by": readyBy, "accept_time": kit.Now()})
+			order, changed, err := change(tx, id, inState(model.Approved), d.Columns(map[string]any{
+				"order_state": model.Accepted, "ready_by": readyBy, "accept_time": kit.Now()}))
 			if err != nil {
 				return kit.Answer{}, err
 			}
 			if !changed {
 				return kit.Answer{}, &seam.NotApproved{Cancelled: order.OrderState == model.Cancelled, Problem: illegal(order, "accepted")}
 			}
-			return kit.JSON(http.StatusOK, viewOrder(order))
+			return kit.JSON(http.StatusOK, viewOrder(d.Of(order)))
 		})
 	}
-	if err := scheduler.Schedule(ctx, seam.Delivery{OrderID: id, ReadyBy: readyBy}, accept); err != nil {
+	if err := scheduler.Schedule(ctx, seam.Wanted{OrderID: id, ReadyBy: readyBy}, accept); err != nil {
 		return err
 	}
 	return call.Send(c)

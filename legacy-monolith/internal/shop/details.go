@@ -8,6 +8,7 @@ import (
 
 	"github.com/strangler-fig/strangler/extracted/kit"
 	"github.com/strangler-fig/strangler/legacy-monolith/internal/model"
+	"github.com/strangler-fig/strangler/legacy-monolith/internal/seam"
 )
 
 // orderRow is one row of the join behind an order's details: one for each courier action.
@@ -20,7 +21,8 @@ type orderRow struct {
 	ActionTime       *kit.Timestamp
 }
 
-// getOrder joins the order with its restaurant, its courier and the courier's actions.
+// getOrder joins the order with its restaurant, its courier and the courier's actions. Where the service owns deliveries, what it
+// says of this one goes before what has come back from it.
 func (s *server) getOrder(c echo.Context) error {
 	id, err := kit.PathID(c, "id")
 	if err != nil {
@@ -47,7 +49,23 @@ func (s *server) getOrder(c echo.Context) error {
 	if len(rows) == 0 {
 		return kit.NotFound("order", id)
 	}
-	return send(c, http.StatusOK, viewDetails(rows, items))
+	view := viewDetails(rows, items)
+	if rows[0].OrderState != model.Approved && rows[0].OrderState != model.Cancelled {
+		if d := s.seam.Delivery(c.Request().Context(), c.Request().Header, id); d != nil {
+			view.show(rows[0].Order, *d)
+		}
+	}
+	return send(c, http.StatusOK, view)
+}
+
+// show puts in what the delivery service says.
+func (v *orderDetailsView) show(order model.Order, d seam.Delivery) {
+	v.orderView = viewOrder(d.Of(order))
+	v.Courier = &orderCourier{ID: *d.CourierID, FirstName: d.Courier.FirstName, LastName: d.Courier.LastName}
+	v.CourierActions = make([]actionView, len(d.Actions))
+	for i, a := range d.Actions {
+		v.CourierActions[i] = actionView{OrderID: order.ID, Type: a.Type, Time: a.Time}
+	}
 }
 
 func viewDetails(rows []orderRow, items []model.OrderLineItem) orderDetailsView {

@@ -106,7 +106,7 @@ func (s *server) reviseOrder(c echo.Context) error {
 		return err
 	}
 	return s.orders.Do(c, body, func(tx *gorm.DB) (kit.Answer, error) {
-		order, changed, err := change(tx, id, model.Approved, map[string]any{})
+		order, changed, err := change(tx, id, inState(model.Approved), map[string]any{})
 		if err != nil {
 			return kit.Answer{}, err
 		}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -25,7 +26,8 @@ type deliveries struct {
 	url string
 
 	mu      sync.Mutex
-	plan    map[int64]bool // orders that have the courier
+	plan    map[int64]int // orders that have the courier, and how many steps they have gone on
+	keys    []string      // of the steps that were asked for
 	asked   int
 	deleted int
 
@@ -37,7 +39,7 @@ type deliveries struct {
 
 func startDeliveries(t *testing.T) *deliveries {
 	t.Helper()
-	d := &deliveries{plan: map[int64]bool{}}
+	d := &deliveries{plan: map[int64]int{}}
 	never := func(http.ResponseWriter) bool { return false }
 	d.before, d.after = never, never
 	mux := http.NewServeMux()
@@ -54,18 +56,34 @@ func startDeliveries(t *testing.T) *deliveries {
 		}
 		d.mu.Lock()
 		d.asked++
-		d.plan[in.OrderID] = true
+		d.plan[in.OrderID] += 0
 		d.mu.Unlock()
 		if d.after(w) {
 			return
 		}
-		fmt.Fprintf(w, `{"order_id":%d,"courier_id":77,"actions":[{},{}]}`, in.OrderID)
+		d.answer(w, in.OrderID)
 	})
+	mux.HandleFunc("GET /deliveries/{id}", func(w http.ResponseWriter, r *http.Request) { d.answer(w, number(t, r)) })
+	for i, step := range []string{"pickedup", "delivered"} {
+		mux.HandleFunc("POST /deliveries/{id}/"+step, func(w http.ResponseWriter, r *http.Request) {
+			id := number(t, r)
+			d.mu.Lock()
+			d.keys = append(d.keys, r.Header.Get("Idempotency-Key"))
+			known := d.plan[id] == i+1 && r.Header.Get("Idempotency-Key") != ""
+			next := d.plan[id] == i
+			if next {
+				d.plan[id]++
+			}
+			d.mu.Unlock()
+			if !next && !known {
+				reply(409, `{"error":{"code":"illegal_state","message":"it is not next"}}`)(w)
+			} else if !d.after(w) {
+				d.answer(w, id)
+			}
+		})
+	}
 	mux.HandleFunc("DELETE /deliveries/{id}", func(w http.ResponseWriter, r *http.Request) {
-		id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
-		if err != nil {
-			t.Error(err)
-		}
+		id := number(t, r)
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.deleted++
@@ -76,6 +94,31 @@ func startDeliveries(t *testing.T) *deliveries {
 	t.Cleanup(server.Close)
 	d.url = server.URL
 	return d
+}
+
+func number(t *testing.T, r *http.Request) int64 {
+	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	if err != nil {
+		t.Error(err)
+	}
+	return id
+}
+
+// answer tells how a delivery stands.
+func (d *deliveries) answer(w http.ResponseWriter, id int64) {
+	d.mu.Lock()
+	steps, planned := d.plan[id]
+	d.mu.Unlock()
+	if !planned {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	times := []string{"null", "null"}
+	for i := range steps {
+		times[i] = fmt.Sprintf(`"2999-01-01T1%d:00:00.000000Z"`, i+3)
+	}
+	fmt.Fprintf(w, `{"order_id":%d,"courier_id":77,"courier":{"first_name":"Zoe","last_name":"Fry"},"picked_up_time":%s,"delivered_time":%s,`+
+		`"actions":[{"type":"PICKUP","time":"2999-01-01T12:00:00Z"},{"type":"DROPOFF","time":"2999-01-01T12:30:00Z"}]}`, id, times[0], times[1])
 }
 
 func (d *deliveries) counts() (planned, asked, deleted int) {
@@ -112,7 +155,7 @@ func TestTheHeaderChoosesWhoSchedules(t *testing.T) {
 				if a := m.accept(t, 1, seam.OwnerHeader, c.header); a.status != 200 {
 					t.Fatalf("got %d %s", a.status, a.body)
 				}
-				if got := m.order(t, 1); got.State != "ACCEPTED" || *got.CourierID != c.courier {
+				if got := m.order(t, 1, seam.OwnerHeader, c.header); got.State != "ACCEPTED" || *got.CourierID != c.courier {
 					t.Errorf("order %+v, want courier %d", got, c.courier)
 				}
 				planned, _, _ := d.counts()
@@ -354,6 +397,131 @@ func TestFenceRefuses(t *testing.T) {
 		}
 		if a := m.accept(t, 1, seam.OwnerHeader, ownerIsService, "Idempotency-Key", "k"); a.status != 200 {
 			t.Errorf("the fence must not stop the service's side: %d %s", a.status, a.body)
+		}
+	})
+}
+
+// TestTheServiceKeepsTheDelivery is an order from its acceptance on, where the service owns deliveries and the database refuses
+// every write of what they have in orders.
+func TestTheServiceKeepsTheDelivery(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		d := startDeliveries(t)
+		m := startCut(t, fresh, seam.Config{Delivery: d.url})
+		contract.Fence(t, m.dsn, "service")
+		step := func(name string, status int, state string) {
+			t.Helper()
+			a := m.send(t, "POST", "/orders/1/"+name, map[string]string{"accept": acceptBody}[name], seam.OwnerHeader, ownerIsService)
+			if a.status != status {
+				t.Fatalf("%s: %d %s", name, a.status, a.body)
+			}
+			if status != 200 {
+				return
+			}
+			var said order
+			a.decode(t, &said)
+			seen := m.order(t, 1, seam.OwnerHeader, ownerIsService)
+			if said.State != state || seen.State != state || *said.CourierID != 77 || *seen.CourierID != 77 || seen.Courier.FirstName != "Zoe" || len(seen.CourierActions) != 2 {
+				t.Errorf("%s: said %+v, seen %+v", name, said, seen)
+			}
+		}
+		step("accept", 200, "ACCEPTED")
+		step("pickedup", 409, "") // the kitchen is not done, so the service is not asked
+		m.send(t, "POST", "/orders/1/preparing", "")
+		m.send(t, "POST", "/orders/1/ready", "")
+		step("delivered", 409, "")
+		step("pickedup", 200, "PICKED_UP")
+		step("pickedup", 409, "")
+		step("delivered", 200, "DELIVERED")
+		step("delivered", 409, "")
+		if n := len(d.keys); n != 5 {
+			t.Errorf("the service was asked for %d steps, want 5", n)
+		}
+		const untouched = "SELECT count(*) FROM orders WHERE assigned_courier_id IS NULL AND picked_up_time IS NULL AND delivered_time IS NULL AND order_state = 'READY_FOR_PICKUP' AND version = 6"
+		if n := m.count(t, untouched); n != 1 {
+			t.Error("the monolith has written what the service keeps, or not what is its own")
+		}
+		// Without the header the monolith stands alone and shows its own tables, to which nothing has come back.
+		if got := m.order(t, 1); got.State != "READY_FOR_PICKUP" || got.CourierID != nil {
+			t.Errorf("its own tables: %+v", got)
+		}
+	})
+}
+
+// TestAServiceThatDoesNotAnswerIsLookedPast shows what came back from it last.
+func TestAServiceThatDoesNotAnswerIsLookedPast(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		gone := httptest.NewServer(http.NotFoundHandler())
+		gone.Close()
+		m := startCut(t, fresh, seam.Config{Delivery: gone.URL})
+		m.accept(t, 1, seam.OwnerHeader, ownerIsLegacy)
+		if got := m.order(t, 1, seam.OwnerHeader, ownerIsService); got.State != "ACCEPTED" || *got.CourierID != 1 || len(got.CourierActions) != 2 {
+			t.Errorf("order: %+v", got)
+		}
+	})
+}
+
+// TestAStepWhoseAnswerWasLostMayBeRepeated sends it again with its key.
+func TestAStepWhoseAnswerWasLostMayBeRepeated(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		d := startDeliveries(t)
+		m := startCut(t, fresh, seam.Config{Delivery: d.url})
+		for _, step := range []string{"accept", "preparing", "ready"} {
+			m.send(t, "POST", "/orders/1/"+step, map[string]string{"accept": acceptBody}[step], seam.OwnerHeader, ownerIsService)
+		}
+		d.after = reply(500, "oops")
+		pickUp := func() answer {
+			return m.send(t, "POST", "/orders/1/pickedup", "", seam.OwnerHeader, ownerIsService, "Idempotency-Key", "k")
+		}
+		if a := pickUp(); a.status != 503 {
+			t.Fatalf("got %d %s, want 503", a.status, a.body)
+		}
+		d.after = func(http.ResponseWriter) bool { return false }
+		first, again := pickUp(), pickUp()
+		if first.status != 200 || again.body != first.body || again.header.Get("Idempotency-Replayed") != "true" {
+			t.Errorf("got %d %s, then %d %s", first.status, first.body, again.status, again.body)
+		}
+		if fmt.Sprint(d.keys) != "[k k]" {
+			t.Errorf("the service was asked with the keys %q", d.keys)
+		}
+	})
+}
+
+// TestAStepThatTheServiceDidIsRecordedBehindARollback is one whose recording failed before deliveries came back: its key has come back
+// with them.
+func TestAStepThatTheServiceDidIsRecordedBehindARollback(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		m := startCut(t, fresh, seam.Config{})
+		for _, step := range []string{"accept", "preparing", "ready"} {
+			m.send(t, "POST", "/orders/1/"+step, map[string]string{"accept": acceptBody}[step], seam.OwnerHeader, ownerIsLegacy)
+		}
+		at := m.time("2999-01-01T13:00:00.000000Z")
+		m.exec(t, fmt.Sprintf("UPDATE orders SET picked_up_time = '%s'", at))
+		m.exec(t, fmt.Sprintf("INSERT INTO courier_requests VALUES ('k', 'POST /deliveries/1/pickedup', '', 200, '{}', '%s'), ('other', 'POST /deliveries/2/pickedup', '', 200, '{}', '%[1]s')", at))
+		pickUp := func(key string) answer {
+			return m.send(t, "POST", "/orders/1/pickedup", "", seam.OwnerHeader, ownerIsLegacy, "Idempotency-Key", key)
+		}
+		if a := pickUp("other"); a.status != 409 {
+			t.Errorf("with another key: %d %s, want 409", a.status, a.body)
+		}
+		a := pickUp("k")
+		if again := pickUp("k"); a.status != 200 || !strings.Contains(a.body, "PICKED_UP") || again.body != a.body {
+			t.Errorf("with its key: %d %s, then %s", a.status, a.body, again.body)
+		}
+	})
+}
+
+// TestWholeOrders is a service that takes couriers alone.
+func TestWholeOrders(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		d := startDeliveries(t)
+		m := startCut(t, fresh, seam.Config{Delivery: d.url, WholeOrders: true})
+		for _, step := range []string{"accept", "preparing", "ready", "pickedup", "delivered"} {
+			if a := m.send(t, "POST", "/orders/1/"+step, map[string]string{"accept": acceptBody}[step], seam.OwnerHeader, ownerIsService); a.status != 200 {
+				t.Fatalf("%s: %d %s", step, a.status, a.body)
+			}
+		}
+		if n := m.count(t, "SELECT count(*) FROM orders WHERE assigned_courier_id = 77 AND delivered_time IS NOT NULL"); n != 1 || len(d.keys) != 0 {
+			t.Errorf("%d orders have their delivery here, and the service was asked for %d steps", n, len(d.keys))
 		}
 	})
 }

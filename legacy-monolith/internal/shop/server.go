@@ -52,6 +52,9 @@ func NewHandler(cfg Config) (http.Handler, error) {
 	for name, move := range moves {
 		e.POST("/orders/:id/"+name, s.moveOrder(move))
 	}
+	for name, ride := range rides {
+		e.POST("/orders/:id/"+name, s.rideOrder(ride))
+	}
 	return e, nil
 }
 

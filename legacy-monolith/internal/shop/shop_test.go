@@ -180,9 +180,9 @@ type order struct {
 	CourierActions []struct{ Type, Time string } `json:"courier_actions"`
 }
 
-func (m *monolith) order(t *testing.T, id int64) (o order) {
+func (m *monolith) order(t *testing.T, id int64, header ...string) (o order) {
 	t.Helper()
-	a := m.send(t, "GET", fmt.Sprintf("/orders/%d", id), "")
+	a := m.send(t, "GET", fmt.Sprintf("/orders/%d", id), "", header...)
 	if a.status != http.StatusOK {
 		t.Fatalf("GET order %d: %d %s", id, a.status, a.body)
 	}

@@ -125,7 +125,7 @@ func viewActions(actions []model.CourierAction) []actionView {
 
 func viewOrder(o model.Order) orderView {
 	return orderView{
-		ID: o.ID, Version: o.Version, State: o.OrderState,
+		ID: o.ID, Version: o.Version, State: o.State(),
 		ConsumerID: o.ConsumerID, RestaurantID: o.RestaurantID, CourierID: o.AssignedCourierID,
 		OrderMinimumCents: o.OrderMinimumCents, DeliveryTime: o.DeliveryTime,
 		DeliveryAddress: address{Street: o.DeliveryStreet, City: o.DeliveryCity, Zip: o.DeliveryZip},

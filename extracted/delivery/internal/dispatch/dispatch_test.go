@@ -63,11 +63,15 @@ func start(t *testing.T, fresh contract.Fresh) *service {
 	return &service{url: server.URL, dsn: dsn, db: db}
 }
 
-func (s *service) send(t *testing.T, method, path, body string) (int, http.Header, string) {
+// send sends a request; header has names and values in turn.
+func (s *service) send(t *testing.T, method, path, body string, header ...string) (int, http.Header, string) {
 	t.Helper()
 	request, err := http.NewRequest(method, s.url+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		request.Header.Add(header[i], header[i+1])
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -131,7 +135,7 @@ func TestDelivery(t *testing.T) {
 		s.want(t, "POST", "/deliveries", request, 409, noCourier)
 		s.courier(t, true)
 		s.courier(t, true)
-		const scheduled = `{"order_id":7,"courier_id":2,"actions":[{"order_id":7,"type":"PICKUP","time":"2030-01-01T12:00:00.000000Z"},{"order_id":7,"type":"DROPOFF","time":"2030-01-01T12:30:00.000000Z"}]}`
+		const scheduled = `{"order_id":7,"state":"SCHEDULED","courier_id":2,"courier":{"first_name":"Ada","last_name":"Ito"},"picked_up_time":null,"delivered_time":null,"actions":[{"order_id":7,"type":"PICKUP","time":"2030-01-01T12:00:00.000000Z"},{"order_id":7,"type":"DROPOFF","time":"2030-01-01T12:30:00.000000Z"}]}`
 		s.want(t, "POST", "/deliveries", request, 200, scheduled)
 		s.want(t, "POST", "/deliveries", `{"order_id":7,"ready_by":"2031-01-01T12:00:00Z"}`, 200, scheduled)
 		s.want(t, "GET", "/deliveries/7", "", 200, scheduled)
@@ -141,6 +145,41 @@ func TestDelivery(t *testing.T) {
 		s.want(t, "DELETE", "/deliveries/7", "", 204, "")
 		s.want(t, "GET", "/deliveries/7", "", 404, `{"error":{"code":"not_found","message":"there is no delivery of order 7"}}`)
 		s.want(t, "POST", "/deliveries", request, 200, strings.Replace(scheduled, `"courier_id":2`, `"courier_id":3`, 1))
+	})
+}
+
+// TestADeliveryGoesOnStepByStep takes each step once, and gives its answer again to whoever has its key.
+func TestADeliveryGoesOnStepByStep(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		s := start(t, fresh)
+		s.courier(t, true)
+		s.want(t, "POST", "/deliveries/7/pickedup", "", 404, `{"error":{"code":"not_found","message":"there is no delivery of order 7"}}`)
+		s.send(t, "POST", "/deliveries", `{"order_id":7,"ready_by":"2030-01-01T12:00:00Z"}`)
+		illegal := func(step, state, done string) {
+			t.Helper()
+			s.want(t, "POST", "/deliveries/7/"+step, "", 409,
+				fmt.Sprintf(`{"error":{"code":"illegal_state","message":"the delivery of order 7 is %s, so it cannot be %s"}}`, state, done))
+		}
+		take := func(step, key string) (answer string) {
+			t.Helper()
+			status, _, answer := s.send(t, "POST", "/deliveries/7/"+step, "", "Idempotency-Key", key)
+			if status != 200 {
+				t.Fatalf("%s: %d %s", step, status, answer)
+			}
+			return answer
+		}
+		illegal("delivered", "SCHEDULED", "delivered")
+		picked := take("pickedup", "a")
+		if again := take("pickedup", "a"); again != picked {
+			t.Errorf("with its key again: %s, want %s", again, picked)
+		}
+		illegal("pickedup", "PICKED_UP", "picked up")
+		s.want(t, "GET", "/deliveries/7", "", 200, picked)
+		brought := take("delivered", "b")
+		illegal("delivered", "DELIVERED", "delivered")
+		if s.want(t, "GET", "/deliveries/7", "", 200, brought); !strings.Contains(brought, `"state":"DELIVERED"`) || strings.Contains(brought, "null") {
+			t.Errorf("delivered: %s", brought)
+		}
 	})
 }
 
@@ -210,18 +249,21 @@ func TestFenceRefuses(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
 		s := start(t, fresh)
 		s.courier(t, true)
+		s.send(t, "POST", "/deliveries", `{"order_id":5,"ready_by":"2030-01-01T12:00:00Z"}`)
 		contract.Fence(t, s.dsn, "legacy")
 		for _, request := range [][2]string{
 			{"/couriers", `{"first_name":"Ada","last_name":"Ito","address":{"street":"1 Mill Street","city":"Northam","zip":"1"}}`},
 			{"/couriers/1/availability", `{"available":false}`},
 			{"/deliveries", `{"order_id":7,"ready_by":"2030-01-01T12:00:00Z"}`},
+			{"/deliveries/5/pickedup", ``},
 		} {
 			status, header, answer := s.send(t, "POST", request[0], request[1])
 			if status != 503 || header.Get("Retry-After") != "1" || !strings.Contains(answer, `"code":"refused"`) {
 				t.Errorf("%s: got %d, Retry-After %q, %s", request[0], status, header.Get("Retry-After"), answer)
 			}
 		}
-		s.want(t, "GET", "/couriers/1", "", 200, `{"id":1,"first_name":"Ada","last_name":"Ito","address":{"street":"1 Mill Street","city":"Northam","zip":"1"},"available":true,"plan":[]}`)
+		s.want(t, "GET", "/couriers/1", "", 200, `{"id":1,"first_name":"Ada","last_name":"Ito","address":{"street":"1 Mill Street","city":"Northam","zip":"1"},"available":true,`+
+			`"plan":[{"order_id":5,"type":"DROPOFF","time":"2030-01-01T12:30:00.000000Z"},{"order_id":5,"type":"PICKUP","time":"2030-01-01T12:00:00.000000Z"}]}`)
 	})
 }
 

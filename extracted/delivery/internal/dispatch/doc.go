@@ -3,7 +3,7 @@
 //   - server.go names the routes.
 //   - model.go is the tables and the answers made from them.
 //   - couriers.go creates couriers, shows them and takes their availability.
-//   - deliveries.go gives an order a courier, once, and takes it back.
+//   - deliveries.go gives an order a courier, once, says how far it has come, and takes it back.
 //
 // The courier routes answer as the monolith's do, byte for byte: the contract in extracted/kit is
 // played against both.

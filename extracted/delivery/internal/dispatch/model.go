@@ -29,6 +29,33 @@ type courierAction struct {
 
 func (courierAction) TableName() string { return "courier_actions" }
 
+// delivery is an order that has a courier. Its actions are the courier's plan, its times what came of it.
+type delivery struct {
+	OrderID       int64 `gorm:"primaryKey;autoIncrement:false"`
+	CourierID     int64
+	PickedUpTime  *kit.Timestamp
+	DeliveredTime *kit.Timestamp
+}
+
+func (delivery) TableName() string { return "deliveries" }
+
+// The states of a delivery. It goes down this list step by step.
+const (
+	scheduled = "SCHEDULED"
+	pickedUp  = "PICKED_UP"
+	delivered = "DELIVERED"
+)
+
+func (d delivery) state() string {
+	switch {
+	case d.DeliveredTime != nil:
+		return delivered
+	case d.PickedUpTime != nil:
+		return pickedUp
+	}
+	return scheduled
+}
+
 type addressView struct {
 	Street string `json:"street"`
 	City   string `json:"city"`
@@ -55,9 +82,18 @@ type actionView struct {
 }
 
 type deliveryView struct {
-	OrderID   int64        `json:"order_id"`
-	CourierID int64        `json:"courier_id"`
-	Actions   []actionView `json:"actions"` // pick-up, then drop-off
+	OrderID       int64           `json:"order_id"`
+	State         string          `json:"state"`
+	CourierID     int64           `json:"courier_id"`
+	Courier       deliveryCourier `json:"courier"`
+	PickedUpTime  *kit.Timestamp  `json:"picked_up_time"`
+	DeliveredTime *kit.Timestamp  `json:"delivered_time"`
+	Actions       []actionView    `json:"actions"` // pick-up, then drop-off
+}
+
+type deliveryCourier struct {
+	FirstName string `json:"first_name"`
+	LastName  string `json:"last_name"`
 }
 
 func viewCourier(c courier) courierView {

@@ -30,6 +30,9 @@ func NewHandler(cfg Config) (http.Handler, error) {
 	e.POST("/couriers/:id/availability", s.setAvailability)
 	e.POST("/deliveries", s.schedule)
 	kit.Get(e, "/deliveries/:order_id", s.getDelivery)
+	for name, step := range steps {
+		e.POST("/deliveries/:order_id/"+name, s.goOn(step))
+	}
 	e.DELETE("/deliveries/:order_id", s.unschedule)
 	return e, nil
 }

@@ -24,6 +24,16 @@ CREATE TABLE courier_actions (
     CONSTRAINT courier_actions_courier_id_fkey FOREIGN KEY (courier_id) REFERENCES couriers (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 
+-- What the monolith keeps in orders, where it may be NULL: an order that has a courier has a row here.
+CREATE TABLE deliveries (
+    order_id       bigint NOT NULL PRIMARY KEY,
+    courier_id     bigint,
+    picked_up_time datetime(6),
+    delivered_time datetime(6),
+    KEY deliveries_courier (courier_id),
+    CONSTRAINT deliveries_courier_id_fkey FOREIGN KEY (courier_id) REFERENCES couriers (id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
+
 CREATE TABLE courier_requests (
     idempotency_key varchar(200) NOT NULL PRIMARY KEY,
     request         varchar(255) NOT NULL,

@@ -22,6 +22,15 @@ CREATE TABLE courier_actions (
 CREATE UNIQUE INDEX courier_actions_order ON courier_actions (order_id, type);
 CREATE INDEX courier_actions_courier ON courier_actions (courier_id, id);
 
+-- What the monolith keeps in orders, where it may be NULL: an order that has a courier has a row here.
+CREATE TABLE deliveries (
+    order_id       bigint PRIMARY KEY NOT NULL,
+    courier_id     bigint REFERENCES couriers (id),
+    picked_up_time timestamptz,
+    delivered_time timestamptz
+);
+CREATE INDEX deliveries_courier ON deliveries (courier_id);
+
 CREATE TABLE courier_requests (
     idempotency_key text PRIMARY KEY NOT NULL,
     request         text NOT NULL,

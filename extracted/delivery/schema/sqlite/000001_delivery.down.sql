@@ -1,3 +1,4 @@
 DROP TABLE courier_requests;
+DROP TABLE deliveries;
 DROP TABLE courier_actions;
 DROP TABLE couriers;
