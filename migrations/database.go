@@ -22,6 +22,7 @@ type Binding struct {
 	Throttle   strangler.Throttle // limits for the legacy side's server
 	Shares     []Share            // by table, at the legacy side: what of it moves; nil: all of every table
 	Common     bool               // the other side is another kind of database, or has a mapping: values are read in the common form of their Kind
+	Other      string             // the kind of the other side's database, as its DSN names it, where it is another: "sqlite", "postgres", "mysql"
 }
 
 // Share is what of a table moves where not all of it does. The rest is the monolith's whoever owns the share: it is neither

@@ -240,10 +240,14 @@ func (s *split) db(ctx context.Context, side strangler.Side) (Database, error) {
 
 func binding(c strangler.Capability, side strangler.Side, controlID string) Binding {
 	b := Binding{Capability: c.Name, Side: side, DSN: c.Legacy.Database, ControlID: controlID, Capture: c.Capture, Throttle: c.Throttle}
+	b.Other = scheme(c.Service.Database)
 	if side == strangler.Service {
-		b.DSN = c.Service.Database
+		b.DSN, b.Other = c.Service.Database, scheme(c.Legacy.Database)
 	}
-	b.Common = scheme(c.Legacy.Database) != scheme(c.Service.Database) || hasMapping(c) || hasShare(c)
+	if b.Other == scheme(b.DSN) {
+		b.Other = ""
+	}
+	b.Common = b.Other != "" || hasMapping(c) || hasShare(c)
 	if side == strangler.Legacy && hasShare(c) {
 		for _, t := range c.Tables {
 			b.Shares = append(b.Shares, Share{Stays: t.Drop, Where: t.Where})

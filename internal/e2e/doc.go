@@ -12,6 +12,7 @@
 //     the faults.
 //   - throttle_test.go loads the server of a copy beyond its limits.
 //   - verify_test.go and verify_inline_test.go have the two sides compared while they change.
+//   - days_test.go has days that another kind of database has not.
 //   - bench_test.go measures how long a cutover holds a write.
 //
 // What runs against the three programs is left out of the race detector, which does not see into other

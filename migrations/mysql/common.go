@@ -15,6 +15,7 @@ import (
 func (d *Database) portable(t *table) migrations.Table {
 	out := migrations.Table{Name: t.name, Uniques: t.uniques}
 	for _, c := range t.columns {
+		c.NotNull = c.NotNull && !c.zero
 		out.Columns = append(out.Columns, c.Column)
 	}
 	for _, c := range t.stays {
@@ -41,8 +42,14 @@ func (in *inspection) unlike(ctx context.Context, t *table) error {
 			odd, what, next = name+" NOT IN (0, 1)", "is tinyint(1), which is a boolean elsewhere, and has rows with other values than 0 and 1", fmt.Sprintf("ALTER TABLE %s MODIFY %s TINYINT, with NOT NULL and DEFAULT as they are", ident(t.name), name)
 		case c.data == "bigint" && c.Kind == migrations.KindInteger && strings.Contains(c.Type, "unsigned"):
 			odd, what, next = name+" > 9223372036854775807", "has rows with numbers beyond 2⁶³ − 1, which whole numbers elsewhere do not hold", fmt.Sprintf("ALTER TABLE %s MODIFY %s DECIMAL(20), with NOT NULL and DEFAULT as they are", ident(t.name), name)
-		case c.Kind == migrations.KindDate || c.Kind == migrations.KindTimestamp:
-			odd, what, next = fmt.Sprintf("%s IS NOT NULL AND (YEAR(%[1]s) = 0 OR MONTH(%[1]s) = 0 OR DAY(%[1]s) = 0)", name), "has rows with a day of no calendar (0000-00-00 or the like)", "make them NULL, or days"
+		case c.abroad && c.moment():
+			odd, what, next = fmt.Sprintf("%s IS NOT NULL AND (YEAR(%[1]s) = 0 OR MONTH(%[1]s) = 0 OR DAY(%[1]s) = 0)", name), "is NOT NULL and has rows with a day of no calendar (0000-00-00 or the like)", "make them days, or give the column the default '0000-00-00', which is NULL at the service, or let it be NULL"
+			if c.zero || !c.NotNull {
+				if err := in.zeroDays(ctx, t, c, odd); err != nil {
+					return err
+				}
+				continue
+			}
 		default:
 			continue
 		}
@@ -59,6 +66,25 @@ func (in *inspection) unlike(ctx context.Context, t *table) error {
 		in.s.Notes = append(in.s.Notes, fmt.Sprintf("the service's table %s is made without %s", t.name, strings.Join(left, "; ")))
 	}
 	return err
+}
+
+// zeroDays reports the rows of which a day of no calendar is NULL at the service's.
+func (in *inspection) zeroDays(ctx context.Context, t *table, c column, odd string) error {
+	var n, partly int64
+	query := fmt.Sprintf("SELECT COUNT(*), COALESCE(SUM(YEAR(%s) <> 0), 0) FROM %s AS t WHERE %s", ident(c.Name), t.from(), odd)
+	if err := in.d.pool.QueryRowContext(ctx, query).Scan(&n, &partly); err != nil {
+		return fmt.Errorf("look for days of no calendar of %s in %s: %w", c.Name, t.name, err)
+	}
+	back := "NULL"
+	if c.zero {
+		back = "0000-00-00"
+	}
+	if c.zero && n > 0 && partly == 0 {
+		in.s.Notes = append(in.s.Notes, fmt.Sprintf("%d rows of %s have no day in %s (0000-00-00): NULL at the service, and 0000-00-00 again on the way back", n, t.name, c.Name))
+	} else if n > 0 {
+		in.s.Notes = append(in.s.Notes, fmt.Sprintf("%d rows of %s have a day of no calendar in %s (0000-00-00 or the like): NULL at the service; those that the service changes have %s on the way back", n, t.name, c.Name, back))
+	}
+	return nil
 }
 
 // leftOut names what belongs to a table and is made in no other kind of database, one phrase for each sort.

@@ -23,6 +23,14 @@ func (l sharing) Open(ctx context.Context, b migrations.Binding) (migrations.Dat
 	return l.lab.Open(ctx, b)
 }
 
+// abroad has PostgreSQL at the other side.
+type abroad struct{ lab }
+
+func (l abroad) Open(ctx context.Context, b migrations.Binding) (migrations.Database, error) {
+	b.Common, b.Other = true, "postgres"
+	return l.lab.Open(ctx, b)
+}
+
 // common are all rows of a table at a side, each as text.
 func common(t *testing.T, d migrations.Database) (out []string) {
 	t.Helper()
@@ -117,10 +125,11 @@ func TestValuesThatOtherDatabasesDoNotHave(t *testing.T) {
 	for name, s := range map[string]struct{ create, insert, check string }{
 		"numbers that are no booleans": {"TINYINT(1)", "7", "value"},
 		"numbers of 64 bits":           {"BIGINT UNSIGNED", "9223372036854775808", "value"},
-		"days of no calendar":          {"DATE", "'2024-00-00'", "value"},
+		"days of no calendar":          {"DATE NOT NULL", "'2024-00-00'", "value"},
+		"moments of no calendar":       {"DATETIME(6) NOT NULL", "'0000-00-00'", "value"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := enginetest.NewPair(t, sharing{}, []string{"SET SESSION sql_mode = ''", "CREATE TABLE x (id INT NOT NULL PRIMARY KEY, v " + s.create + ")", "INSERT INTO x VALUES (1, " + s.insert + ")"}, "x")
+			p := enginetest.NewPair(t, abroad{}, []string{"SET SESSION sql_mode = ''", "CREATE TABLE x (id INT NOT NULL PRIMARY KEY, v " + s.create + ")", "INSERT INTO x VALUES (1, " + s.insert + ")"}, "x")
 			_, err := p.Plan.Make(t.Context())
 			var r *strangler.Refusal
 			if !errors.As(err, &r) || r.Check != s.check {
@@ -128,7 +137,7 @@ func TestValuesThatOtherDatabasesDoNotHave(t *testing.T) {
 			}
 		})
 		t.Run(name+", written later", func(t *testing.T) {
-			p := enginetest.Armed(t, sharing{}, []string{"SET SESSION sql_mode = ''", "CREATE TABLE x (id INT NOT NULL PRIMARY KEY, v " + s.create + ")"}, "x")
+			p := enginetest.Armed(t, abroad{}, []string{"SET SESSION sql_mode = ''", "CREATE TABLE x (id INT NOT NULL PRIMARY KEY, v " + s.create + ")"}, "x")
 			p.Exec(p.App, "INSERT INTO x VALUES (1, "+s.insert+")")
 			_, err := p.Step()
 			p.Wants(err, migrations.ErrMisfit)

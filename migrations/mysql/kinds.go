@@ -81,6 +81,11 @@ func (t *table) documents() {
 	}
 }
 
+// moment reports whether the column holds days.
+func (c column) moment() bool {
+	return c.Kind == migrations.KindDate || c.Kind == migrations.KindTimestamp
+}
+
 // zeroDay is a date that no calendar has.
 var zeroDay = regexp.MustCompile(`^(0000-|....-00|....-..-00)`)
 
@@ -94,10 +99,12 @@ func (c column) commonValue(v migrations.Value) (out migrations.Value, err error
 		err = fmt.Errorf("%w: %v is neither 0 nor 1", migrations.ErrMisfit, v)
 	case c.Kind == migrations.KindDecimal:
 		v, err = migrations.CommonDecimal(s)
-	case c.Kind == migrations.KindDate || c.Kind == migrations.KindTimestamp || c.Kind == migrations.KindTime:
-		if c.Kind != migrations.KindTime && zeroDay.MatchString(s) {
+	case c.abroad && c.moment() && zeroDay.MatchString(s):
+		if c.NotNull && !c.zero {
 			return nil, fmt.Errorf("%w: %s is a day of no calendar", migrations.ErrMisfit, s)
 		}
+		v = nil
+	case c.moment() || c.Kind == migrations.KindTime:
 		v, err = migrations.CommonMoment(c.Kind, s)
 	case c.Kind == migrations.KindFloat:
 		v = v.(float64) + 0 // no minus before zero

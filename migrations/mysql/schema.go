@@ -36,6 +36,8 @@ type column struct {
 	kind              kind
 	data              string // DATA_TYPE
 	common            bool   // its values are read in the common form of its kind
+	abroad            bool   // and go to another kind of database
+	zero              bool   // it has days of no calendar in place of NULL, by its default; elsewhere they are NULL
 }
 
 // key is the key's columns, in its order.
@@ -114,7 +116,8 @@ func (d *Database) readColumns(ctx context.Context, q querier, tables ...*table)
 			t.auto, c.Auto, c.Default = c.Name, true, true
 		}
 		c.settle(m)
-		c.common = d.b.Common
+		c.common, c.abroad = d.b.Common, d.b.Other != ""
+		c.zero = c.abroad && c.NotNull && !primary && c.moment() && zeroDay.MatchString(strings.TrimPrefix(dflt, "'"))
 		if !primary && slices.Contains(t.share.Stays, c.Name) {
 			t.stays = append(t.stays, c)
 			return nil
@@ -185,6 +188,9 @@ func (t *table) readKey(ctx context.Context, q querier) error {
 	for _, x := range all {
 		if x.flaw == "" && t.keyAt == nil {
 			t.keyAt, t.unusable = x.at, ""
+			for _, at := range x.at {
+				t.columns[at].zero = false
+			}
 			continue
 		}
 		if x.name == "PRIMARY" {

@@ -85,6 +85,9 @@ func (c column) number() bool { return c.kind == kindInt || c.kind == kindBit ||
 func (c column) appendLiteral(b []byte, v migrations.Value) []byte {
 	switch v := v.(type) {
 	case nil:
+		if c.zero {
+			return append(b, "'0000-00-00'"...)
+		}
 		return append(b, "NULL"...)
 	case int64:
 		return strconv.AppendInt(b, v, 10)

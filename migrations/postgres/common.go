@@ -28,11 +28,34 @@ func (in *inspection) common(ctx context.Context, t *table, to *migrations.Table
 			return err
 		}
 		to.References = references
+		if err := in.endless(ctx, q, t); err != nil {
+			return err
+		}
 		if left = append(left, more...); len(left) > 0 && in.d.b.Side == strangler.Legacy {
 			in.note("the service's table %s is made without %s", t.bound, strings.Join(left, "; "))
 		}
 		return nil
 	})
+}
+
+// endless reports the rows of which an infinite day is NULL at a service's that has none, and refuses them where there is no NULL.
+func (in *inspection) endless(ctx context.Context, q querier, t *table) error {
+	for _, c := range t.columns {
+		if !c.ends {
+			continue
+		}
+		var n int64
+		if err := q.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM %s WHERE NOT isfinite(t.%s)", t.from(), ident(c.Name))).Scan(&n); err != nil {
+			return fmt.Errorf("look for infinite days of %s in %s: %w", c.Name, t.bound, err)
+		}
+		switch {
+		case n > 0 && c.NotNull:
+			in.problem("value", "make them days, or let the column be NULL", "column %s of %s is NOT NULL and has %d rows with an infinite day, which the service's database has not", c.Name, t.bound, n)
+		case n > 0:
+			in.note("%d rows of %s have an infinite day in %s: NULL at the service; those that the service changes have NULL on the way back", n, t.bound, c.Name)
+		}
+	}
+	return nil
 }
 
 // carriedIndex is an index that holds of other databases' tables too: it is unique, over whole columns that travel.

@@ -46,6 +46,41 @@ func (foreignDecoding) Open(ctx context.Context, b migrations.Binding) (migratio
 	return postgres.Open(ctx, b)
 }
 
+// TestInfiniteDays: a service's database that has none gets NULL, and a column without NULL is refused.
+func TestInfiniteDays(t *testing.T) {
+	for column, wants := range map[string]string{
+		"date":                 "2 rows of x have an infinite day in v",
+		"timestamp":            "2 rows of x have an infinite day in v",
+		"timestamptz NOT NULL": "column v of x is NOT NULL and has 2 rows with an infinite day",
+	} {
+		t.Run(column, func(t *testing.T) {
+			p := enginetest.NewPair(t, endless{}, []string{"CREATE TABLE x (id integer PRIMARY KEY, v " + column + ")", "INSERT INTO x VALUES (1, 'infinity'), (2, '-infinity'), (3, '2024-02-29')"}, "x")
+			plan, err := p.Plan.Make(t.Context())
+			said := strings.Join(plan.Notes, "\n")
+			if strings.Contains(column, "NOT NULL") {
+				var r *strangler.Refusal
+				if !errors.As(err, &r) || r.Check != "value" {
+					t.Fatalf("got %v, want a refusal", err)
+				}
+				said = r.Error()
+			} else {
+				must(t, err)
+			}
+			if !strings.Contains(said, wants) {
+				t.Errorf("it says %q, want %q", said, wants)
+			}
+		})
+	}
+}
+
+// endless has MariaDB at the other side.
+type endless struct{ lab }
+
+func (endless) Open(ctx context.Context, b migrations.Binding) (migrations.Database, error) {
+	b.Capture, b.Common, b.Other = strangler.CaptureTriggers, true, "mysql"
+	return postgres.Open(ctx, b)
+}
+
 // types are what the columns of everyKind need.
 var types = []string{"CREATE TYPE mood AS ENUM ('sad', 'ok')", "CREATE EXTENSION citext", "CREATE DOMAIN short AS varchar(7)", "CREATE DOMAIN shorter AS short"}
 

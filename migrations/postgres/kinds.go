@@ -90,6 +90,9 @@ func (c column) commonValue(raw []byte) (migrations.Value, error) {
 		if c.base == oidTimestamptz {
 			s = strings.TrimSuffix(s, "+00")
 		}
+		if c.ends && !c.NotNull && strings.TrimPrefix(s, "-") == "infinity" {
+			return nil, nil
+		}
 		return migrations.CommonMoment(c.Kind, s)
 	case migrations.KindUUID:
 		return s, nil

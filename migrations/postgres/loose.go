@@ -5,6 +5,9 @@ import (
 	"errors"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/migrations"
 )
 
 // describe reads a bound table; nil when there is none. The key of one that is filled before its key is made is the one
@@ -15,7 +18,8 @@ func (d *Database) describe(ctx context.Context, q querier, i int) (*table, erro
 		return nil, err
 	}
 	for at := range t.columns {
-		t.columns[at].common = d.b.Common
+		c := &t.columns[at]
+		c.common, c.ends = d.b.Common, d.b.Side == strangler.Legacy && d.b.Other == "mysql" && (c.Kind == migrations.KindDate || c.Kind == migrations.KindTimestamp)
 	}
 	if s := d.b.Share(i); !s.Whole() {
 		t.leave(s)

@@ -68,6 +68,7 @@ type column struct {
 	identity          string // a: GENERATED ALWAYS AS IDENTITY, d: BY DEFAULT, or empty
 	dflt              string // the expression of its default, or of its domain's, or empty
 	common            bool   // values are read in the common form of the column's kind
+	ends              bool   // and infinite days are NULL: the service has none
 }
 
 // full is the quoted name, good under any search_path.
