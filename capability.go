@@ -59,6 +59,9 @@ type Table struct {
 	// monolith's, which goes on writing it whoever owns the rest.
 	Drop  []string
 	Where string
+	// OneWay says that nothing that the service writes comes back (`reverse: false`): a rollback leaves the monolith's table as it was
+	// at the cutover, and the mapping need not have a way back.
+	OneWay bool
 }
 
 // Capture is a way to record what changes at the owner.

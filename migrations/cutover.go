@@ -103,6 +103,9 @@ func (s *split) check(ctx context.Context, to strangler.Side) error {
 		if err := fresh(rec.Verified, s.cfg.Bounds.Fresh, s.c.Name); err != nil {
 			return err
 		}
+		if err := s.freshBehindRollback(ctx, rec.Verified); err != nil {
+			return err
+		}
 	}
 	if n, err := s.kept(ctx, follower, Differing, s.cfg.Bounds.Dirty); err != nil {
 		return err
@@ -129,6 +132,18 @@ func (s *split) check(ctx context.Context, to strangler.Side) error {
 		return strangler.Refuse("instances", err.Error(), "strangler toggle get "+s.c.Name)
 	}
 	return nil
+}
+
+// freshBehindRollback refuses a verification from before a rollback that has left the sides apart.
+func (s *split) freshBehindRollback(ctx context.Context, v strangler.Verify) error {
+	if !hasOneWay(s.c) {
+		return nil
+	}
+	row, err := s.latest(ctx)
+	if err != nil || row.To != strangler.Legacy || row.State != strangler.Committed || v.At.After(row.Ended) {
+		return err
+	}
+	return strangler.Refuse("verify", "there are tables of which nothing comes back, and since the rollback nobody has compared them", "strangler split verify "+s.c.Name+" --repair")
 }
 
 func fresh(v strangler.Verify, age time.Duration, capability string) error {

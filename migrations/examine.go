@@ -27,6 +27,11 @@ type Examiner interface {
 // Examine asks both sides whose engine is an Examiner, whatever the plan says of their tables.
 func (p *Planning) Examine(ctx context.Context) ([]Finding, error) {
 	var out []Finding
+	for _, t := range p.c.Tables {
+		if note := oneWayNote(t); note != "" {
+			out = append(out, Finding{Side: strangler.Legacy, Phase: "cutover", Check: "reverse", What: note, Next: []string{"leave reverse: false out, where the mapping has a way back"}})
+		}
+	}
 	for _, side := range []strangler.Side{strangler.Legacy, strangler.Service} {
 		d, err := p.open(ctx, side)
 		if err != nil {

@@ -28,9 +28,15 @@ func openSide(ctx context.Context, open Open, c strangler.Capability, side stran
 	switch {
 	case err != nil:
 		return nil, err
-	case side == strangler.Legacy && hasShare(c):
-		return &shared{Database: d, tables: c.Tables}, nil
-	case side == strangler.Legacy || !hasMapping(c):
+	case side == strangler.Legacy:
+		if hasShare(c) {
+			d = &shared{Database: d, tables: c.Tables}
+		}
+		if hasOneWay(c) {
+			d = &oneWay{Database: d, tables: c.Tables}
+		}
+		return d, nil
+	case !hasMapping(c):
 		return d, nil
 	}
 	return &mapped{Database: d, tables: c.Tables, shapes: make([]*shape, len(c.Tables))}, nil
@@ -121,7 +127,7 @@ func unmappable(t Table, m strangler.Table) (out []Problem) {
 			problem("column %s of %s is %s; values of text and of whole numbers can be others at the service", name, t.Name, c.words())
 			continue
 		}
-		if _, err := newCode(c.Kind, m.Values[name]); err != nil {
+		if _, err := newCode(c.Kind, m.Values[name], m.OneWay); err != nil {
 			problem("the values of %s in %s: %v", name, t.Name, err)
 		}
 	}
@@ -150,8 +156,8 @@ func mappingNote(t strangler.Table) string {
 // have stands for itself.
 type code struct{ forth, back map[string]string }
 
-// newCode refuses a code that cannot be read back.
-func newCode(k Kind, values map[string]string) (*code, error) {
+// newCode refuses a code that cannot be read back, but for one way.
+func newCode(k Kind, values map[string]string, oneWay bool) (*code, error) {
 	c := &code{values, map[string]string{}}
 	for _, from := range slices.Sorted(maps.Keys(values)) {
 		to := values[from]
@@ -160,12 +166,43 @@ func newCode(k Kind, values map[string]string) (*code, error) {
 				return nil, fmt.Errorf("%q is not a whole number, as the column's values are", s)
 			}
 		}
-		if other, twice := c.back[to]; twice {
-			return nil, fmt.Errorf("%s and %s would both be %s, and nobody could tell them apart on the way back", other, from, to)
+		if other, twice := c.back[to]; twice && oneWay {
+			continue // the first one stands for all
+		} else if twice {
+			return nil, fmt.Errorf("%s and %s would both be %s, and nobody could tell them apart on the way back; reverse: false gives the way back up", other, from, to)
 		}
 		c.back[to] = from
 	}
 	return c, nil
+}
+
+// first is the first of the values that are one at the service.
+func (c *code) first(v Value) Value {
+	var was string
+	switch v := v.(type) {
+	case string:
+		was = v
+	case int64:
+		was = strconv.FormatInt(v, 10)
+	default:
+		return v
+	}
+	is, ok := c.forth[was]
+	if !ok {
+		is = was
+	}
+	first, ok := c.back[is]
+	if !ok {
+		return v
+	}
+	if _, number := v.(int64); number {
+		n, err := strconv.ParseInt(first, 10, 64)
+		if err != nil {
+			return v // the plan has refused such a code
+		}
+		return n
+	}
+	return first
 }
 
 // turn replaces a value one way. What stands for itself must not be what stands for another one.
@@ -232,12 +269,15 @@ func (s *split) sameMapping(ctx context.Context) error {
 
 // written is a table's mapping as text, empty where there is none.
 func written(t strangler.Table) string {
-	if len(t.Columns)+len(t.Values)+len(t.Set)+len(t.Drop) == 0 && t.Where == "" {
+	if len(t.Columns)+len(t.Values)+len(t.Set)+len(t.Drop) == 0 && t.Where == "" && !t.OneWay {
 		return ""
 	}
 	form := []any{t.Columns, t.Values}
-	if len(t.Set)+len(t.Drop) > 0 || t.Where != "" {
+	if len(t.Set)+len(t.Drop) > 0 || t.Where != "" || t.OneWay {
 		form = append(form, t.Set, slices.Sorted(slices.Values(t.Drop)), t.Where)
+	}
+	if t.OneWay {
+		form = append(form, "reverse: false")
 	}
 	b, _ := json.Marshal(form) // names are sorted
 	return string(b)
@@ -249,6 +289,8 @@ type shape struct {
 	at    []int    // where each is in the service's row
 	codes []*code  // of each; nil: values stay as they are
 	set   []setColumn
+	// oneWay: what the service has is only compared with the monolith's, and has not to be turned into it.
+	oneWay bool
 }
 
 // setColumn is one that the service alone has.
@@ -289,7 +331,7 @@ func (d *mapped) shape(ctx context.Context, table int) (*shape, error) {
 	for from, to := range m.Columns {
 		here[to] = from
 	}
-	s := &shape{}
+	s := &shape{oneWay: m.OneWay}
 	place := map[string]int{}
 	for i, name := range columns {
 		if is, ok := m.Set[name]; ok {
@@ -305,7 +347,7 @@ func (d *mapped) shape(ctx context.Context, table int) (*shape, error) {
 		s.at = append(s.at, place[name])
 		var c *code
 		if values := m.Values[name]; len(values) > 0 {
-			if c, err = newCode("", values); err != nil {
+			if c, err = newCode("", values, m.OneWay); err != nil {
 				return nil, err
 			}
 		}
@@ -337,7 +379,7 @@ func (s *shape) forth(r Row) (Row, error) {
 func (s *shape) back(r Row) (Row, error) {
 	out := make(Row, len(s.names))
 	for _, c := range s.set {
-		if r[c.at] != c.is {
+		if r[c.at] != c.is && !s.oneWay {
 			return nil, fmt.Errorf("%w: column %s is %v, and the monolith, which has no such column, stands for %v", ErrMisfit, c.name, r[c.at], c.is)
 		}
 	}
@@ -345,7 +387,9 @@ func (s *shape) back(r Row) (Row, error) {
 		v := r[s.at[i]]
 		if c := s.codes[i]; c != nil {
 			var err error
-			if v, err = turn(v, c.back, c.forth); err != nil {
+			if v, err = turn(v, c.back, c.forth); err != nil && s.oneWay {
+				v = "\x00" // no value of the monolith's
+			} else if err != nil {
 				return nil, fmt.Errorf("column %s: %w", s.names[i], err)
 			}
 		}

@@ -99,7 +99,7 @@ func (p *Planning) Make(ctx context.Context) (Plan, error) {
 	like := here
 	if common {
 		like, problems = remapped(here, p.c.Tables)
-		problems = append(problems, unshared(here, p.c.Tables)...)
+		problems = append(append(problems, unshared(here, p.c.Tables)...), leaning(here, p.c.Tables)...)
 	}
 	if err := refuseAll(problems); err != nil {
 		return Plan{}, err
@@ -117,7 +117,7 @@ func (p *Planning) Make(ctx context.Context) (Plan, error) {
 		plan.Notes = append(plan.Notes, k.note(p.c))
 	}
 	for _, t := range p.c.Tables {
-		for _, note := range []string{mappingNote(t), shareNote(t)} {
+		for _, note := range []string{mappingNote(t), shareNote(t), oneWayNote(t)} {
 			if note != "" {
 				plan.Notes = append(plan.Notes, note)
 			}

@@ -31,7 +31,7 @@ func unshared(s Schema, tables []strangler.Table) (out []Problem) {
 				problem("correct it in strangler.yaml", "%s has no column %s to be left out", t.Name, name)
 			}
 		}
-		if len(m.Drop) == 0 {
+		if len(m.Drop) == 0 || m.OneWay {
 			continue
 		}
 		for _, u := range t.Uniques {

@@ -32,8 +32,9 @@ type PlanTouch struct {
 
 // PlanTable is a table that moves.
 type PlanTable struct {
-	From string `json:"from"`
-	To   string `json:"to"`
+	From   string `json:"from"`
+	To     string `json:"to"`
+	OneWay bool   `json:"one_way"` // a rollback loses what the service has written there
 }
 
 // PlannedStep is a step with this capability's name and settings in it.
@@ -55,7 +56,7 @@ func Show(c strangler.Capability) Plan {
 		p.Touches = append(p.Touches, PlanTouch{t.Route.String(), t.Seam, t.Fails})
 	}
 	for _, t := range c.Tables {
-		p.Tables = append(p.Tables, PlanTable{t.From, t.To})
+		p.Tables = append(p.Tables, PlanTable{t.From, t.To, t.OneWay})
 	}
 	for i, d := range Steps() {
 		step := PlannedStep{Description: d, Number: i + 1, Skipped: d.NeedsTables && c.Stateless()}
@@ -133,7 +134,7 @@ func Render(c strangler.Capability) string {
 		fmt.Fprintf(&b, "- route `%s`\n", r)
 	}
 	for _, t := range p.Tables {
-		fmt.Fprintf(&b, "- table `%s`%s\n", t.From, renamed(t))
+		fmt.Fprintf(&b, "- table `%s`%s%s\n", t.From, renamed(t), t.Loss())
 	}
 	for _, t := range p.Touches {
 		fmt.Fprintf(&b, "- touch `%s`: stays in the monolith and writes these tables, %s\n", t.Route, t.After())
@@ -158,6 +159,14 @@ func renamed(t PlanTable) string {
 		return ""
 	}
 	return ", there `" + t.To + "`"
+}
+
+// Loss says what a rollback loses of the table; empty where it loses nothing.
+func (t PlanTable) Loss() string {
+	if !t.OneWay {
+		return ""
+	}
+	return "; nothing of it comes back, so a rollback loses what the service has written there"
 }
 
 // After says what becomes of the touch once the service owns.

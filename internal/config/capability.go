@@ -181,7 +181,7 @@ func (r *reader) table(f field) (strangler.Table, bool) {
 		name, ok := r.tableName(f)
 		return strangler.Table{From: name, To: name}, ok
 	}
-	keys := r.object(f, "from", "to", "columns", "values", "set", "drop", "where")
+	keys := r.object(f, "from", "to", "columns", "values", "set", "drop", "where", "reverse")
 	if !keys["from"].given() {
 		r.problem(keys["from"], "it is missing; write the table's name in the legacy database")
 		return strangler.Table{}, false
@@ -196,6 +196,9 @@ func (r *reader) table(f field) (strangler.Table, bool) {
 	t := strangler.Table{From: from, To: to, Columns: r.names(keys["columns"]), Set: r.names(keys["set"]), Drop: r.texts(keys["drop"])}
 	if keys["where"].given() {
 		t.Where = r.rowCondition(keys["where"])
+	}
+	if keys["reverse"].given() {
+		t.OneWay = !r.yesNo(keys["reverse"])
 	}
 	for _, e := range r.entries(keys["values"]) {
 		if t.Values == nil {

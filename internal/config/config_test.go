@@ -52,7 +52,7 @@ capabilities:
     service: {url: http://127.0.0.1:9001, health: /healthz, database: "postgres://strangler@localhost/delivery"}
     tables:
       - couriers
-      - {from: courier_actions, to: actions, columns: {type: kind}, values: {type: {1: pickup, "2": dropoff}}, set: {source: shop, tenant: 7}, drop: [note], where: "state <> 'now' AND courier_id > 0"}
+      - {from: courier_actions, to: actions, columns: {type: kind}, values: {type: {1: pickup, "2": dropoff}}, reverse: false, set: {source: shop, tenant: 7}, drop: [note], where: "state <> 'now' AND courier_id > 0"}
     capture: logical
     retained_wal: 2GiB
     throttle: {sessions: 20, lag: 10s, lag_bytes: 64MiB, latency: 50ms}
@@ -69,7 +69,7 @@ func delivery(legacy strangler.Upstream) strangler.Capability {
 		Touches: []strangler.Touch{{Route: strangler.Route{Method: "POST", Pattern: "/orders/{id}/accept"}, Seam: true}},
 		Service: strangler.Upstream{URL: "http://127.0.0.1:9001", Health: "/healthz", Database: "postgres://strangler@localhost/delivery"},
 		Legacy:  legacy,
-		Tables:  []strangler.Table{{From: "couriers", To: "couriers"}, {From: "courier_actions", To: "actions", Columns: map[string]string{"type": "kind"}, Values: map[string]map[string]string{"type": {"1": "pickup", "2": "dropoff"}}, Set: map[string]string{"source": "shop", "tenant": "7"}, Drop: []string{"note"}, Where: "state <> 'now' AND courier_id > 0"}},
+		Tables:  []strangler.Table{{From: "couriers", To: "couriers"}, {From: "courier_actions", To: "actions", OneWay: true, Columns: map[string]string{"type": "kind"}, Values: map[string]map[string]string{"type": {"1": "pickup", "2": "dropoff"}}, Set: map[string]string{"source": "shop", "tenant": "7"}, Drop: []string{"note"}, Where: "state <> 'now' AND courier_id > 0"}},
 		Capture: strangler.CaptureLogical,
 
 		RetainedWAL: 2 << 30,

@@ -7,8 +7,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/strangler-fig/strangler"
-	"github.com/strangler-fig/strangler/internal/engines"
-	"github.com/strangler-fig/strangler/migrations"
 	"github.com/strangler-fig/strangler/migrations/enginetest"
 )
 
@@ -61,13 +59,10 @@ func TestDaysThatTheOtherSideHasNot(t *testing.T) {
 			}
 			fresh := d.pair[1].open(t, p.deliveryDSN)
 			c := p.capability("visits", strangler.Table{From: "visits", To: "visits"})
-			planning, closeAll, err := migrations.NewPlanning(ctx, engines.Open, t.TempDir(), "control", c)
+			made, _, err := plan(t, c)
 			must(t, err)
-			plan, err := planning.Make(ctx)
-			must(t, err)
-			must(t, closeAll())
 			for _, report := range d.report {
-				if notes := strings.Join(plan.Notes, "\n"); !strings.Contains(notes, report) {
+				if notes := strings.Join(made.Notes, "\n"); !strings.Contains(notes, report) {
 					t.Errorf("the plan does not say %q:\n%s", report, notes)
 				}
 			}

@@ -12,6 +12,7 @@
 //     the faults.
 //   - throttle_test.go loads the server of a copy beyond its limits.
 //   - verify_test.go and verify_inline_test.go have the two sides compared while they change.
+//   - oneway_test.go gives up the way back of a table.
 //   - days_test.go has days that another kind of database has not.
 //   - bench_test.go measures how long a cutover holds a write.
 //

@@ -406,7 +406,7 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 	for _, t := range tables {
 		up.refuseUnless("the service's table "+t.bound+" already has rows", "SELECT NOT EXISTS (SELECT 1 FROM "+t.full()+")")
 	}
-	down.add("TRUNCATE %s", list(tables, func(t *table) string { return t.full() }))
+	down.add("%s", emptied(tables))
 	d.forgetRows(down)
 	fence := d.pair(migrations.StageCapture, "fence", "The fence of "+d.b.Capability+", closed: only copied rows come in.", up, down, fulls(tables)...)
 
@@ -434,6 +434,29 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 	d.forgetRows(up)
 	complete := d.pair(migrations.StageComplete, "complete", "The service's tables are its own from here on: fence and capture go.", up, never("complete cannot be taken back: the monolith's tables are gone"), fulls(tables)...)
 	return append(scripts, armed, complete), nil
+}
+
+// emptied takes all rows away. Where a table of the service's own refers to one of these, the server refuses TRUNCATE, even if that
+// table is empty; then they are deleted in one statement, which is refused where there is a row that refers to one of them.
+func emptied(tables []*table) string {
+	all := list(tables, func(t *table) string { return literal(t.full()) + "::regclass" })
+	var with []string
+	last := tables[len(tables)-1]
+	for i, t := range tables[:len(tables)-1] {
+		with = append(with, fmt.Sprintf("of_%d AS (DELETE FROM %s)", i, t.full()))
+	}
+	each := "DELETE FROM " + last.full()
+	if with != nil {
+		each = "WITH " + strings.Join(with, ", ") + " " + each
+	}
+	return fmt.Sprintf(`DO $emptied$
+BEGIN
+  IF EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND conparentid = 0 AND confrelid IN (%[1]s) AND conrelid NOT IN (%[1]s)) THEN
+    %[2]s;
+  ELSE
+    TRUNCATE %[3]s;
+  END IF;
+END $emptied$`, all, each, list(tables, func(t *table) string { return t.full() }))
 }
 
 // likeness is a table that the first script will make, as far as later scripts have to know it.
