@@ -3,15 +3,37 @@
 package sqlite_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/migrations"
 	"github.com/strangler-fig/strangler/migrations/enginetest"
+	"github.com/strangler-fig/strangler/migrations/sqlite"
 )
+
+// TestAScriptWaitsForTheWriteLock has a writer that keeps the lock for longer than a statement waits, and then lets it go.
+func TestAScriptWaitsForTheWriteLock(t *testing.T) {
+	t.Parallel()
+	p := enginetest.NewPair(t, lab{"wal"}, fencedTables, "x")
+	p.Write()
+	busy, err := p.App.Conn(t.Context())
+	must(t, err)
+	defer busy.Close()
+	_, err = busy.ExecContext(t.Context(), "BEGIN IMMEDIATE")
+	must(t, err)
+	ended := make(chan error, 1)
+	time.AfterFunc(sqlite.BusyTimeout+time.Second, func() {
+		_, err := busy.ExecContext(context.WithoutCancel(t.Context()), "COMMIT")
+		ended <- err
+	})
+	p.To(migrations.StageCapture)
+	must(t, <-ended)
+}
 
 // TestTheHolderOfTheWriteLockIsNamed has somebody stop inside a write transaction: whoever needs the lock
 // gives up after BusyTimeout, names the process to end, and has written nothing.

@@ -26,14 +26,34 @@ type runner struct {
 }
 
 func newRunner(db *sql.DB, d *Database) (*runner, error) {
-	inner, err := migrate.WithInstance(db, &migrate.Config{MigrationsTable: d.versionTable()})
-	if e := (*database.Error)(nil); errors.As(err, &e) {
-		err = fmt.Errorf("version table: %w", e.OrigErr) // golang-migrate's error does not unwrap
-	}
+	inner, err := locked(d, func() (database.Driver, error) { // the version table may have to be made
+		inner, err := migrate.WithInstance(db, &migrate.Config{MigrationsTable: d.versionTable()})
+		if e := (*database.Error)(nil); errors.As(err, &e) {
+			err = fmt.Errorf("version table: %w", e.OrigErr) // golang-migrate's error does not unwrap
+		}
+		return inner, err
+	})
 	if err != nil {
-		return nil, d.full(err)
+		return nil, err
 	}
 	return &runner{Driver: inner, d: d, db: db, table: ident(d.versionTable())}, nil
+}
+
+// scriptTries is how often a script asks for the write lock, for BusyTimeout each time: among writers that make no pause it may not
+// get it at once.
+const scriptTries = 4
+
+// locked runs what begins by taking the write lock, and has done nothing without it.
+func locked[T any](d *Database, f func() (T, error)) (T, error) {
+	for try := 1; ; try++ {
+		v, err := f()
+		switch {
+		case err == nil || !isBusy(err):
+			return v, d.full(err)
+		case try == scriptTries:
+			return v, d.held(scriptTries*BusyTimeout, err)
+		}
+	}
 }
 
 // Version remembers what it answers, for Run.
@@ -72,7 +92,7 @@ func (r *runner) Run(script io.Reader) error {
 	if err != nil {
 		return err
 	}
-	tx, err := r.db.Begin()
+	tx, err := locked(r.d, r.db.Begin)
 	if err != nil {
 		return err
 	}

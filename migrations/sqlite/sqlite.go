@@ -154,11 +154,7 @@ func (d *Database) begin(ctx context.Context) (*tx, error) {
 			_, _ = w.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 			d.writer <- w
 			if isBusy(err) {
-				who := holder(d.path)
-				if who == "" {
-					who = "another process"
-				}
-				return nil, fmt.Errorf("%s has held the write lock of %s for %s; nothing was written. If it is stopped inside a transaction it blocks everyone: ending it is the way forward: %w", who, d.path, BusyTimeout, err)
+				return nil, d.held(BusyTimeout, err)
 			}
 			return nil, fmt.Errorf("begin at %s: %w", d.path, d.full(err))
 		}
@@ -166,6 +162,15 @@ func (d *Database) begin(ctx context.Context) (*tx, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// held is the error of whoever could not have the write lock for so long.
+func (d *Database) held(long time.Duration, err error) error {
+	who := holder(d.path)
+	if who == "" {
+		who = "another process"
+	}
+	return fmt.Errorf("%s has held the write lock of %s for %s; nothing was written. If it is stopped inside a transaction it blocks everyone: ending it is the way forward: %w", who, d.path, long, err)
 }
 
 // commit ends the transaction durably. A failed COMMIT that left the transaction open is rolled back,
