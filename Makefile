@@ -11,11 +11,14 @@ DEPTH ?= 2
 BENCH ?= .
 BENCH_ROUNDS ?= 5
 
-# What the race detector runs in `make test`: all but the packages whose tests have no goroutines of ours, or watch
-# other processes, and the engines' own suites, alone, in pairs and on servers that die, which `make torture` runs so: the model has
-# the engines' goroutines.
-ENGINES := ./migrations/sqlite ./migrations/postgres ./migrations/mysql ./internal/outage
-RACE = $(or $(shell go list ./... 2>/dev/null | grep -vE '/(internal/(lint|testsum|protocol|demo|invariant|localdb|engines|outage)|migrations/(sqlite|postgres|mysql))$$'),./...)
+# `make test` leaves to `make torture` what that runs anyway: servers that die, also under the race detector, and the race detector's
+# runs of the engines' own suites and of whole moves; the model has all their goroutines. Nothing of ours is in the other packages' tests that
+# the race detector passes over: they have no goroutines, or watch other processes.
+DEEP := ./migrations/sqlite ./migrations/postgres ./migrations/mysql ./internal/outage ./internal/e2e
+TESTS = $(or $(shell go list ./... 2>/dev/null | grep -vE '/internal/outage$$'),./...)
+RACE = $(or $(shell go list ./... 2>/dev/null | grep -vE '/(internal/(lint|testsum|protocol|demo|invariant|localdb|engines|outage|e2e)|migrations/(sqlite|postgres|mysql))$$'),./...)
+# Many tests wait for leases and for servers, so more of them run beside each other than there are processors.
+BESIDE := -parallel 4
 
 # Packages with tests that `make torture` runs. Such a test is named TestTorture… and stands in a file
 # with the line "//go:build torture".
@@ -51,7 +54,7 @@ test: compiler postgres mariadb chinook ## Run all checks and tests, the race de
 		'vet: go vet ./...' \
 		'format: gofmt -l -e .' \
 		'import rules: go test -count=1 -run ^TestImport ./internal/lint' \
-		'tests: go test -count=1 -timeout 20m $(LEFT_OUT) ./...' \
+		'tests: go test -count=1 -timeout 20m $(BESIDE) $(LEFT_OUT) $(TESTS)' \
 		'race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 20m $(LEFT_OUT) $(RACE)'
 
 race: compiler postgres mariadb chinook ## Run the tests under the race detector
@@ -62,7 +65,7 @@ torture: compiler postgres mariadb chinook ## Run the kill, fault, model and soa
 		'model: go test -count=1 -timeout 40m -run ^TestProtocol$$ ./internal/protocol' \
 		'capture by logical decoding: env STRANGLER_CAPTURE=logical go test -count=1 -timeout 30m ./internal/outage ./internal/model' \
 		'kills over logical decoding: env STRANGLER_CAPTURE=logical go test -count=1 -timeout 30m -run Test(Kills|Sleeper|UpstreamsDie|Repair)/postgres ./internal/e2e' \
-		'engines and outages under the race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 30m $(ENGINES)' \
+		'engines, outages and moves under the race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 30m $(LEFT_OUT) $(DEEP)' \
 		$(if $(TORTURE),'torture: go test -tags torture -count=1 -timeout 24h -run ^TestTorture $(TORTURE)')
 
 bench: ## Run the benchmarks (BENCH=regexp)
