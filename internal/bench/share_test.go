@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/stdlib"
+
 	"github.com/strangler-fig/strangler"
 )
 
@@ -60,18 +62,27 @@ func BenchmarkPart(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// writes is how many rows a second one session changes.
+// writes is how many rows a second one session changes, by a statement that it has prepared once.
 func writes(t testing.TB, open func() *sql.DB, n int) float64 {
 	t.Helper()
 	const changed, atOnce = 20_000, 100
 	db := open()
 	defer db.Close()
+	db.SetMaxOpenConns(1)
+	question := "?"
+	if _, postgres := db.Driver().(*stdlib.Driver); postgres {
+		question = "$1"
+	}
+	stmt, err := db.Prepare("UPDATE pgbench_accounts SET bid = bid + 1 WHERE aid = " + question)
+	must(t, err)
+	defer stmt.Close()
 	began := time.Now()
 	for range changed / atOnce {
 		tx, err := db.Begin()
 		must(t, err)
+		one := tx.Stmt(stmt)
 		for range atOnce {
-			_, err := tx.Exec(fmt.Sprintf("UPDATE pgbench_accounts SET bid = bid + 1 WHERE aid = %d", 1+rand.IntN(n)))
+			_, err := one.Exec(1 + rand.IntN(n))
 			must(t, err)
 		}
 		must(t, tx.Commit())

@@ -43,6 +43,7 @@ type table struct {
 type keyColumn struct {
 	name, collation string
 	explicit        bool // the key's index has another collation than the column
+	alias           bool // of the rowid: OLD and NEW have the affinity of whole numbers here, and here alone
 }
 
 // of is the column of a row, compared and ordered as the key's index does.
@@ -238,7 +239,7 @@ func (t *table) readIndexes(ctx context.Context, q querier) error {
 	}
 	if len(t.primary) == 1 && !slices.ContainsFunc(found, func(x index) bool { return x.origin == "pk" }) {
 		t.aliased = true
-		t.key = []keyColumn{{name: t.primary[0], collation: "BINARY"}} // an alias of the rowid has no index of its own, and is never NULL
+		t.key = []keyColumn{{name: t.primary[0], collation: "BINARY", alias: true}} // an alias of the rowid has no index of its own, and is never NULL
 	}
 	for _, x := range found {
 		u := unique{name: x.name, partial: x.partial}

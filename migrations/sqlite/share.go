@@ -72,7 +72,12 @@ func besideTable(t string) string { return "strangler_beside_" + t }
 
 func (t *table) besideDDL() string {
 	return fmt.Sprintf("CREATE TABLE %s (lost INTEGER NOT NULL, %s, PRIMARY KEY (lost, %s)) WITHOUT ROWID", ident(besideTable(t.name)),
-		list(t.key, func(k keyColumn) string { return ident(k.name) + " COLLATE " + k.collation }), list(t.keyNames(), ident))
+		list(t.key, func(k keyColumn) string {
+			if k.alias { // without it every note is read for one of them
+				return ident(k.name) + " INTEGER"
+			}
+			return ident(k.name) + " COLLATE " + k.collation
+		}), list(t.keyNames(), ident))
 }
 
 // clearBeside drops what statements have left there.
