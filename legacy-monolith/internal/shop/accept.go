@@ -14,33 +14,18 @@ import (
 // acceptOrder gives the order a courier and makes it accepted. Who finds the courier is the seam's
 // affair.
 func (s *server) acceptOrder(c echo.Context) error {
-	id, err := kit.PathID(c, "id")
-	if err != nil {
-		return err
-	}
 	var in struct {
 		ReadyBy string `json:"ready_by"`
 	}
-	body, err := kit.ReadJSON(c, &in)
-	if err != nil {
+	id, call, err := s.called(c, &in)
+	if call == nil {
 		return err
 	}
 	readyBy, err := kit.Time("ready_by", in.ReadyBy)
 	if err != nil {
 		return err
 	}
-	call, err := s.orders.Call(c, body)
-	if err != nil {
-		return err
-	}
 	ctx := c.Request().Context()
-	// An answer that is recorded is given again before anything else is asked, since ready_by may
-	// have passed by now and the order is accepted.
-	if answered, err := call.Answered(ctx); err != nil {
-		return err
-	} else if answered {
-		return call.Send(c)
-	}
 	err = s.db.Read(ctx, func(tx *gorm.DB) error { return acceptable(tx, id, readyBy) })
 	if err != nil {
 		return err
@@ -66,6 +51,30 @@ func (s *server) acceptOrder(c echo.Context) error {
 		return err
 	}
 	return call.Send(c)
+}
+
+// called reads a request about an order whose effect is not one transaction alone. A nil call is one that is over: with an error, or
+// with the answer that is recorded, which is given again before anything else is asked, since by now the order has moved on, and
+// ready_by may have passed.
+func (s *server) called(c echo.Context, in any) (id int64, call *kit.Call, err error) {
+	if id, err = kit.PathID(c, "id"); err != nil {
+		return 0, nil, err
+	}
+	body, err := kit.ReadJSON(c, in)
+	if err != nil {
+		return 0, nil, err
+	}
+	if call, err = s.orders.Call(c, body); err != nil {
+		return 0, nil, err
+	}
+	answered, err := call.Answered(c.Request().Context())
+	switch {
+	case err != nil:
+		return 0, nil, err
+	case answered:
+		return 0, nil, call.Send(c)
+	}
+	return id, call, nil
 }
 
 // acceptable refuses what is sure to be refused, before another program is asked for a courier. The

@@ -70,24 +70,11 @@ func (s *server) moveOrder(m move) echo.HandlerFunc {
 // rideOrder moves an order's delivery on. Who keeps it is the seam's affair.
 func (s *server) rideOrder(r ride) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		id, err := kit.PathID(c, "id")
-		if err != nil {
-			return err
-		}
-		body, err := kit.ReadJSON(c, &struct{}{})
-		if err != nil {
-			return err
-		}
-		call, err := s.orders.Call(c, body)
-		if err != nil {
+		id, call, err := s.called(c, &struct{}{})
+		if call == nil {
 			return err
 		}
 		ctx := c.Request().Context()
-		if answered, err := call.Answered(ctx); err != nil {
-			return err
-		} else if answered {
-			return call.Send(c)
-		}
 		err = s.db.Read(ctx, func(tx *gorm.DB) error {
 			order, err := find[model.Order](tx, "order", id)
 			if err == nil && !slices.Contains(cooked, order.State()) {
