@@ -2,8 +2,10 @@ package strangler
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,6 +64,29 @@ type Table struct {
 	// OneWay says that nothing that the service writes comes back (`reverse: false`): a rollback leaves the monolith's table as it was
 	// at the cutover, and the mapping need not have a way back.
 	OneWay bool
+}
+
+// Words say how the table goes, a phrase each; none where it goes as it is.
+func (t Table) Words() (out []string) {
+	if t.Where != "" {
+		out = append(out, "its rows with "+t.Where)
+	}
+	if len(t.Drop) > 0 {
+		out = append(out, "its columns but "+strings.Join(t.Drop, ", "))
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Columns)) {
+		out = append(out, name+" is "+t.Columns[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Values)) {
+		out = append(out, fmt.Sprintf("%d values of %s are others", len(t.Values[name]), name))
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Set)) {
+		out = append(out, fmt.Sprintf("%s is %s in every row", name, t.Set[name]))
+	}
+	if t.OneWay {
+		out = append(out, "nothing of it comes back (reverse: false), so a rollback loses what the service has written there")
+	}
+	return out
 }
 
 // Capture is a way to record what changes at the owner.

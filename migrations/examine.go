@@ -28,8 +28,8 @@ type Examiner interface {
 func (p *Planning) Examine(ctx context.Context) ([]Finding, error) {
 	var out []Finding
 	for _, t := range p.c.Tables {
-		if note := oneWayNote(t); note != "" {
-			out = append(out, Finding{Side: strangler.Legacy, Phase: "cutover", Check: "reverse", What: note, Next: []string{"leave reverse: false out, where the mapping has a way back"}})
+		if t.OneWay {
+			out = append(out, Finding{Side: strangler.Legacy, Phase: "cutover", Check: "reverse", What: mappingNote(t), Next: []string{"leave reverse: false out, where the mapping has a way back"}})
 		}
 	}
 	for _, side := range []strangler.Side{strangler.Legacy, strangler.Service} {

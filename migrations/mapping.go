@@ -134,22 +134,16 @@ func unmappable(t Table, m strangler.Table) (out []Problem) {
 	return out
 }
 
-// mappingNote says in the plan's notes how a table is mapped; empty where it is not.
+// mappingNote says in the plan's notes how a table goes; empty where it goes as it is.
 func mappingNote(t strangler.Table) string {
-	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(t.Columns)) {
-		parts = append(parts, fmt.Sprintf("%s is %s", name, t.Columns[name]))
-	}
-	for _, name := range slices.Sorted(maps.Keys(t.Values)) {
-		parts = append(parts, fmt.Sprintf("%d values of %s are others", len(t.Values[name]), name))
-	}
-	for _, name := range slices.Sorted(maps.Keys(t.Set)) {
-		parts = append(parts, fmt.Sprintf("%s is %s in every row", name, t.Set[name]))
-	}
-	if parts == nil {
+	words := t.Words()
+	if words == nil {
 		return ""
 	}
-	return fmt.Sprintf("by its mapping, of %s at the service %s", t.From, strings.Join(parts, ", "))
+	if len(t.Drop) > 0 || t.Where != "" {
+		words = append(words, "what stays is the monolith's, before the cutover and behind it, and complete leaves the table")
+	}
+	return fmt.Sprintf("%s, at the service %s: %s", t.From, t.To, strings.Join(words, "; "))
 }
 
 // code says what stands for a value at the service, and back: texts, of whole numbers their digits. A value that it does not

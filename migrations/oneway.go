@@ -18,14 +18,6 @@ func hasOneWay(c strangler.Capability) bool {
 	return slices.ContainsFunc(c.Tables, func(t strangler.Table) bool { return t.OneWay })
 }
 
-// oneWayNote says in the plan's notes, and in check, what a rollback would lose; empty where it loses nothing.
-func oneWayNote(t strangler.Table) string {
-	if !t.OneWay {
-		return ""
-	}
-	return fmt.Sprintf("nothing of %s comes back (reverse: false): a rollback loses what the service has written there, and leaves the monolith's table as it was at the cutover", t.From)
-}
-
 // leaning is what other tables have against a table of which nothing comes back: the monolith would have rows that refer to none.
 func leaning(s Schema, tables []strangler.Table) (out []Problem) {
 	for i, t := range s.Tables {

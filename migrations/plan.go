@@ -117,10 +117,8 @@ func (p *Planning) Make(ctx context.Context) (Plan, error) {
 		plan.Notes = append(plan.Notes, k.note(p.c))
 	}
 	for _, t := range p.c.Tables {
-		for _, note := range []string{mappingNote(t), shareNote(t), oneWayNote(t)} {
-			if note != "" {
-				plan.Notes = append(plan.Notes, note)
-			}
+		if note := mappingNote(t); note != "" {
+			plan.Notes = append(plan.Notes, note)
 		}
 	}
 	add := func(side strangler.Side, scripts []Script, after, upto Stage) {

@@ -54,21 +54,6 @@ func unshared(s Schema, tables []strangler.Table) (out []Problem) {
 	return out
 }
 
-// shareNote says in the plan's notes what of a table moves; empty where all of it does.
-func shareNote(t strangler.Table) string {
-	var parts []string
-	if t.Where != "" {
-		parts = append(parts, "its rows with "+t.Where)
-	}
-	if len(t.Drop) > 0 {
-		parts = append(parts, "its columns but "+strings.Join(t.Drop, ", "))
-	}
-	if parts == nil {
-		return ""
-	}
-	return fmt.Sprintf("of %s go %s; what stays is the monolith's, before the cutover and behind it, and complete leaves the table", t.From, strings.Join(parts, ", and "))
-}
-
 // shared is the monolith's database where tables are shared. A row of which columns stay is written in place, so what a batch
 // takes away and brings again must not be gone in between: it goes with the transaction's end.
 type shared struct {

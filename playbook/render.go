@@ -32,9 +32,10 @@ type PlanTouch struct {
 
 // PlanTable is a table that moves.
 type PlanTable struct {
-	From   string `json:"from"`
-	To     string `json:"to"`
-	OneWay bool   `json:"one_way"` // a rollback loses what the service has written there
+	From   string   `json:"from"`
+	To     string   `json:"to"`
+	Words  []string `json:"mapping"` // how it goes, a phrase each
+	OneWay bool     `json:"one_way"` // a rollback loses what the service has written there
 }
 
 // PlannedStep is a step with this capability's name and settings in it.
@@ -56,7 +57,7 @@ func Show(c strangler.Capability) Plan {
 		p.Touches = append(p.Touches, PlanTouch{t.Route.String(), t.Seam, t.Fails})
 	}
 	for _, t := range c.Tables {
-		p.Tables = append(p.Tables, PlanTable{t.From, t.To, t.OneWay})
+		p.Tables = append(p.Tables, PlanTable{t.From, t.To, append([]string{}, t.Words()...), t.OneWay})
 	}
 	for i, d := range Steps() {
 		step := PlannedStep{Description: d, Number: i + 1, Skipped: d.NeedsTables && c.Stateless()}
@@ -134,7 +135,7 @@ func Render(c strangler.Capability) string {
 		fmt.Fprintf(&b, "- route `%s`\n", r)
 	}
 	for _, t := range p.Tables {
-		fmt.Fprintf(&b, "- table `%s`%s%s\n", t.From, renamed(t), t.Loss())
+		fmt.Fprintf(&b, "- table `%s`%s%s\n", t.From, renamed(t), t.How())
 	}
 	for _, t := range p.Touches {
 		fmt.Fprintf(&b, "- touch `%s`: stays in the monolith and writes these tables, %s\n", t.Route, t.After())
@@ -161,12 +162,12 @@ func renamed(t PlanTable) string {
 	return ", there `" + t.To + "`"
 }
 
-// Loss says what a rollback loses of the table; empty where it loses nothing.
-func (t PlanTable) Loss() string {
-	if !t.OneWay {
+// How says how the table goes, behind a colon; empty where it goes as it is.
+func (t PlanTable) How() string {
+	if len(t.Words) == 0 {
 		return ""
 	}
-	return "; nothing of it comes back, so a rollback loses what the service has written there"
+	return ": " + strings.Join(t.Words, "; ")
 }
 
 // After says what becomes of the touch once the service owns.

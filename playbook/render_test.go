@@ -52,7 +52,7 @@ func TestRenderHTML(t *testing.T) {
 	if found := regexp.MustCompile(`(?i)<script|<link|<img|<iframe|\bsrc=|\bhref=|url\(|@import`).FindString(html); found != "" {
 		t.Errorf("the page has %q", found)
 	}
-	for _, want := range []string{"POST /couriers", "courier_actions", "waits for approval", "point of no return", "strangler playbook approve delivery cutover", "1%, 50%, 100%"} {
+	for _, want := range []string{"POST /couriers", "courier_actions", "waits for approval", "point of no return", "strangler playbook approve delivery cutover", "1%, 50%, 100%", "its rows with courier &lt;&gt; 0; its columns but total"} {
 		if !strings.Contains(html, want) {
 			t.Errorf("the page lacks %q", want)
 		}
@@ -69,6 +69,9 @@ func TestRenderHTML(t *testing.T) {
 }
 
 func TestShow(t *testing.T) {
+	if got := Show(delivery()).Tables[2]; got.How() != ": "+strings.Join(got.Words, "; ") || len(got.Words) != 4 || !got.OneWay {
+		t.Errorf("how orders go: %+v", got)
+	}
 	plan := Show(stateless())
 	if !plan.Stateless || !plan.Steps[0].Skipped || plan.Steps[3].Skipped || !plan.Steps[5].Approval || !plan.Steps[7].Final {
 		t.Errorf("the plan is %+v", plan)

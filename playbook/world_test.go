@@ -75,7 +75,8 @@ func delivery() strangler.Capability {
 		Name:    "delivery",
 		Routes:  []strangler.Route{{Method: "POST", Pattern: "/couriers"}, {Method: "GET", Pattern: "/couriers/{id}"}},
 		Touches: []strangler.Touch{{Route: strangler.Route{Method: "POST", Pattern: "/orders/{id}/accept"}, Seam: true}},
-		Tables:  []strangler.Table{{From: "couriers", To: "couriers"}, {From: "courier_actions", To: "actions"}},
+		Tables: []strangler.Table{{From: "couriers", To: "couriers"}, {From: "courier_actions", To: "actions"},
+			{From: "orders", To: "deliveries", Columns: map[string]string{"id": "order_id"}, Drop: []string{"total"}, Where: "courier <> 0", OneWay: true}},
 		Legacy:  strangler.Upstream{URL: "http://monolith.test"},
 		Service: strangler.Upstream{URL: "http://delivery.test"},
 		Playbook: strangler.PlaybookSettings{
