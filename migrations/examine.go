@@ -37,7 +37,7 @@ func (p *Planning) Examine(ctx context.Context) ([]Finding, error) {
 		if err != nil {
 			return out, err
 		}
-		e, ok := d.(Examiner)
+		e, ok := engine(d).(Examiner)
 		if !ok {
 			continue
 		}

@@ -15,16 +15,19 @@ type faulty struct {
 
 // engine is a database of this package as its engine made it, with what that can do beyond Database.
 func engine(d Database) Database {
-	switch w := d.(type) {
-	case faulty:
-		return engine(w.Database)
-	case *mapped:
-		return engine(w.Database)
-	case *shared:
-		return engine(w.Database)
+	for {
+		w, ok := d.(interface{ inside() Database })
+		if !ok {
+			return d
+		}
+		d = w.inside()
 	}
-	return d
 }
+
+func (d faulty) inside() Database  { return d.Database }
+func (d *mapped) inside() Database { return d.Database }
+func (d *shared) inside() Database { return d.Database }
+func (d *oneWay) inside() Database { return d.Database }
 
 // around runs one durable statement between its two points.
 func around(fault func(string) error, point string, f func() error) error {

@@ -43,6 +43,12 @@ func comesBackNot(t *testing.T, p *pair, to *kind) {
 		t.Errorf("the check does not say what a rollback loses: %+v", found)
 	}
 
+	_, plain, err := plan(t, p.capability("billing", strangler.Table{From: "customers", To: "customers"}, strangler.Table{From: "orders", To: "orders"}))
+	must(t, err)
+	if len(found) != len(plain)+1 {
+		t.Errorf("the check finds %+v, and without a mapping %+v", found, plain)
+	}
+
 	splits := startSplits(t, p, c)
 	must(t, splits.Copy(ctx, c.Name))
 	awaitPhase(t, splits, c.Name, strangler.PhaseSyncing)
