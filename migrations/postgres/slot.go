@@ -158,7 +158,12 @@ func (d *Database) let(base int64) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()
-	_, err := d.pool.Exec(ctx, "SELECT pg_replication_slot_advance(slot_name, least('0/0'::pg_lsn + $2::bigint, pg_current_wal_flush_lsn())) FROM pg_replication_slots WHERE slot_name = $1::text AND NOT active AND confirmed_flush_lsn < '0/0'::pg_lsn + $2::bigint", d.slot, base)
+	tag, err := d.pool.Exec(ctx, "SELECT pg_replication_slot_advance(slot_name, least('0/0'::pg_lsn + $2::bigint, pg_current_wal_flush_lsn())) FROM pg_replication_slots WHERE slot_name = $1::text AND NOT active AND confirmed_flush_lsn < '0/0'::pg_lsn + $2::bigint", d.slot, base)
+	if err == nil && tag.RowsAffected() == 0 { // whoever has read the slot until now has not quite ended, maybe
+		d.feedMu.Lock()
+		d.rested = time.Now().Add(time.Second - restPause)
+		d.feedMu.Unlock()
+	}
 	return err
 }
 
