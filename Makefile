@@ -17,8 +17,6 @@ BENCH_ROUNDS ?= 5
 DEEP := ./migrations/sqlite ./migrations/postgres ./migrations/mysql ./internal/outage ./internal/e2e
 TESTS = $(or $(shell go list ./... 2>/dev/null | grep -vE '/internal/outage$$'),./...)
 RACE = $(or $(shell go list ./... 2>/dev/null | grep -vE '/(internal/(lint|testsum|protocol|demo|invariant|localdb|engines|outage|e2e)|migrations/(sqlite|postgres|mysql))$$'),./...)
-# Many tests wait for leases and for servers, so more of them run beside each other than there are processors.
-BESIDE := -parallel 4
 
 # Packages with tests that `make torture` runs. Such a test is named TestTorture… and stands in a file
 # with the line "//go:build torture".
@@ -54,7 +52,7 @@ test: compiler postgres mariadb chinook ## Run all checks and tests, the race de
 		'vet: go vet ./...' \
 		'format: gofmt -l -e .' \
 		'import rules: go test -count=1 -run ^TestImport ./internal/lint' \
-		'tests: go test -count=1 -timeout 20m $(BESIDE) $(LEFT_OUT) $(TESTS)' \
+		'tests: go test -count=1 -timeout 20m $(LEFT_OUT) $(TESTS)' \
 		'race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 20m $(LEFT_OUT) $(RACE)'
 
 race: compiler postgres mariadb chinook ## Run the tests under the race detector

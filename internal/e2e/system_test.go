@@ -60,6 +60,8 @@ type node struct {
 
 const capability = "delivery"
 
+func init() { beside = "5" }
+
 // newSystem starts the monolith, with so many rows, and the service, on databases of a kind.
 func newSystem(t testing.TB, k *kind, rows int) *system {
 	t.Helper()

@@ -356,11 +356,27 @@ func (p *Pair) Pending() int64 {
 		b, err := p.from().Read(p.t.Context(), applied)
 		p.must(err)
 		defer func() { p.must(b.Close()) }()
-		return b.Changes()
+		if n := b.Changes(); n != 1 || p.tells(b) {
+			return n
+		}
+		return 0 // its position passes what others have written on the server
 	}
 	n, err := p.from().Pending(p.t.Context())
 	p.must(err)
 	return n
+}
+
+// tells reports whether a batch has a change of the tables.
+func (p *Pair) tells(b migrations.Batch) (tells bool) {
+	p.t.Helper()
+	for t := range p.Capability.Tables {
+		p.must(b.Keys(p.t.Context(), t, nil, func(migrations.Key, int) error {
+			tells = true
+			return nil
+		}))
+		tells = tells || b.Truncated(t)
+	}
+	return tells
 }
 
 // Keys are the keys of one table that changed at the owner, as text, and are not forgotten.

@@ -109,7 +109,7 @@ func TestMoreChangesThanMemoryTakes(t *testing.T) {
 	p.Alike()
 	b, err = p.Legacy.Read(t.Context(), applied(t, p))
 	must(t, err)
-	if b.Started().IsZero() || b.Changes() != 0 {
+	if b.Started().IsZero() || b.Changes() > 1 { // one: its position passes what others have written on the server
 		t.Errorf("behind the last batch there is one of %d changes, from %s", b.Changes(), b.Started())
 	}
 	must(t, b.Close())
