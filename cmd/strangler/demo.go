@@ -49,7 +49,7 @@ when nothing failed, was lost, doubled or differs.`,
 	}
 	cmd.Flags().StringVar(&o.Database, "database", "sqlite", "sqlite, postgres or mysql")
 	cmd.Flags().BoolVar(&o.Exit, "exit", false, "stop everything when it has been shown")
-	cmd.Flags().IntVar(&o.Rows, "rows", 100_000, "rows in the tables that move")
+	cmd.Flags().IntVar(&o.Rows, "rows", 100_000, "rows of couriers and their plans, which move; a part of their orders comes on top")
 	cmd.Flags().StringVar(&o.Dir, "dir", filepath.Join(".strangler", "demo"), "the `folder` of its files")
 	cmd.Flags().StringVar(&o.Programs, "programs", "", "the `folder` of strangler, legacy-monolith and delivery (default: this program's)")
 	return cmd

@@ -105,7 +105,7 @@ func perform(ctx context.Context, o Options, files *folder, s *stage) (result Re
 	defer fail(nil)
 	began := time.Now()
 	server := map[string]string{string(invariant.Postgres): "a private PostgreSQL server, ", string(invariant.MySQL): "a private MariaDB server, "}[o.Database]
-	s.Act("starting %sthe monolith with %s rows to move, the service and the daemon", server, thousands(int64(o.Rows)))
+	s.Act("starting %sthe monolith with %s rows of couriers and their plans, the service and the daemon", server, thousands(int64(o.Rows)))
 	sys, err := launch(work, fail, o, files)
 	if err != nil {
 		return Result{}, explain(work, err)
