@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -24,6 +25,10 @@ type estate struct {
 	capability                       strangler.Capability
 	legacyDSN, serviceDSN, appAtSide string
 }
+
+// oneRow is held over what changes who may set session_replication_role: the server keeps that in one row for all
+// roles and databases, and refuses the second of two who change it at once ("tuple concurrently updated").
+var oneRow sync.Mutex
 
 func (e *estate) role(name string) string { return e.prefix + "_" + name }
 
@@ -51,6 +56,8 @@ func newEstate(t *testing.T) *estate {
 	}
 	e.service = localdbtest.Database(t, e.role("served"))
 	t.Cleanup(func() { // before the databases are dropped
+		oneRow.Lock() // DROP OWNED takes that right, too
+		defer oneRow.Unlock()
 		run := func(dsn, script string) { runAfter(t, dsn, e.script(script)) }
 		for _, db := range []string{e.legacy, e.service} {
 			run(server.DSN(db), `DROP OWNED BY "%owner", "%second", "%third", "%fourth", "%app", "%strangler" CASCADE; REASSIGN OWNED BY "%served" TO postgres`)
@@ -105,6 +112,10 @@ func (e *estate) missing() (out []right) {
 // grant runs a statement as the superuser.
 func (e *estate) grant(r right) {
 	e.t.Helper()
+	if strings.Contains(r.Statement, " ON PARAMETER ") {
+		oneRow.Lock()
+		defer oneRow.Unlock()
+	}
 	run(e.t, localdbtest.Shared(e.t).DSN(map[strangler.Side]string{strangler.Legacy: e.legacy, strangler.Service: e.service}[r.Side]), r.Statement)
 }
 
