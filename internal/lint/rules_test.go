@@ -73,8 +73,8 @@ func forbidden(from, dep string, test bool) (rule int, why string) {
 		if engines[dep] != nil && dep != from {
 			return 3, "an engine imports no other engine"
 		}
-		if dep != "." && dep != "migrations" && !within(dep, from) && !(test && within(dep, "migrations/enginetest")) {
-			return 3, "an engine imports migrations, the root and its own driver"
+		if dep != "." && dep != "migrations" && dep != "migrations/serverlog" && !within(dep, from) && !(test && within(dep, "migrations/enginetest")) {
+			return 3, "an engine imports migrations, its serverlog, the root and its own driver"
 		}
 	case own && room(from) != "":
 		if !test && room(from) == "migrations" && engines[dep] != nil {
@@ -195,6 +195,9 @@ func TestImportRulesFindViolations(t *testing.T) {
 		{"migrations/postgres", "github.com/jackc/pgx/v5/pgconn", false, 0},
 		{"migrations/postgres", "modernc.org/sqlite", true, 3},
 		{"migrations/mysql", "github.com/go-sql-driver/mysql", false, 0},
+		{"migrations/mysql", "github.com/go-mysql-org/go-mysql/replication", false, 0},
+		{"migrations/mysql", "migrations/serverlog", false, 0},
+		{"migrations/sqlite", "github.com/go-mysql-org/go-mysql/replication", false, 3},
 		{"migrations/mysql", "gorm.io/gorm", false, 5},
 		{"migrations", "modernc.org/sqlite", false, 3},
 		{"migrations", "modernc.org/sqlite", true, 0},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/migrations"
+	"github.com/strangler-fig/strangler/migrations/serverlog"
 )
 
 // pollInterval is how often a quiet database is asked whether somebody has committed.
@@ -29,8 +30,8 @@ type batch struct {
 	tables    []*table
 	ids       [][]int64 // by table: the entries of its log
 	nonces    [][]int64
-	keys      [][]*keySet // by table: what the slot has told, which the stream owns; nil where triggers capture
-	told      []*keySet   // of keys, what is the batch's own
+	keys      [][]*serverlog.Keys // by table: what the slot has told, which the stream owns; nil where triggers capture
+	told      []*serverlog.Keys   // of keys, what is the batch's own
 	logical   bool
 	again     int // how many of Database.again it has
 	truncated []bool
@@ -208,7 +209,7 @@ func (b *batch) Changes() int64            { return b.count }
 func (b *batch) Next() migrations.Position { return b.next.position() }
 func (b *batch) Truncated(table int) bool  { return b.truncated[table] }
 func (b *batch) Started() time.Time        { return b.started }
-func (b *batch) Close() error              { return errors.Join(closeAll(b.told), b.tx.rollback()) }
+func (b *batch) Close() error              { return errors.Join(serverlog.CloseAll(b.told), b.tx.rollback()) }
 
 // spelled reports whether keys that are equal may be written differently, and it matters.
 func (t *table) spelled() bool {
@@ -251,7 +252,7 @@ func (b *batch) changed(t *table) string {
 const keysAtOnce = 5000
 
 // sets are what selects the keys of a table that changed, as k0, k1…: one log, or a slot's keys by and by.
-func (b *batch) sets(i int, keys []*keySet) iter.Seq2[func(p *parameters) string, error] {
+func (b *batch) sets(i int, keys []*serverlog.Keys) iter.Seq2[func(p *parameters) string, error] {
 	t := b.tables[i]
 	return func(yield func(func(p *parameters) string, error) bool) {
 		if !b.logical {
@@ -268,7 +269,7 @@ func (b *batch) sets(i int, keys []*keySet) iter.Seq2[func(p *parameters) string
 			}
 			return "SELECT DISTINCT * FROM (" + given + ") AS given"
 		}
-		for k, err := range distinct(keys) {
+		for k, err := range serverlog.Distinct(keys) {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -287,7 +288,7 @@ func (b *batch) sets(i int, keys []*keySet) iter.Seq2[func(p *parameters) string
 }
 
 // slotKeys are what the slot has told of a table; nil where triggers capture.
-func (b *batch) slotKeys(i int) []*keySet {
+func (b *batch) slotKeys(i int) []*serverlog.Keys {
 	if !b.logical {
 		return nil
 	}
@@ -322,13 +323,13 @@ func (b *batch) Keys(ctx context.Context, i int, ranges []migrations.Range, yiel
 // Rows joins the keys with the table as the snapshot sees both, each row once.
 func (b *batch) Rows(ctx context.Context, i int, ranges []migrations.Range, yield func(migrations.Row, int) error) error {
 	t, keys := b.tables[i], b.slotKeys(i)
-	if added(keys) > keysAtOnce {
+	if serverlog.Added(keys) > keysAtOnce {
 		standing, err := b.standing(ctx, i)
-		defer func() { _ = standing.close() }() // it was only read
+		defer func() { _ = standing.Close() }() // it was only read
 		if err != nil {
 			return err
 		}
-		keys = []*keySet{standing}
+		keys = []*serverlog.Keys{standing}
 	}
 	for set, err := range b.sets(i, keys) {
 		if err != nil {
@@ -351,8 +352,8 @@ func (b *batch) Rows(ctx context.Context, i int, ranges []migrations.Range, yiel
 
 // standing are the keys of the rows that stand under changed keys, as the rows have them. Two keys that are written
 // differently and are equal may lie in two sets; of those here each is another row's. The caller closes it, in any case.
-func (b *batch) standing(ctx context.Context, i int) (*keySet, error) {
-	t, out := b.tables[i], &keySet{}
+func (b *batch) standing(ctx context.Context, i int) (*serverlog.Keys, error) {
+	t, out := b.tables[i], &serverlog.Keys{}
 	for set, err := range b.sets(i, b.keys[i]) {
 		if err != nil {
 			return out, err
@@ -363,7 +364,7 @@ func (b *batch) standing(ctx context.Context, i int) (*keySet, error) {
 		if err != nil {
 			return out, err
 		}
-		if err := scan(rows, t.key(), 0, func(vs []migrations.Value, _ []int64) error { return out.add(vs) }); err != nil {
+		if err := scan(rows, t.key(), 0, func(vs []migrations.Value, _ []int64) error { return out.Add(vs) }); err != nil {
 			return out, err
 		}
 	}
@@ -420,7 +421,8 @@ func (d *Database) Wait(ctx context.Context) error {
 		return err
 	}
 	if s := d.feeding(); s != nil {
-		return s.some(ctx)
+		s.Some(ctx, pollInterval, idleRead)
+		return nil
 	}
 	if base, err := d.base(begun, d.pool); err != nil || base >= 0 {
 		return err

@@ -9,23 +9,15 @@ import (
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/migrations"
+	"github.com/strangler-fig/strangler/migrations/serverlog"
 )
-
-// commit is what one transaction of the server has changed in the moved tables, in the order of the log.
-type commit struct {
-	xid       uint32
-	end       pglogrepl.LSN // behind its commit record
-	keys      []*keySet     // by table; the commit's own
-	truncated []bool
-	changes   int64
-}
 
 // decoder turns the messages of pgoutput into commits. Only the keys are taken: the rows are read later, as they then
 // stand, so a large value that was not sent again is no concern.
 type decoder struct {
 	tables    []*table
 	relations map[uint32]*published
-	open      *commit
+	open      *serverlog.Commit
 }
 
 // published is a moved table as the stream describes it.
@@ -40,24 +32,22 @@ func newDecoder(tables []*table) *decoder {
 }
 
 // take takes one message, and returns the commit that it ends, if it ends one.
-func (d *decoder) take(data []byte) (*commit, error) {
+func (d *decoder) take(data []byte) (*serverlog.Commit, error) {
 	m, err := pglogrepl.Parse(data)
 	if err != nil {
 		return nil, err
 	}
 	switch m := m.(type) {
 	case *pglogrepl.BeginMessage:
-		d.open = &commit{xid: m.Xid, keys: make([]*keySet, len(d.tables)), truncated: make([]bool, len(d.tables))}
-		for i := range d.open.keys {
-			d.open.keys[i] = &keySet{}
-		}
+		d.open = serverlog.NewCommit(len(d.tables))
+		d.open.XID = m.Xid
 	case *pglogrepl.CommitMessage:
 		c := d.open
 		d.open = nil
 		if c == nil {
 			return nil, fmt.Errorf("a commit without a beginning")
 		}
-		c.end = m.TransactionEndLSN
+		c.End = int64(m.TransactionEndLSN)
 		return c, nil
 	case *pglogrepl.RelationMessage:
 		return nil, d.describe(m)
@@ -70,8 +60,7 @@ func (d *decoder) take(data []byte) (*commit, error) {
 	case *pglogrepl.TruncateMessage:
 		for _, id := range m.RelationIDs {
 			if i := d.index(id); i >= 0 {
-				d.open.truncated[i] = true
-				d.open.changes++
+				d.open.Truncate(i)
 			}
 		}
 	}
@@ -83,7 +72,7 @@ func (d *decoder) close() error {
 	if d.open == nil {
 		return nil
 	}
-	return closeAll(d.open.keys)
+	return serverlog.CloseAll(d.open.Keys)
 }
 
 func (d *decoder) index(oid uint32) int {
@@ -126,14 +115,14 @@ func (d *decoder) changed(oid uint32, was, is *pglogrepl.TupleData) error {
 		return fmt.Errorf("%w: a change of %s came without its key: its replica identity was changed", strangler.ErrStopped, d.tables[p.table].bound)
 	}
 	c := d.open
-	c.changes++
+	c.Changes++
 	if before != nil && (after == nil || !bytes.Equal(migrations.Encode(before), migrations.Encode(after))) {
-		if err := c.keys[p.table].add(before); err != nil {
+		if err := c.Keys[p.table].Add(before); err != nil {
 			return err
 		}
 	}
 	if after != nil {
-		return c.keys[p.table].add(after)
+		return c.Keys[p.table].Add(after)
 	}
 	return nil
 }

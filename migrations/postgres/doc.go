@@ -17,7 +17,7 @@
 //     with its version
 //  7. reader.go: chunks and single rows; copier.go: chunks that nobody looks into; load.go: what holds a copy back
 //  8. capture.go: what changed, from one repeatable-read transaction and the triggers' log; or, logical.go, from a
-//     replication slot: choice.go says which, slot.go makes it, retained.go drops one that keeps too much, feed.go reads it, decode.go takes the keys out, spill.go keeps many of them in a file; repair.go: keys logged again
+//     replication slot: choice.go says which, slot.go makes it, retained.go drops one that keeps too much, feed.go reads it, decode.go takes the keys out, and serverlog keeps them; repair.go: keys logged again
 //  9. applier.go: the transaction at the follower; buffer.go: what it sends in bulk
 //  10. share.go: a table of which only a part moves: what of it is read, watched and written
 //  11. fence.go: open, closed, terms; hold.go: the fence made ready while writes pass

@@ -225,13 +225,13 @@ func (x *examination) decoding(ctx context.Context) error {
 	case err != nil:
 		return err
 	default:
-		f.What, f.Next = f.What+"; "+c.String(), c.next
+		f.What, f.Next = f.What+"; "+c.String(), c.Next
 	}
-	if c.logical {
+	if c.Log {
 		f.Phase = toCopy
 	}
 	x.add(f)
-	if c.logical {
+	if c.Log {
 		return x.retention(ctx)
 	}
 	return nil

@@ -13,32 +13,20 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/migrations/serverlog"
 )
 
-const (
-	// feedLimit is how many changes wait at most before no more are taken from the server. A transaction that is larger
-	// comes whole; its keys are in a file.
-	feedLimit = 200_000
-	// feedPause is how often the server hears from us; it gives up after wal_sender_timeout, a minute by default.
-	feedPause = 5 * time.Second
-)
+// feedPause is how often the server hears from us; it gives up after wal_sender_timeout, a minute by default.
+const feedPause = 5 * time.Second
 
-// stream reads a replication slot, and owns what it has read: the commits that have not been forgotten yet, in their order. One
-// goroutine reads and one answers, until close.
+// stream reads a replication slot, and owns what it has read. One goroutine reads and one answers, until close. What is forgotten
+// the server may throw away.
 type stream struct {
+	*serverlog.Log
 	conn   *pgconn.PgConn
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	asking chan struct{} // for an answer that tells how far the server has read
-
-	mu        sync.Mutex
-	commits   []*commit
-	waiting   int64         // changes in commits
-	reached   pglogrepl.LSN // every commit before it has come
-	forgotten pglogrepl.LSN // what the server may throw away
-	last      time.Time     // when that was said
-	err       error
-	moved     chan struct{} // closed, and made anew, with every step
 }
 
 // follow begins to read the slot behind a position.
@@ -83,7 +71,8 @@ func (d *Database) follow(ctx context.Context, tables []*table, from pglogrepl.L
 		return nil, fmt.Errorf("read the replication slot %s: %w", d.slot, err)
 	}
 	own, cancel := context.WithCancel(context.Background())
-	s := &stream{conn: conn, cancel: cancel, asking: make(chan struct{}, 1), forgotten: from, last: time.Now(), moved: make(chan struct{})}
+	s := &stream{Log: serverlog.New(0), conn: conn, cancel: cancel, asking: make(chan struct{}, 1)}
+	s.Forget(int64(from))
 	s.wg.Go(func() {
 		d := newDecoder(tables)
 		s.fail(s.read(own, d))
@@ -157,35 +146,20 @@ func (d *Database) slotStands(ctx context.Context, from pglogrepl.LSN) error {
 
 // fail keeps the first error, which ends the stream.
 func (s *stream) fail(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err == nil && err != nil {
-		s.err = err
-	}
+	s.Fail(err)
 	s.cancel()
-	s.step()
-}
-
-// step wakes whoever waits; with mu held.
-func (s *stream) step() {
-	close(s.moved)
-	s.moved = make(chan struct{})
 }
 
 func (s *stream) close() {
 	s.cancel()
 	s.wg.Wait()
 	shut(s.conn)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range s.commits {
-		_ = closeAll(c.keys) // nothing of it is needed any more
-	}
+	s.Close()
 }
 
 func (s *stream) read(ctx context.Context, d *decoder) error {
 	for {
-		if err := s.room(ctx); err != nil {
+		if err := s.Room(ctx); err != nil {
 			return err
 		}
 		m, err := s.conn.ReceiveMessage(ctx)
@@ -205,23 +179,6 @@ func (s *stream) read(ctx context.Context, d *decoder) error {
 	}
 }
 
-// room waits until there is some in memory.
-func (s *stream) room(ctx context.Context) error {
-	for {
-		s.mu.Lock()
-		full, moved := s.waiting >= feedLimit, s.moved
-		s.mu.Unlock()
-		if !full {
-			return nil
-		}
-		select {
-		case <-moved:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
 func (s *stream) receive(data []byte, d *decoder) error {
 	switch data[0] {
 	case pglogrepl.PrimaryKeepaliveMessageByteID:
@@ -232,10 +189,7 @@ func (s *stream) receive(data []byte, d *decoder) error {
 		if k.ReplyRequested {
 			s.ask()
 		}
-		s.mu.Lock()
-		s.reached = max(s.reached, k.ServerWALEnd)
-		s.step()
-		s.mu.Unlock()
+		s.Reached(int64(k.ServerWALEnd))
 	case pglogrepl.XLogDataByteID:
 		x, err := pglogrepl.ParseXLogData(data[1:])
 		if err != nil {
@@ -245,14 +199,7 @@ func (s *stream) receive(data []byte, d *decoder) error {
 		if err != nil || c == nil {
 			return err
 		}
-		s.mu.Lock()
-		if c.changes > 0 { // otherwise it has no keys
-			s.commits = append(s.commits, c)
-			s.waiting += c.changes
-		}
-		s.reached = max(s.reached, c.end)
-		s.step()
-		s.mu.Unlock()
+		s.Take(c)
 	}
 	return nil
 }
@@ -276,10 +223,7 @@ func (s *stream) answer(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		s.mu.Lock()
-		at := s.forgotten
-		s.mu.Unlock()
-		if _, err := s.conn.Conn().Write(status(at, time.Now())); err != nil {
+		if _, err := s.conn.Conn().Write(status(pglogrepl.LSN(s.Forgotten()), time.Now())); err != nil {
 			return err
 		}
 	}
@@ -296,66 +240,8 @@ func status(at pglogrepl.LSN, now time.Time) []byte {
 	return append(b, 1)
 }
 
-// reach waits until every commit before a position has come. Whole is false where memory was full before.
-func (s *stream) reach(ctx context.Context, at pglogrepl.LSN, nudge func() error) (whole bool, err error) {
-	late, again := time.NewTimer(50*time.Millisecond), time.NewTicker(2*time.Millisecond)
-	defer late.Stop()
-	defer again.Stop()
-	s.ask()
-	for {
-		s.mu.Lock()
-		reached, full, err, moved := s.reached, s.waiting >= feedLimit, s.err, s.moved
-		s.mu.Unlock()
-		switch {
-		case err != nil:
-			return false, err
-		case reached >= at:
-			return true, nil
-		case full:
-			return false, nil
-		}
-		select {
-		case <-moved:
-		case <-again.C:
-			s.ask()
-		case <-late.C: // the position may lie behind a page's head, which nothing has been written behind
-			if err := nudge(); err != nil {
-				return false, err
-			}
-			late.Reset(50 * time.Millisecond)
-		case <-ctx.Done():
-			return false, ctx.Err()
-		}
-	}
-}
-
-// held are the commits that have come and are not forgotten.
-func (s *stream) held() []*commit {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]*commit{}, s.commits...)
-}
-
-// pending counts their changes.
-func (s *stream) pending() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.waiting
-}
-
-// forget drops what the follower has committed, and lets the server do so.
-func (s *stream) forget(at pglogrepl.LSN) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := 0
-	for n < len(s.commits) && s.commits[n].end <= at {
-		s.waiting -= s.commits[n].changes
-		_ = closeAll(s.commits[n].keys) // nothing of it is needed any more
-		n++
-	}
-	s.commits = append([]*commit{}, s.commits[n:]...)
-	if at > s.forgotten {
-		s.forgotten, s.last = at, time.Now()
-	}
-	s.step()
+// reach waits until every commit before a position has come. The position may lie behind a page's head, which nothing has been
+// written behind: nudge writes.
+func (s *stream) reach(ctx context.Context, at int64, nudge func() error) (whole bool, err error) {
+	return s.Reach(ctx, at, s.ask, nudge)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/migrations"
+	"github.com/strangler-fig/strangler/migrations/serverlog"
 )
 
 // A position that has only to pass the changes of others moves after idleMove bytes of them, or idleTime.
@@ -40,11 +41,9 @@ func (d *Database) stopFeed() {
 // readFrom is the stream of the slot behind a position; one that has ended is begun anew.
 func (d *Database) readFrom(ctx context.Context, tables []*table, from pglogrepl.LSN) (*stream, error) {
 	if s := d.feeding(); s != nil {
-		s.mu.Lock()
-		err, ahead := s.err, s.forgotten > from
-		s.mu.Unlock()
-		if err == nil && !ahead {
-			s.forget(from)
+		err := s.Err()
+		if err == nil && s.Forgotten() <= int64(from) {
+			s.Forget(int64(from))
 			return s, nil
 		}
 		d.stopFeed()
@@ -75,11 +74,9 @@ func (d *Database) forgetSlot(ctx context.Context, p at, term int64, again int) 
 	if err != nil {
 		return err
 	}
-	d.feedMu.Lock()
-	d.again = d.again[min(again, len(d.again)):]
-	d.feedMu.Unlock()
+	d.again.Forget(again)
 	if s := d.feeding(); s != nil {
-		s.forget(pglogrepl.LSN(p.lsn))
+		s.Forget(p.lsn)
 		s.ask()
 	}
 	return nil
@@ -118,11 +115,11 @@ func (b *batch) readSlot(ctx context.Context, applied at, base int64) (err error
 			return err
 		}
 	}
-	whole, err := s.reach(ctx, pglogrepl.LSN(end), func() error { return d.flush(ctx) })
+	whole, err := s.reach(ctx, end, func() error { return d.flush(ctx) })
 	if err != nil {
 		return err
 	}
-	commits := s.held()
+	commits := s.Held()
 	seen, err := b.sees(ctx, commits, next)
 	if err != nil {
 		return err
@@ -136,12 +133,12 @@ func (b *batch) readSlot(ctx context.Context, applied at, base int64) (err error
 		if passed = passed && seen[i]; !passed {
 			break
 		}
-		place = int64(c.end)
+		place = c.End
 	}
 	if passed && whole {
 		place = end
 	}
-	if b.count == 0 && (place-from > idleMove || s.idle(idleTime) && place > from) {
+	if b.count == 0 && (place-from > idleMove || s.Idle(idleTime) && place > from) {
 		b.count = 1 // the position has to pass what others changed
 	}
 	if b.count > 0 {
@@ -180,44 +177,22 @@ func (d *Database) pendingInSlot(ctx context.Context) (n int64, logical bool, er
 	}
 	bounded, cancel := context.WithTimeout(ctx, endTime)
 	defer cancel()
-	whole, err := s.reach(bounded, pglogrepl.LSN(end), func() error { return d.flush(bounded) })
-	n = s.pending()
+	whole, err := s.reach(bounded, end, func() error { return d.flush(bounded) })
+	n = s.Pending()
 	if !whole || err != nil {
 		n++
 	}
 	return n, true, ctx.Err()
 }
 
-// retold are keys of a table.
-type retold struct {
-	table int
-	keys  []migrations.Key
-}
-
-// retell has keys of a table come with every batch until one that had them is forgotten.
-func (d *Database) retell(table int, keys []migrations.Key) {
-	d.feedMu.Lock()
-	defer d.feedMu.Unlock()
-	d.again = append(d.again, retold{table, keys})
-}
-
 // takeAgain puts the keys that are told again beside those of the commits.
 func (b *batch) takeAgain() error {
-	b.d.feedMu.Lock()
-	defer b.d.feedMu.Unlock()
-	b.again = len(b.d.again)
-	for _, r := range b.d.again {
-		told := &keySet{}
-		b.told = append(b.told, told)
-		b.keys[r.table] = append(b.keys[r.table], told)
-		for _, k := range r.keys {
-			if err := told.add(k); err != nil {
-				return err
-			}
-		}
-		b.count += int64(len(r.keys))
+	sets, count, n, err := b.d.again.Told(len(b.tables))
+	for i, told := range sets {
+		b.told, b.keys[i] = append(b.told, told...), append(b.keys[i], told...)
 	}
-	return nil
+	b.count, b.again = b.count+count, n
+	return err
 }
 
 // settleForgotten records what a crash kept from being recorded, so that serials never come to be further apart.
@@ -240,14 +215,14 @@ func (d *Database) flush(ctx context.Context) error {
 
 // sees says of each commit whether the batch's snapshot sees it. The stream has 32 bits of a transaction's number; next
 // is the number of one that has not begun.
-func (b *batch) sees(ctx context.Context, commits []*commit, next int64) ([]bool, error) {
+func (b *batch) sees(ctx context.Context, commits []*serverlog.Commit, next int64) ([]bool, error) {
 	out := make([]bool, len(commits))
 	if len(commits) == 0 {
 		return out, nil
 	}
 	all := make([]string, len(commits))
 	for i, c := range commits {
-		full := next + int64(int32(c.xid-uint32(next))) // the nearest: they are never further apart
+		full := next + int64(int32(c.XID-uint32(next))) // the nearest: they are never further apart
 		all[i] = fmt.Sprint(full)
 	}
 	var visible []bool
@@ -260,51 +235,18 @@ func (b *batch) sees(ctx context.Context, commits []*commit, next int64) ([]bool
 }
 
 // take collects what holds the keys of the commits that the snapshot sees.
-func (b *batch) take(commits []*commit, seen []bool) {
-	b.keys = make([][]*keySet, len(b.tables))
+func (b *batch) take(commits []*serverlog.Commit, seen []bool) {
+	b.keys = make([][]*serverlog.Keys, len(b.tables))
 	for i, c := range commits {
 		if !seen[i] {
 			continue
 		}
-		b.count += c.changes
+		b.count += c.Changes
 		for t := range b.tables {
-			b.truncated[t] = b.truncated[t] || c.truncated[t]
-			if c.keys[t].added > 0 {
-				b.keys[t] = append(b.keys[t], c.keys[t])
+			b.truncated[t] = b.truncated[t] || c.Truncated[t]
+			if !c.Keys[t].Empty() {
+				b.keys[t] = append(b.keys[t], c.Keys[t])
 			}
 		}
 	}
-}
-
-// some waits until there are changes that were not forgotten, or idleRead has passed.
-func (s *stream) some(ctx context.Context) error {
-	idle := time.NewTimer(idleRead)
-	defer idle.Stop()
-	tick := time.NewTicker(pollInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C: // batches are apart from one another, so that the owner is not asked all the time
-			if s.pending() > 0 {
-				return nil
-			}
-			s.mu.Lock()
-			err := s.err
-			s.mu.Unlock()
-			if err != nil {
-				return nil // the next Read says so
-			}
-		case <-idle.C:
-			return nil
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-// idle says whether nothing was forgotten for a time.
-func (s *stream) idle(d time.Duration) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return time.Since(s.last) > d
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/migrations"
+	"github.com/strangler-fig/strangler/migrations/serverlog"
 )
 
 const (
@@ -48,8 +49,8 @@ type Database struct {
 	slot   string // of a capture by logical decoding, where it is one
 	feedMu sync.Mutex
 	feed   *stream
-	again  []retold  // keys that the next batches have, as if the slot had told them
-	rested time.Time // when the slot last let go of the server's log
+	again  serverlog.Again // keys that the next batches have, as if the slot had told them
+	rested time.Time       // when the slot last let go of the server's log
 
 	standbys standbys
 

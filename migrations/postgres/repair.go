@@ -46,7 +46,7 @@ func (d *Database) Relog(ctx context.Context, i int, keys []migrations.Key) erro
 		}
 		if base, err := d.base(ctx, x); err != nil || base >= 0 {
 			if err == nil {
-				d.retell(i, keys)
+				d.again.Tell(i, keys)
 			}
 			return err
 		}

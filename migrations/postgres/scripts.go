@@ -220,7 +220,7 @@ func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]mig
 		return nil, err
 	}
 	records := "Records which rows of " + d.b.Capability + " change."
-	if c.logical {
+	if c.Log {
 		records = "Publishes the tables of " + d.b.Capability + "; their changes are read from a replication slot, which is made before the copy."
 		up, down = d.publishScript(tables)
 	} else if up, down, err = d.captureScript(ctx, tables, migrations.FenceOpen); err != nil {
@@ -239,7 +239,7 @@ func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]mig
 	if len(whole) > 0 {
 		up.add("DROP TABLE %s", list(whole, func(t *table) string { return t.full() }))
 	}
-	if c.logical {
+	if c.Log {
 		d.unpublish(up)
 	} else {
 		for _, t := range tables {

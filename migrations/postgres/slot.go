@@ -76,7 +76,7 @@ func (d *Database) unfitSince(ctx context.Context) error {
 	if err != nil || why == "" {
 		return nil
 	}
-	return d.cannotDecode(why+"; the scripts were made for it, and no row was copied", append(next, "or plan it anew: strangler split cancel "+d.b.Capability))
+	return d.chooser().Refuse(why+"; the scripts were made for it, and no row was copied", append(next, "or plan it anew: strangler split cancel "+d.b.Capability)...)
 }
 
 func (d *Database) makeSlot(ctx context.Context) (base int64, err error) {

@@ -1,4 +1,4 @@
-package postgres
+package serverlog
 
 import (
 	"bufio"
@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// spillBytes is how much memory a keySet takes, about, before what it holds goes to a file.
+	// spillBytes is how much memory Keys take, about, before what it holds goes to a file.
 	spillBytes = 4 << 20
 	// keyOverhead is what a key takes in memory beside its bytes.
 	keyOverhead = 32
@@ -24,22 +24,23 @@ const (
 	runBuffer = 16 << 10
 )
 
-// keySet collects keys of one table in bounded memory: what is too much goes in sorted runs to a file without a name in
-// the folder for temporary files. Keys that were added twice may come twice; distinct tells each once. One goroutine adds;
-// behind the last add several may read. Whoever made it closes it; the zero value is empty.
-type keySet struct {
+// Keys collects keys of one table in bounded memory: what is too much goes in sorted runs to a file without a name in
+// the folder for temporary files. Keys that were added twice may come twice; Distinct tells each once. One goroutine adds;
+// behind the last Add several may read. Whoever made it closes it; the zero value is empty.
+type Keys struct {
 	keys  [][]byte // encoded
 	bytes int      // of keys, about
-	added int      // how often add was called
+	added int      // how often Add was called
 	file  *os.File // nil: none was needed
 	end   int64
 	runs  []stretch
 }
 
-// stretch is a part of a keySet's file.
+// stretch is a part of the file.
 type stretch struct{ at, length int64 }
 
-func (s *keySet) add(k migrations.Key) error {
+// Add takes a key. The error is of the temporary file.
+func (s *Keys) Add(k migrations.Key) error {
 	e := migrations.Encode(k)
 	s.keys, s.bytes, s.added = append(s.keys, e), s.bytes+len(e)+keyOverhead, s.added+1
 	if s.bytes < spillBytes {
@@ -51,7 +52,7 @@ func (s *keySet) add(k migrations.Key) error {
 	return nil
 }
 
-func (s *keySet) spill() (err error) {
+func (s *Keys) spill() (err error) {
 	if s.file == nil {
 		if s.file, err = os.CreateTemp("", "strangler-keys-"); err != nil {
 			return err
@@ -85,8 +86,8 @@ func sorted(keys [][]byte) [][]byte {
 	return slices.CompactFunc(keys, bytes.Equal)
 }
 
-// close gives the file back; twice is safe.
-func (s *keySet) close() error {
+// Close gives the file back; twice is safe.
+func (s *Keys) Close() error {
 	if s.file == nil {
 		return nil
 	}
@@ -97,23 +98,28 @@ func (s *keySet) close() error {
 	return err
 }
 
-func closeAll(sets []*keySet) error {
+// Empty reports whether no key was added.
+func (s *Keys) Empty() bool { return s.added == 0 }
+
+// CloseAll closes several.
+func CloseAll(sets []*Keys) error {
 	var errs []error
 	for _, s := range sets {
-		errs = append(errs, s.close())
+		errs = append(errs, s.Close())
 	}
 	return errors.Join(errs...)
 }
 
-func added(sets []*keySet) (n int) {
+// Added is how often Add was called on any of several.
+func Added(sets []*Keys) (n int) {
 	for _, s := range sets {
 		n += s.added
 	}
 	return n
 }
 
-// distinct yields every key of the sets once, as it is written; an error is the last that it yields.
-func distinct(sets []*keySet) iter.Seq2[migrations.Key, error] {
+// Distinct yields every key of the sets once, as it is written; an error is the last that it yields.
+func Distinct(sets []*Keys) iter.Seq2[migrations.Key, error] {
 	return func(yield func(migrations.Key, error) bool) {
 		h, err := merging(sets)
 		var last []byte
@@ -167,7 +173,7 @@ func (m *merge) step() (err error) {
 }
 
 // merging begins to merge all that the sets hold.
-func merging(sets []*keySet) (m merge, err error) {
+func merging(sets []*Keys) (m merge, err error) {
 	var held [][]byte
 	for _, s := range sets {
 		held = append(held, s.keys...)
