@@ -61,8 +61,8 @@ race: compiler postgres mariadb chinook ## Run the tests under the race detector
 torture: compiler postgres mariadb chinook ## Run the kill, fault, model and soak tests deeper (ROUNDS=n, DEPTH=0..3 of the model)
 	@STRANGLER_ROUNDS=$(ROUNDS) STRANGLER_PROTOCOL_DEPTH=$(DEPTH) $(TESTSUM) \
 		'model: go test -count=1 -timeout 40m -run ^TestProtocol$$ ./internal/protocol' \
-		'capture by logical decoding: env STRANGLER_CAPTURE=logical go test -count=1 -timeout 30m ./internal/outage ./internal/model' \
-		'kills over logical decoding: env STRANGLER_CAPTURE=logical go test -count=1 -timeout 30m -run Test(Kills|Sleeper|UpstreamsDie|Repair)/postgres ./internal/e2e' \
+		'capture by the servers own logs: env STRANGLER_CAPTURE=logical go test -count=1 -timeout 30m ./internal/outage ./internal/model' \
+		'kills over the servers own logs: env STRANGLER_CAPTURE=logical go test -count=1 -timeout 30m -run Test(Kills|Sleeper|UpstreamsDie|Repair|MariaDBServersCrash)/(postgres|mysql) ./internal/e2e' \
 		'engines, outages and moves under the race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 30m $(LEFT_OUT) $(DEEP)' \
 		$(if $(TORTURE),'torture: go test -tags torture -count=1 -timeout 24h -run ^TestTorture $(TORTURE)')
 

@@ -94,7 +94,7 @@ type Capture string
 
 const (
 	CaptureTriggers Capture = "triggers" // in the application's own transaction
-	CaptureLogical  Capture = "logical"  // by PostgreSQL's logical decoding, beside it
+	CaptureLogical  Capture = "logical"  // from the server's own log: by PostgreSQL's logical decoding, from MariaDB's binary log
 )
 
 // Throttle are limits for the legacy database's server, beyond which no rows are copied. Zero: no limit.

@@ -64,8 +64,8 @@ func (r *reader) capture(k strangler.Capability, f field) strangler.Capture {
 	case !ok || c == strangler.CaptureTriggers:
 	case c != strangler.CaptureLogical:
 		r.problem(f, "%s is no way to record changes; write triggers or logical", f.raw())
-	case !strings.HasPrefix(k.Legacy.Database, "postgres"):
-		r.problem(f, "logical decoding is PostgreSQL's, and legacy.database is not one; leave it out")
+	case !strings.HasPrefix(k.Legacy.Database, "postgres") && !strings.HasPrefix(k.Legacy.Database, "mysql"):
+		r.problem(f, "legacy.database has no log of its own that could be read; leave it out")
 	}
 	return c
 }

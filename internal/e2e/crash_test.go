@@ -30,12 +30,12 @@ func TestMariaDBServersCrash(t *testing.T) {
 	ctx := t.Context()
 	servers := map[strangler.Side]*localdb.Server{}
 	sessions := map[strangler.Side]*sql.DB{}
-	c := strangler.Capability{Name: "billing", Tables: []strangler.Table{{From: "invoice"}, {From: "line"}}}
+	c := strangler.Capability{Name: "billing", Capture: mysql.capture(), Tables: []strangler.Table{{From: "invoice"}, {From: "line"}}}
 	for side, dsn := range map[strangler.Side]*string{strangler.Legacy: &c.Legacy.Database, strangler.Service: &c.Service.Database} {
-		s, err := localdb.MariaDB(ctx, localdb.Config{})
+		s, err := localdb.MariaDB(ctx, localdb.Config{Durable: true, Settings: map[string]string{"binlog_row_metadata": "FULL"}})
 		must(t, err)
 		t.Cleanup(func() { must(t, s.Close()) })
-		must(t, errors.Join(s.Role(ctx, "shop"), s.Role(ctx, "strangler", "GRANT ALL ON shop.* TO strangler@'%'", "GRANT PROCESS ON *.* TO strangler@'%'"), s.Create(ctx, "shop", "shop")))
+		must(t, errors.Join(s.Role(ctx, "shop"), s.Role(ctx, "strangler", "GRANT ALL ON shop.* TO strangler@'%'", "GRANT PROCESS, REPLICATION SLAVE ON *.* TO strangler@'%'"), s.Create(ctx, "shop", "shop")))
 		servers[side], sessions[side], *dsn = s, openMySQL(t, s.As("shop", "shop")), s.As("strangler", "shop")
 	}
 	for _, q := range smallTables {
@@ -105,7 +105,20 @@ func TestMariaDBServersCrash(t *testing.T) {
 	w.start(ctx)
 	again := func(what string, f func() error) {
 		t.Helper()
-		await(t, what, func() bool { return f() == nil })
+		var last error
+		defer func() {
+			if last != nil {
+				t.Logf("%s: %v", what, last)
+			}
+		}()
+		await(t, what, func() bool {
+			mu.Lock()
+			err := failed
+			mu.Unlock()
+			must(t, err) // no server, no hand over
+			last = f()
+			return last == nil
+		})
 	}
 
 	arm("position.after", strangler.Service)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"database/sql"
 	"errors"
 	"os"
@@ -63,12 +64,16 @@ func eachKind(t *testing.T, test func(t *testing.T, k *kind)) {
 	}
 }
 
-// capture is how the monolith's changes are recorded: on PostgreSQL as STRANGLER_CAPTURE says.
+// capture is how the monolith's changes are recorded: on PostgreSQL and MariaDB as STRANGLER_CAPTURE says.
 func (k *kind) capture() strangler.Capture {
-	if c := strangler.Capture(os.Getenv("STRANGLER_CAPTURE")); c != "" && k.dialect == invariant.Postgres {
-		return c
+	if k.dialect == invariant.SQLite {
+		return strangler.CaptureTriggers
 	}
-	return strangler.CaptureTriggers
+	return asked()
+}
+
+func asked() strangler.Capture {
+	return cmp.Or(strangler.Capture(os.Getenv("STRANGLER_CAPTURE")), strangler.CaptureTriggers)
 }
 
 // pair makes two empty databases for the length of a test.

@@ -130,7 +130,11 @@ func assembleMySQL(t testing.TB, s *localdb.Server) {
 	t.Helper()
 	mysqlTeam.Do(func() {
 		ctx := context.Background()
-		mysqlTeam.err = errors.Join(s.Role(ctx, "shop"), s.Role(ctx, "delivery"), s.Role(ctx, "strangler", "GRANT PROCESS ON *.* TO strangler@'%'",
+		sync := "SET GLOBAL sync_binlog = 0"
+		if asked() == strangler.CaptureLogical {
+			sync = "SET GLOBAL sync_binlog = 1"
+		}
+		mysqlTeam.err = errors.Join(s.Role(ctx, "shop"), s.Role(ctx, "delivery"), s.Role(ctx, "strangler", "GRANT PROCESS, REPLICATION SLAVE ON *.* TO strangler@'%'", "SET GLOBAL binlog_row_metadata = 'FULL'", sync,
 			"GRANT ALL ON `shop\\_%`.* TO strangler@'%'", "GRANT ALL ON `delivery\\_%`.* TO strangler@'%'"))
 	})
 	must(t, mysqlTeam.err)

@@ -252,12 +252,16 @@ func captureCrash(t *testing.T, lab Lab) {
 
 // captureSerialsApart puts either side back to an older copy, as a restore does.
 func captureSerialsApart(t *testing.T, lab Lab) {
+	older := lab.Speech().Older
+	if older == "" {
+		older = "UPDATE strangler_position SET applied = applied - 1"
+	}
 	for name, restored := range map[string]func(p *Pair){
 		"the owner": func(p *Pair) {
 			p.Exec(p.Admin(strangler.Legacy), "UPDATE strangler_position SET forgotten = forgotten - 2")
 		},
 		"follower": func(p *Pair) {
-			p.Exec(p.Admin(strangler.Service), "UPDATE strangler_position SET applied = applied - 1")
+			p.Exec(p.Admin(strangler.Service), older)
 		},
 	} {
 		if lab.Speech().Streamed && name == "the owner" {

@@ -45,6 +45,8 @@ type Speech struct {
 	// Streamed: changes are in a log of the database's own, whose positions move by themselves, and are not counted
 	// before they are read.
 	Streamed bool
+	// Older puts a follower's position back by one batch, as a restore does; empty: it is a number.
+	Older string
 }
 
 // Sample is a table with rows. Its statements use %s for the table's quoted name, which is the sample's. All

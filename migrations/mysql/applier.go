@@ -62,6 +62,10 @@ func (d *Database) Begin(ctx context.Context, term int64) (_ migrations.Apply, e
 		}
 		a.rows[i] = rowBuffer{x: t, t: tables[i]}
 	}
+	d.stopFeed() // this side follows
+	if err := a.rest(ctx); err != nil {
+		return nil, err
+	}
 	return a, d.asPlanned(ctx, d.pool, tables)
 }
 

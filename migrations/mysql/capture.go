@@ -11,6 +11,7 @@ import (
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/migrations"
+	"github.com/strangler-fig/strangler/migrations/serverlog"
 )
 
 // pollInterval is how often the logs are asked whether there is something.
@@ -19,16 +20,22 @@ const pollInterval = 10 * time.Millisecond
 // idleRead is how long Wait lasts at most, so that readers of the follower get a fresh instant.
 const idleRead = 500 * time.Millisecond
 
-// batch is one snapshot of the logs and the rows.
+// batch is one snapshot of the rows, and of the logs or of what the binary log has told.
 type batch struct {
-	d       *Database
-	x       *tx
-	tables  []*table
-	all     [][]entry // by table
-	count   int64
-	next    int64
-	term    int64 // of the owner, as the snapshot sees it
-	started time.Time
+	d         *Database
+	x         *tx
+	tables    []*table
+	all       [][]entry // by table: the entries of its log
+	logical   bool
+	keys      [][]*serverlog.Keys // by table: what the binary log has told, which the stream owns
+	told      []*serverlog.Keys   // of keys, what is the batch's own
+	again     int                 // how many of Database.again it has
+	truncated []bool
+	sees      place // what the snapshot sees of the binary log
+	count     int64
+	next      at
+	term      int64 // of the owner, as the snapshot sees it
+	started   time.Time
 }
 
 type entry struct {
@@ -38,12 +45,16 @@ type entry struct {
 
 // snapshot begins a transaction whose statements all see one moment.
 func (d *Database) snapshot(ctx context.Context) (*tx, error) {
+	return d.snapshotBy(ctx, "START TRANSACTION READ ONLY")
+}
+
+func (d *Database) snapshotBy(ctx context.Context, begin string) (*tx, error) {
 	conn, err := d.pool.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	t := &tx{d: d, conn: conn}
-	for _, q := range []string{"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION READ ONLY"} {
+	for _, q := range []string{"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", begin} {
 		if _, err := t.exec(ctx, q); err != nil {
 			return nil, errors.Join(err, t.discard())
 		}
@@ -51,19 +62,20 @@ func (d *Database) snapshot(ctx context.Context) (*tx, error) {
 	return t, nil
 }
 
-// Read takes every log entry that one snapshot sees, and then makes a commit at the owner.
+// Read takes every log entry that one snapshot sees, and then makes a commit at the owner. What is in the binary log is durable
+// already, and so is what a snapshot sees: sync_binlog is 1.
 func (d *Database) Read(ctx context.Context, applied migrations.Position) (_ migrations.Batch, err error) {
-	at, err := serial(applied)
+	from, err := parsePosition(applied)
 	if err != nil {
 		return nil, err
 	}
-	b, err := d.look(ctx, at)
+	b, err := d.look(ctx, from)
 	if err != nil {
 		return nil, err
 	}
-	if b.count > 0 {
+	if b.count > 0 && !b.logical {
 		err := d.write(ctx, func(t *tx) error {
-			_, err := t.exec(ctx, "UPDATE strangler_position SET durable = durable + 1, forgotten = CASE WHEN forgotten + 1 = ? THEN forgotten + 1 ELSE forgotten END WHERE capability = ?", at, d.b.Capability)
+			_, err := t.exec(ctx, "UPDATE strangler_position SET durable = durable + 1, forgotten = CASE WHEN forgotten + 1 = ? THEN forgotten + 1 ELSE forgotten END WHERE capability = ?", from.serial, d.b.Capability)
 			return err
 		})
 		if err != nil {
@@ -75,13 +87,21 @@ func (d *Database) Read(ctx context.Context, applied migrations.Position) (_ mig
 
 // look opens the tables before its first look at their rows: from there on nobody changes or empties them, and a snapshot
 // older than such a change is never taken.
-func (d *Database) look(ctx context.Context, at int64) (_ *batch, err error) {
+func (d *Database) look(ctx context.Context, from at) (_ *batch, err error) {
 	tables, err := d.tables(ctx)
 	if err != nil {
 		return nil, err
 	}
-	b := &batch{d: d, tables: tables, all: make([][]entry, len(tables)), next: at, started: time.Now()}
-	if b.x, err = d.snapshot(ctx); err != nil {
+	base, err := d.base(ctx, d.pool)
+	if err != nil {
+		return nil, err
+	}
+	b := &batch{d: d, tables: tables, all: make([][]entry, len(tables)), truncated: make([]bool, len(tables)), logical: base.logical(), next: from, started: time.Now()}
+	begin := "START TRANSACTION READ ONLY"
+	if b.logical {
+		begin = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
+	}
+	if b.x, err = d.snapshotBy(ctx, begin); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -89,6 +109,11 @@ func (d *Database) look(ctx context.Context, at int64) (_ *batch, err error) {
 			err = errors.Join(passing(err), b.Close())
 		}
 	}()
+	if b.logical {
+		if b.sees, _, err = current(ctx, b.x.conn); err != nil {
+			return nil, err
+		}
+	}
 	if err := b.open(ctx); err != nil {
 		return nil, err
 	}
@@ -102,9 +127,12 @@ func (d *Database) look(ctx context.Context, at int64) (_ *batch, err error) {
 		}
 		return nil, fmt.Errorf("read the position at the %s database: %w", d.b.Side, err)
 	}
-	if at != forgotten && at != forgotten+1 {
+	if from.serial != forgotten && from.serial != forgotten+1 {
 		return nil, fmt.Errorf("%w: the %s database has given away batch %d and the other side holds batch %d, so one of them was put back from an older copy; nothing was applied. Look at: strangler split adopt %s",
-			strangler.ErrStopped, d.b.Side, forgotten, at, d.b.Capability)
+			strangler.ErrStopped, d.b.Side, forgotten, from.serial, d.b.Capability)
+	}
+	if b.logical {
+		return b, b.readLog(ctx, from)
 	}
 	entries := united(len(tables), func(i int) string {
 		return fmt.Sprintf("SELECT %d, id, nonce FROM %s", i, ident(logTable(tables[i].name)))
@@ -123,7 +151,7 @@ func (d *Database) look(ctx context.Context, at int64) (_ *batch, err error) {
 		return nil, err
 	}
 	if b.count > 0 {
-		b.next = at + 1
+		b.next.serial++
 	}
 	return b, nil
 }
@@ -159,7 +187,7 @@ func (b *batch) intact(ctx context.Context) error {
 	}
 	var capture, fence []string
 	for _, t := range b.tables {
-		for _, g := range missing(b.d.captureTriggers(t, b.tables), found) {
+		for _, g := range missing(b.d.captures(t, b.tables, b.logical), found) {
 			capture = append(capture, g.name)
 		}
 		for _, g := range missing(b.d.fenceTriggers(t), found) {
@@ -178,10 +206,12 @@ func (b *batch) intact(ctx context.Context) error {
 }
 
 func (b *batch) Changes() int64            { return b.count }
-func (b *batch) Next() migrations.Position { return position(b.next) }
-func (b *batch) Truncated(int) bool        { return false } // it fires no trigger
+func (b *batch) Next() migrations.Position { return b.next.position() }
+func (b *batch) Truncated(i int) bool      { return b.truncated[i] } // it fires no trigger, and is in the binary log
 func (b *batch) Started() time.Time        { return b.started }
-func (b *batch) Close() error              { return b.x.rollback() }
+func (b *batch) Close() error {
+	return errors.Join(serverlog.CloseAll(b.told), b.x.rollback())
+}
 
 // changed selects the distinct keys of a table's log, as k0, k1…. Spelled: keys that are written differently are
 // distinct, also where they are equal here; elsewhere they may not be.
@@ -203,6 +233,9 @@ func changed(t *table, spelled bool) string {
 
 // Keys lets the owner's own order say in which range a key is.
 func (b *batch) Keys(ctx context.Context, i int, ranges []migrations.Range, yield func(migrations.Key, int) error) error {
+	if b.logical {
+		return b.toldKeys(ctx, i, ranges, yield)
+	}
 	if len(b.all[i]) == 0 {
 		return nil
 	}
@@ -221,6 +254,9 @@ func (b *batch) Keys(ctx context.Context, i int, ranges []migrations.Range, yiel
 
 // Rows joins the log with the table as the snapshot sees both.
 func (b *batch) Rows(ctx context.Context, i int, ranges []migrations.Range, yield func(migrations.Row, int) error) error {
+	if b.logical {
+		return b.toldRows(ctx, i, ranges, yield)
+	}
 	if len(b.all[i]) == 0 {
 		return nil
 	}
@@ -262,9 +298,11 @@ func (d *Database) Forget(ctx context.Context, mb migrations.Batch) error {
 	if err := b.Close(); err != nil {
 		return err
 	}
-	return d.write(ctx, func(x *tx) error {
+	var superseded bool
+	err := d.write(ctx, func(x *tx) error {
 		var term int64
 		if err := x.conn.QueryRowContext(ctx, "SELECT COALESCE("+ownTerm+", 0) FROM strangler_position AS p WHERE capability = ?", d.b.Capability).Scan(&term); err != nil || term != b.term {
+			superseded = true
 			return err
 		}
 		for i, t := range b.tables {
@@ -280,13 +318,14 @@ func (d *Database) Forget(ctx context.Context, mb migrations.Batch) error {
 				}
 			}
 		}
-		_, err := x.exec(ctx, "UPDATE strangler_position SET forgotten = GREATEST(forgotten, ?) WHERE capability = ?", b.next, d.b.Capability)
+		_, err := x.exec(ctx, "UPDATE strangler_position SET forgotten = GREATEST(forgotten, ?) WHERE capability = ?", b.next.serial, d.b.Capability)
 		return err
 	})
+	if err == nil && b.logical && !superseded {
+		b.forgetTold()
+	}
+	return err
 }
-
-// Ready has nothing to make: the triggers are there by a script.
-func (d *Database) Ready(context.Context) error { return nil }
 
 // Wait asks for entries until there are some.
 func (d *Database) Wait(ctx context.Context) error {
@@ -295,6 +334,13 @@ func (d *Database) Wait(ctx context.Context) error {
 	defer cancel()
 	tables, err := d.tables(begun)
 	if err != nil {
+		return err
+	}
+	if s := d.feeding(); s != nil {
+		s.Some(ctx, pollInterval, idleRead)
+		return nil
+	}
+	if base, err := d.base(begun, d.pool); err != nil || base.logical() {
 		return err
 	}
 	logs := make([]string, len(tables))
@@ -326,13 +372,22 @@ func (d *Database) Wait(ctx context.Context) error {
 
 // End is the serial of the last batch given away. Behind a closed fence an empty log means that nothing follows it.
 func (d *Database) End(ctx context.Context) (migrations.Position, error) {
-	var n int64
-	err := d.pool.QueryRowContext(ctx, "SELECT forgotten FROM strangler_position WHERE capability = ?", d.b.Capability).Scan(&n)
-	return position(n), err
+	var end at
+	err := d.pool.QueryRowContext(ctx, "SELECT forgotten FROM strangler_position WHERE capability = ?", d.b.Capability).Scan(&end.serial)
+	if base, errBase := d.base(ctx, d.pool); err == nil && errBase == nil && base.logical() {
+		end.place, err = d.here(ctx)
+	} else if err == nil {
+		err = errBase
+	}
+	return end.position(), err
 }
 
-// Pending counts the entries of all logs; 0 where no capture is installed.
+// Pending counts the entries of all logs; 0 where no capture is installed. Where the binary log is to be read and is not, or has
+// not been to its end, what is not known of counts as one.
 func (d *Database) Pending(ctx context.Context) (total int64, err error) {
+	if n, logical, err := d.pendingTold(ctx); logical || err != nil {
+		return n, err
+	}
 	for _, name := range d.b.Tables {
 		var n int64
 		err := d.pool.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+ident(logTable(name))).Scan(&n)

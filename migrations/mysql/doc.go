@@ -1,5 +1,5 @@
 // Package mysql is the engine for MariaDB 10.6 and later, and for MySQL 8.0.29 and later, on which it is untested: capture by
-// triggers, fences by row triggers that lock and read one row, and apply by delete and insert anew, all by the rules of
+// triggers or from MariaDB's binary log, fences by row triggers that lock and read one row, and apply by delete and insert anew, all by the rules of
 // docs/CUTOVER.md.
 //
 // Read it as a row travels:
@@ -11,7 +11,9 @@
 //  5. triggers.go: the fence's and the capture's triggers, as text
 //  6. scripts.go: the golang-migrate pairs made of them; runner.go: each runs, and then its version is written
 //  7. reader.go: chunks and single rows; copier.go: into how many parts a table is cut
-//  8. capture.go: what changed, from one snapshot; repair.go: keys logged again
+//  8. capture.go: what changed, from one snapshot. It is recorded by triggers, or comes from the binary log: choice.go says which,
+//     binlog.go reads it, place.go has the places in it, decode.go takes the keys out, serverlog keeps them, and told.go is the
+//     batch made of them; repair.go: keys logged again
 //  9. applier.go: the transaction at the follower; buffer.go: what it sends in bulk
 //  10. fence.go: open, closed, terms
 //  11. kinds.go: what a column holds in words of all kinds of database; common.go: tables from one of another kind, and for it

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -34,8 +35,9 @@ func (d *Database) rights() []string {
 }
 
 type examination struct {
-	d     *Database
-	found []migrations.Finding
+	d       *Database
+	logical bool // the binary log is read for what changes here
+	found   []migrations.Finding
 }
 
 func (x *examination) add(f migrations.Finding) { x.found = append(x.found, f) }
@@ -44,7 +46,7 @@ func (x *examination) add(f migrations.Finding) { x.found = append(x.found, f) }
 // changes nothing.
 func (d *Database) Examine(ctx context.Context) ([]migrations.Finding, error) {
 	x := &examination{d: d}
-	for _, f := range []func(context.Context) error{x.server, x.grants, x.durability, x.truncating, x.holders} {
+	for _, f := range []func(context.Context) error{x.server, x.grants, x.durability, x.capture, x.truncating, x.holders} {
 		if err := f(ctx); err != nil {
 			return nil, err
 		}
@@ -195,12 +197,60 @@ func (x *examination) durability(ctx context.Context) error {
 	return nil
 }
 
+// capture is how changes are captured, or will be, and for how long the server keeps what is read for it.
+func (x *examination) capture(ctx context.Context) error {
+	if x.d.b.Side != strangler.Legacy {
+		return nil
+	}
+	var tables []*table
+	for _, name := range x.d.b.Tables {
+		t, err := x.d.describe(ctx, x.d.pool, name)
+		if err != nil || t == nil || len(t.keyAt) == 0 {
+			return err // Inspect says so
+		}
+		tables = append(tables, t)
+	}
+	c, err := x.d.choose(ctx, tables)
+	var refusal *strangler.Refusal
+	if errors.As(err, &refusal) {
+		x.add(migrations.Finding{Phase: toCopy, Check: "capture", What: refusal.Why, Next: refusal.Next, Forbids: true})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	x.add(migrations.Finding{Check: "capture", What: c.String(), Next: c.Next, Fine: true})
+	if !c.Log {
+		return nil
+	}
+	x.logical = true
+	var seconds int64
+	if err := x.d.pool.QueryRowContext(ctx, "SELECT CAST(@@binlog_expire_logs_seconds AS SIGNED)").Scan(&seconds); err != nil {
+		return err
+	}
+	f := migrations.Finding{Phase: toCopy, Check: "retained_binlog", What: "binlog_expire_logs_seconds is 0: the server keeps its binary log until somebody purges it", Fine: true}
+	if seconds > 0 {
+		f.What = fmt.Sprintf("binlog_expire_logs_seconds is %d: a daemon that is away for longer has to copy again", seconds)
+		if f.Fine = seconds >= retention; !f.Fine {
+			f.Next = []string{fmt.Sprintf("SET GLOBAL binlog_expire_logs_seconds = %d, or as much as the disk has room for", 7*retention)}
+		}
+	}
+	x.add(f)
+	return nil
+}
+
+// retention is for how many seconds the server should keep its binary log at least.
+const retention = 24 * 60 * 60
+
 // truncating are users who may do what neither the fence nor the capture sees.
 func (x *examination) truncating(ctx context.Context) error {
 	if x.d.b.Side != strangler.Legacy {
 		return nil
 	}
 	what := "TRUNCATE and DDL fire no trigger: they are not recorded, and no fence refuses them"
+	if x.logical {
+		what = "TRUNCATE fires no trigger: it is recorded, and no fence refuses it; of DDL that changes rows the split stops"
+	}
 	var who []string
 	err := each(ctx, x.d.pool, "SELECT DISTINCT User, Host FROM mysql.db WHERE DATABASE() LIKE Db AND (Drop_priv = 'Y' OR Alter_priv = 'Y') AND User <> ? ORDER BY 1, 2", []any{x.d.role}, func(scan func(...any) error) error {
 		var user, host string

@@ -62,6 +62,9 @@ func (d *Database) turn(ctx context.Context, t *tx, epoch int64, state migration
 	if err == nil && n == 1 && state == migrations.FenceClosed {
 		err = d.recorded(context.WithoutCancel(ctx), t, "")
 	}
+	if err == nil && n == 1 && state == migrations.FenceOpen {
+		err = d.wake(context.WithoutCancel(ctx), t)
+	}
 	if err != nil || n == 1 {
 		return err
 	}
@@ -145,6 +148,9 @@ func (d *Database) Claim(ctx context.Context, epoch int64, state migrations.Fenc
 	}
 	return d.locking(ctx, func(t *tx) error {
 		_, err := t.exec(context.WithoutCancel(ctx), "UPDATE strangler_fence SET control_id = ?, epoch = ?, state = ?, term = ?, server = "+server+" WHERE capability = ?", d.b.ControlID, epoch, string(state), term, d.b.Capability)
+		if err == nil && state == migrations.FenceOpen {
+			err = d.wake(context.WithoutCancel(ctx), t)
+		}
 		return err
 	})
 }

@@ -23,9 +23,6 @@ func (in *inspection) problem(check, next, format string, args ...any) {
 // Inspect describes the bound tables and what around them forbids a split.
 func (d *Database) Inspect(ctx context.Context) (migrations.Schema, error) {
 	in := &inspection{d: d, s: migrations.Schema{Engine: "mysql"}}
-	if d.b.Side == strangler.Legacy {
-		in.s.Capture = "triggers: MySQL and MariaDB have no other one here"
-	}
 	fence, err := d.Fence(ctx)
 	if err != nil {
 		return in.s, err
@@ -73,7 +70,7 @@ func (d *Database) Inspect(ctx context.Context) (migrations.Schema, error) {
 	for _, ring := range rings(all) {
 		in.problem("cascade", "drop that action, and do in the application what it does", "%s, and the server fires no trigger for it", ring)
 	}
-	return in.s, nil
+	return in.s, in.capture(ctx, all)
 }
 
 func (in *inspection) judge(ctx context.Context, t *table, fence migrations.Fence) error {
@@ -122,9 +119,6 @@ func (in *inspection) judge(ctx context.Context, t *table, fence migrations.Fenc
 func (in *inspection) server(ctx context.Context) error {
 	if strings.Contains(in.d.role, "@") {
 		in.problem("role", "give Strangler another user", "the user %s has an @ in its name, by which the fence could not tell it", in.d.role)
-	}
-	if in.d.b.Capture == strangler.CaptureLogical && in.d.b.Side == strangler.Legacy {
-		in.problem("capture", "capture: triggers, or leave it out", "capture: logical is asked for, and changes of MySQL and MariaDB databases are recorded by triggers")
 	}
 	if l := in.d.b.Throttle; in.d.b.Side == strangler.Legacy && (l.Lag > 0 || l.LagBytes > 0) {
 		in.problem("throttle", "leave lag and lag_bytes out of throttle", "the %s server does not know how far its replicas are behind, so that limit of the throttle could not be kept", in.d.b.Side)

@@ -15,6 +15,7 @@ import (
 	client "github.com/go-sql-driver/mysql"
 	"go.uber.org/goleak"
 
+	"github.com/strangler-fig/strangler/internal/localdb"
 	"github.com/strangler-fig/strangler/internal/localdb/localdbtest"
 	"github.com/strangler-fig/strangler/migrations"
 	"github.com/strangler-fig/strangler/migrations/enginetest"
@@ -53,6 +54,11 @@ func (l lab) Fresh(t *testing.T) string {
 			s.Role(context.Background(), role, "GRANT ALL ON `lab\\_%`.* TO strangler@'%'", "GRANT PROCESS ON *.* TO strangler@'%'"))
 	})
 	must(t, prepareErr)
+	return l.fresh(t, s)
+}
+
+func (lab) fresh(t *testing.T, s *localdb.Server) string {
+	t.Helper()
 	name := fmt.Sprintf("lab_%d", copies.Add(1))
 	must(t, s.Create(t.Context(), name, ""))
 	t.Cleanup(func() { must(t, s.Drop(context.Background(), name)) })

@@ -18,6 +18,7 @@ import (
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/migrations"
+	"github.com/strangler-fig/strangler/migrations/serverlog"
 )
 
 const (
@@ -45,6 +46,10 @@ type Database struct {
 	stale  bool // scripts may have changed what meta describes
 
 	own sessions
+
+	feedMu sync.Mutex
+	feed   *stream         // of the binary log, where this side owns and it is read
+	again  serverlog.Again // keys that the next batches have, as if it had told them
 }
 
 var _ migrations.Database = (*Database)(nil)
@@ -189,7 +194,10 @@ func Open(ctx context.Context, b migrations.Binding) (migrations.Database, error
 }
 
 // Close waits for transactions in flight.
-func (d *Database) Close() error { return d.pool.Close() }
+func (d *Database) Close() error {
+	d.stopFeed()
+	return d.pool.Close()
+}
 
 // Identity is the server and the database in it.
 func (d *Database) Identity(ctx context.Context) (id string, err error) {
@@ -356,19 +364,6 @@ func (d *Database) table(ctx context.Context, i int) (*table, error) {
 func (d *Database) changed(format string, args ...any) error {
 	return fmt.Errorf("%w: in the %s database %s. The owner goes on serving and nothing was lost. Change it back, then: strangler split start %s. Or plan anew, while the monolith owns: strangler split cancel %s, then run the playbook",
 		strangler.ErrStopped, d.b.Side, fmt.Sprintf(format, args...), d.b.Capability, d.b.Capability)
-}
-
-func position(n int64) migrations.Position { return migrations.Position(strconv.FormatInt(n, 10)) }
-
-func serial(p migrations.Position) (int64, error) {
-	if p == "" {
-		return 0, nil
-	}
-	n, err := strconv.ParseInt(string(p), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%w: %q is not a position of this engine", strangler.ErrStopped, p)
-	}
-	return n, nil
 }
 
 // list joins f of every element by commas.

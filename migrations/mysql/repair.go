@@ -23,7 +23,9 @@ func (d *Database) Columns(ctx context.Context, i int) ([]string, error) {
 	return names, nil
 }
 
-// Relog locks the fence row as a writer does: closing waits for it. Its entries have no writer: they are nobody's writes.
+// Relog locks the fence row as a writer does: closing waits for it. Its entries have no writer: they are nobody's writes. Where the
+// binary log is read, the keys are put beside what it tells, in this process, and are gone with it: whoever asked compares again
+// behind the batch.
 func (d *Database) Relog(ctx context.Context, i int, keys []migrations.Key) error {
 	t, err := d.table(ctx, i)
 	if err != nil || len(keys) == 0 {
@@ -36,6 +38,12 @@ func (d *Database) Relog(ctx context.Context, i int, keys []migrations.Key) erro
 		}
 		if f.ControlID != d.b.ControlID || f.State != migrations.FenceOpen {
 			return fmt.Errorf("%w: the %s database of %s has fence %q, control store %q, so it does not own; nothing was logged", strangler.ErrSuperseded, d.b.Side, d.b.Capability, f.State, f.ControlID)
+		}
+		if base, err := d.base(ctx, x.conn); err != nil || base.logical() {
+			if err == nil {
+				d.again.Tell(i, keys)
+			}
+			return err
 		}
 		key := t.key()
 		for some := range slices.Chunk(keys, keysAtOnce) {

@@ -23,7 +23,7 @@ const ourOptions = "ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8m
 // sharedTables are one set for all capabilities of a database. Sweep drops them once they are empty.
 var sharedTables = []struct{ name, columns string }{
 	{"strangler_fence", "capability VARCHAR(64) NOT NULL PRIMARY KEY, control_id VARCHAR(64) NOT NULL, epoch BIGINT NOT NULL, state VARCHAR(8) NOT NULL, term BIGINT NOT NULL, server VARCHAR(128) NOT NULL"},
-	{"strangler_position", "capability VARCHAR(64) NOT NULL PRIMARY KEY, applied VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, forgotten BIGINT NOT NULL, durable BIGINT NOT NULL"},
+	{"strangler_position", "capability VARCHAR(64) NOT NULL PRIMARY KEY, applied VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, forgotten BIGINT NOT NULL, durable BIGINT NOT NULL, base VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin"},
 	{"strangler_mark", "capability VARCHAR(64) NOT NULL, tbl INT NOT NULL, part INT NOT NULL, `after` LONGBLOB, upto LONGBLOB, done LONGBLOB, flight LONGBLOB, in_flight BOOLEAN NOT NULL, attempt BIGINT NOT NULL, finished BOOLEAN NOT NULL, copied BIGINT NOT NULL, `columns` LONGTEXT NOT NULL, PRIMARY KEY (capability, tbl, part)"},
 	{"strangler_key", "capability VARCHAR(64) NOT NULL, kind VARCHAR(32) NOT NULL, tbl INT NOT NULL, hash BINARY(32) NOT NULL, `key` LONGBLOB NOT NULL, PRIMARY KEY (capability, kind, tbl, hash)"},
 	{"strangler_writer", "capability VARCHAR(64) NOT NULL, `user` VARCHAR(400) NOT NULL, writes BIGINT NOT NULL, last DATETIME NOT NULL, PRIMARY KEY (capability, `user`)"},
@@ -112,7 +112,7 @@ func (d *Database) forgetRows(s *script) {
 	}
 }
 
-func (d *Database) captureScript(tables []*table, state migrations.FenceState) (up, down *script) {
+func (d *Database) captureScript(tables []*table, state migrations.FenceState, logical bool) (up, down *script) {
 	up, down = d.script(), d.script()
 	down.refuseUnless(fmt.Sprintf("the fence of %s is not %s here: changes are still recorded for the other side", d.b.Capability, state), d.stateIs(state))
 	for _, t := range tables {
@@ -120,9 +120,13 @@ func (d *Database) captureScript(tables []*table, state migrations.FenceState) (
 		up.refuseUnless("there is a table "+logTable(t.name)+" that is another one than Strangler's", d.shaped(logTable(t.name), "id", "nonce", "writer", strings.Split(oldKeys(t), ", "), strings.Split(newKeys(t), ", ")))
 	}
 	for _, t := range tables {
-		for _, g := range d.captureTriggers(t, tables) {
+		for _, g := range d.captures(t, tables, logical) {
 			up.add("%s", g.makeAnew)
 		}
+	}
+	if logical {
+		up.add("UPDATE strangler_position SET base = COALESCE(base, %s) WHERE capability = %s", literal(string(notMade)), literal(d.b.Capability))
+		down.add("UPDATE strangler_position SET base = NULL WHERE capability = %s", literal(d.b.Capability))
 	}
 	d.dropCapture(down, tables)
 	return up, down
@@ -170,8 +174,16 @@ func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]mig
 	d.forgetRows(down)
 	fence := d.pair(migrations.StageFirst, "fence", "The fence of "+d.b.Capability+", open: the monolith owns its tables.", up, down)
 
-	up, down = d.captureScript(tables, migrations.FenceOpen)
-	capture := d.pair(migrations.StageCapture, "capture", "Records which rows of "+d.b.Capability+" change.", up, down)
+	c, err := d.choose(ctx, tables)
+	if err != nil {
+		return nil, err
+	}
+	records := "Records which rows of " + d.b.Capability + " change."
+	if c.Log {
+		records = "Notes that the changes of " + d.b.Capability + " are read from the server's binary log."
+	}
+	up, down = d.captureScript(tables, migrations.FenceOpen, c.Log)
+	capture := d.pair(migrations.StageCapture, "capture", records, up, down)
 
 	if up, down, err = d.cutScript(ctx); err != nil {
 		return nil, err
@@ -287,7 +299,7 @@ func (d *Database) FollowerScripts(ctx context.Context, from migrations.Schema) 
 	d.forgetRows(down)
 	fence := d.pair(migrations.StageCapture, "fence", "The fence of "+d.b.Capability+", closed: only copied rows come in.", up, down)
 
-	up, down = d.captureScript(tables, migrations.FenceClosed)
+	up, down = d.captureScript(tables, migrations.FenceClosed, false)
 	armed := d.pair(migrations.StageArmed, "capture", "Records which rows change once the service owns them; run before a cutover.", up, down)
 
 	up = d.script()

@@ -67,25 +67,37 @@ const newEntry = "UUID_SHORT(), FLOOR(RAND() * 9007199254740992)"
 func (d *Database) captureTriggers(t *table, all []*table) []trigger {
 	old := func(row string) string { return keyOf(t, row) }
 	nulls := strings.TrimSuffix(strings.Repeat("NULL, ", len(t.keyAt)), ", ")
-	recordIf := func(passes, timing, event, suffix, statements string) trigger {
-		return d.trigger("strangler_log_"+t.name+"_"+suffix, t.name, timing, event, fmt.Sprintf("IF NOT %s THEN %s END IF", passes, statements))
-	}
 	record := func(timing, event, suffix, statements string) trigger {
-		return recordIf(t.concerned(d.passes(), event), timing, event, suffix, statements)
+		return d.trigger("strangler_log_"+t.name+"_"+suffix, t.name, timing, event, fmt.Sprintf("IF NOT %s THEN %s END IF", t.concerned(d.passes(), event), statements))
 	}
 	insert := func(keys string) string {
 		return fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s, USER(), %s);", ident(logTable(t.name)), logColumns(t), newEntry, keys)
 	}
-	out := []trigger{
+	return append([]trigger{
 		record("AFTER", "INSERT", "insert", insert(nulls+", "+old("NEW"))),
 		record("AFTER", "UPDATE", "update", insert(old("OLD")+", "+old("NEW"))),
 		record("AFTER", "DELETE", "delete", insert(old("OLD")+", "+nulls)),
+	}, d.alongTriggers(t, all)...)
+}
+
+// captures are the triggers of the capture: where the binary log is read, it has all but what goes along.
+func (d *Database) captures(t *table, all []*table, logical bool) []trigger {
+	if logical {
+		return d.alongTriggers(t, all)
+	}
+	return d.captureTriggers(t, all)
+}
+
+// alongTriggers record the keys that a foreign key changes along.
+func (d *Database) alongTriggers(t *table, all []*table) (out []trigger) {
+	record := func(event, suffix, statements string) trigger {
+		return d.trigger("strangler_log_"+t.name+"_"+suffix, t.name, "BEFORE", event, fmt.Sprintf("IF NOT %s THEN %s END IF", d.passes(), statements))
 	}
 	if s := d.deletesAlong(t, all); s != "" {
-		out = append(out, recordIf(d.passes(), "BEFORE", "DELETE", "delete_along", s))
+		out = append(out, record("DELETE", "delete_along", s))
 	}
 	if s := d.updatesAlong(t, all); s != "" {
-		out = append(out, recordIf(d.passes(), "BEFORE", "UPDATE", "update_along", s))
+		out = append(out, record("UPDATE", "update_along", s))
 	}
 	return out
 }

@@ -15,6 +15,12 @@ var _ migrations.Scribe = (*Database)(nil)
 // whose time is now. The latest comes first. The server tells a trigger nothing of the application's name.
 func (d *Database) Writers(ctx context.Context) (out []strangler.Writer, err error) {
 	sources := []string{fmt.Sprintf("SELECT `user` AS who, writes, last FROM strangler_writer WHERE capability = %s", literal(d.b.Capability))}
+	if base, err := d.base(ctx, d.pool); err != nil || base.logical() {
+		if err == nil {
+			err = strangler.Refuse("writers", fmt.Sprintf("changes of %s are read from the binary log, which does not tell who makes them", d.b.Capability), "take the split back and take capture: triggers, which records it", "look at SHOW PROCESSLIST")
+		}
+		return nil, err
+	}
 	for _, name := range d.b.Tables {
 		there, err := d.exists(ctx, logTable(name))
 		if err != nil {
