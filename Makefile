@@ -52,11 +52,11 @@ test: compiler postgres mariadb chinook ## Run all checks and tests, the race de
 		'vet: go vet ./...' \
 		'format: gofmt -l -e .' \
 		'import rules: go test -count=1 -run ^TestImport ./internal/lint' \
-		'tests: go test -count=1 -timeout 20m $(LEFT_OUT) $(TESTS)' \
-		'race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 20m $(LEFT_OUT) $(RACE)'
+		'tests: go test -count=1 -timeout 40m $(LEFT_OUT) $(TESTS)' \
+		'race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 40m $(LEFT_OUT) $(RACE)'
 
 race: compiler postgres mariadb chinook ## Run the tests under the race detector
-	@$(TESTSUM) 'race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 20m $(LEFT_OUT) $(RACE)'
+	@$(TESTSUM) 'race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 40m $(LEFT_OUT) $(RACE)'
 
 torture: compiler postgres mariadb chinook ## Run the kill, fault, model and soak tests deeper (ROUNDS=n, DEPTH=0..3 of the model)
 	@STRANGLER_ROUNDS=$(ROUNDS) STRANGLER_PROTOCOL_DEPTH=$(DEPTH) $(TESTSUM) \

@@ -153,6 +153,10 @@ const errNoBinlog = 1236
 // ended tells what the end of the reading means.
 func (d *Database) ended(err error) error {
 	var refused *binlog.MyError
+	var broken *replication.EventError
+	if errors.As(err, &broken) { // its text has the rows
+		err = fmt.Errorf("%w: an event of the binary log (%s, up to %d) cannot be read", strangler.ErrStopped, broken.Header.EventType, broken.Header.LogPos)
+	}
 	switch {
 	case errors.As(err, &refused) && refused.Code == errNoBinlog:
 		return fmt.Errorf("%w: the binary log of the %s database no longer has the changes since the last that was applied (%s). The owner goes on serving. To copy again: strangler split cancel %s, then run the playbook; keep its files for longer (binlog_expire_logs_seconds)",
