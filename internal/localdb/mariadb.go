@@ -79,13 +79,25 @@ func dropMariaDB(ctx context.Context, s *Server, database string) error {
 	const (
 		lockWait     = 1205
 		noSuchThread = 1094 // it has ended by itself
+		notEmpty     = 1010 // of the folder: the server has not removed the file of a table yet that was dropped a moment ago
 	)
 	return s.session(ctx, func(db *sql.Conn) error {
-		drop := func(wait time.Duration) error {
-			_, err := db.ExecContext(ctx, fmt.Sprintf("SET STATEMENT lock_wait_timeout = %d FOR DROP DATABASE %s", int(wait.Seconds()), backquote(database)))
-			return err
-		}
 		var answer *mysql.MySQLError
+		drop := func(wait time.Duration) error {
+			tick := time.NewTicker(100 * time.Millisecond)
+			defer tick.Stop()
+			for begun := time.Now(); ; {
+				_, err := db.ExecContext(ctx, fmt.Sprintf("SET STATEMENT lock_wait_timeout = %d FOR DROP DATABASE %s", int(wait.Seconds()), backquote(database)))
+				if !errors.As(err, &answer) || answer.Number != notEmpty || time.Since(begun) > dropTime {
+					return err
+				}
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+					return err
+				}
+			}
+		}
 		if err := drop(time.Second); !errors.As(err, &answer) || answer.Number != lockWait {
 			return err
 		}

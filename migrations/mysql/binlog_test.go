@@ -276,6 +276,8 @@ func TestWhatTheBinaryLogDoesNotTell(t *testing.T) {
 		says       string
 	}{
 		{"statements", enginetest.Couriers, []string{"SET SESSION binlog_format = 'STATEMENT'", "UPDATE couriers SET name = 'unseen'"}, "binlog_format"},
+		{"statements of others", enginetest.Couriers, []string{"CREATE TABLE other (id INTEGER)", "CREATE TRIGGER reach AFTER INSERT ON other FOR EACH ROW UPDATE couriers SET name = 'unseen'", "SET SESSION binlog_format = 'STATEMENT'", "INSERT INTO other VALUES (1)"}, "binlog_format"},
+		{"by the server", enginetest.Couriers, []string{"SET GLOBAL binlog_format = 'MIXED'"}, "binlog_format is MIXED"},
 		{"partitions", parted, []string{"ALTER TABLE couriers TRUNCATE PARTITION low"}, "partitions"},
 		{"nameless", enginetest.Couriers, []string{"SET GLOBAL binlog_row_metadata = 'NO_LOG'", "UPDATE couriers SET name = 'nameless'", "SET GLOBAL binlog_row_metadata = 'FULL'"}, "binlog_row_metadata"},
 		{"purged", enginetest.Couriers, []string{"UPDATE couriers SET name = 'gone'", "FLUSH BINARY LOGS", purge}, "no longer has"},
@@ -292,6 +294,7 @@ func TestWhatTheBinaryLogDoesNotTell(t *testing.T) {
 				}
 				p.Exec(p.Admin(strangler.Legacy), q)
 			}
+			defer p.Exec(p.Admin(strangler.Legacy), "SET GLOBAL binlog_format = 'ROW'")
 			anew(t, l, p)
 			for range 2 {
 				_, err := p.Step()

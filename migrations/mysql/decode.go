@@ -202,9 +202,13 @@ func (d *decoder) index(name string) int {
 	return slices.IndexFunc(d.tables, func(t *table) bool { return d.same(t.name, name) })
 }
 
-// concerns reports whether a text may be about a table that moves.
+// concerns reports whether a text may be about a table that moves, by a trigger of another one too. The server writes a DELETE for each
+// table that it keeps in memory, when it has started anew.
 func (d *decoder) concerns(schema, text string) bool {
 	text = strings.ToLower(text)
+	if d.same(schema, d.database) && !strings.HasPrefix(text, "delete from") {
+		return true
+	}
 	if schema != d.database && !strings.Contains(text, strings.ToLower(d.database)) {
 		return false
 	}

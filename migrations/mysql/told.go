@@ -146,8 +146,13 @@ func (b *batch) readLog(ctx context.Context, applied at) error {
 	var now base
 	var state migrations.FenceState
 	var forgotten int64
-	if err := b.x.conn.QueryRowContext(ctx, "SELECT COALESCE(p.base, '-'), f.state, p.forgotten FROM strangler_position AS p JOIN strangler_fence AS f ON f.capability = p.capability WHERE p.capability = ?", d.b.Capability).Scan(&now, &state, &forgotten); err != nil {
+	var format string
+	if err := b.x.conn.QueryRowContext(ctx, "SELECT COALESCE(p.base, '-'), f.state, p.forgotten, @@global.binlog_format FROM strangler_position AS p JOIN strangler_fence AS f ON f.capability = p.capability WHERE p.capability = ?", d.b.Capability).Scan(&now, &state, &forgotten, &format); err != nil {
 		return err
+	}
+	if b.sees.file == 0 || format != "ROW" {
+		return fmt.Errorf("%w: the %s server no longer writes its binary log by rows (binlog_format is %s), so changes may have gone unrecorded. The owner goes on serving. To copy again: strangler split cancel %s, then run the playbook",
+			strangler.ErrStopped, d.b.Side, format, d.b.Capability)
 	}
 	if now == notMade || now == byTriggers || now == resting {
 		return fmt.Errorf("the binary log is not read yet for %s", d.b.Capability)
