@@ -212,7 +212,8 @@ func TestWhatOnlyTheBinaryLogTells(t *testing.T) {
 			admin(p, "USE mysql", "/* from afar */ truncate "+database(p.LegacyDSN)+" . `actions`", "USE "+database(p.LegacyDSN))
 		},
 		"another table of that name": func(p *enginetest.Pair) {
-			admin(p, "CREATE DATABASE IF NOT EXISTS lab_beside", "CREATE TABLE lab_beside.actions (id INTEGER PRIMARY KEY)", "INSERT INTO lab_beside.actions VALUES (1)", "TRUNCATE lab_beside.actions", "DROP DATABASE lab_beside")
+			beside := strings.TrimSuffix(database(p.LegacyDSN), "`") + "_beside`"
+			admin(p, "CREATE DATABASE "+beside, "CREATE TABLE "+beside+".actions (id INTEGER PRIMARY KEY)", "INSERT INTO "+beside+".actions VALUES (1)", "TRUNCATE "+beside+".actions", "DROP DATABASE "+beside)
 			p.Exec(p.App, "DELETE FROM actions WHERE at = 2")
 		},
 		"only what changed": func(p *enginetest.Pair) {
