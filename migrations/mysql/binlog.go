@@ -35,7 +35,7 @@ type stream struct {
 	events *replication.BinlogStreamer
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-	begun  chan struct{} // closed when the first file's description has come
+	begun  chan struct{} // closed when the first file's description has come, or the reading has ended
 
 	mu       sync.Mutex
 	made     map[int64]int64 // when files were begun
@@ -68,8 +68,10 @@ func (d *Database) follow(ctx context.Context, tables []*table, from place) (_ *
 	}
 	own, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
+	begun := sync.OnceFunc(func() { close(s.begun) })
 	s.wg.Go(func() {
-		s.Fail(d.ended(s.read(own, dec)))
+		s.Fail(d.ended(s.read(own, dec, begun)))
+		begun() // it may have ended before: whoever waits finds why
 		s.Fail(dec.close())
 	})
 	select {
@@ -178,9 +180,7 @@ func (s *stream) close() {
 	s.Close()
 }
 
-func (s *stream) read(ctx context.Context, d *decoder) error {
-	begun := sync.OnceFunc(func() { close(s.begun) })
-	defer begun()
+func (s *stream) read(ctx context.Context, d *decoder, begun func()) error {
 	var file int64
 	for {
 		if err := s.Room(ctx); err != nil {

@@ -252,8 +252,11 @@ func (d *decoder) decode(e *replication.RowsEvent, data []byte) error {
 // changed takes the old and the new key of every row of an event. A key column that was not written again is in the old row.
 func (d *decoder) changed(e *replication.RowsEvent) error {
 	of, wanted := d.look(e.Table.Schema, e.Table.Table)
-	if !wanted || d.open == nil {
+	if !wanted {
 		return nil
+	}
+	if d.open == nil {
+		return fmt.Errorf("%w: the binary log has rows of %s outside of a transaction", strangler.ErrStopped, e.Table.Table)
 	}
 	if of.own {
 		d.heard = true
