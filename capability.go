@@ -21,6 +21,9 @@ type Capability struct {
 	Tables   []Table  // none: the capability is stateless, and a canary moves every method
 	Capture  Capture  // how the monolith's changes are recorded; empty: the engine chooses
 	Throttle Throttle // of the copy
+	// OnDelete says, by foreign key that crosses the cut, as in "orders(courier_id)", what becomes of rows that refer to one that
+	// is deleted while the capability is out; none: DeleteIgnore.
+	OnDelete map[string]Delete
 	// RetainedWAL is how many bytes of its log the monolith's server may keep for the split before that stops; 0: any.
 	RetainedWAL int64
 
@@ -87,6 +90,27 @@ func (t Table) Words() (out []string) {
 		out = append(out, "nothing of it comes back (reverse: false), so a rollback loses what the service has written there")
 	}
 	return out
+}
+
+// Delete is what becomes of rows that refer to one that is deleted, where their foreign key crosses the cut: while the capability
+// is out no database has it, and the one side cannot reach the other's rows.
+type Delete string
+
+const (
+	DeleteIgnore   Delete = "ignore"   // nothing: the rows stay, and `strangler migrate orphans` lists them
+	DeleteRestrict Delete = "restrict" // the monolith's own tables keep a row to which the service's rows refer, as far as they have come back
+	DeleteCascade  Delete = "cascade"  // the monolith's rows follow the service's by the key's own ON DELETE, as soon as that has come back
+)
+
+// Words say what is done, a phrase.
+func (d Delete) Words() string {
+	switch d {
+	case DeleteRestrict:
+		return "while the capability is out, the monolith's database keeps a row to which it refers"
+	case DeleteCascade:
+		return "while the capability is out, its ON DELETE is done to the monolith's rows as soon as a deletion comes back"
+	}
+	return "while the capability is out nothing is done where a row is deleted to which it refers; strangler migrate orphans lists what is left"
 }
 
 // Capture is a way to record what changes at the owner.

@@ -16,13 +16,14 @@ type Binding struct {
 	Capability string
 	Side       strangler.Side
 	DSN        string
-	Tables     []string           // names at this side; a table's number is its index here, the same at both sides
-	ControlID  string             // the control store's id; every write checks it
-	Capture    strangler.Capture  // how changes are recorded where the engine has the choice; empty: it chooses
-	Throttle   strangler.Throttle // limits for the legacy side's server
-	Shares     []Share            // by table, at the legacy side: what of it moves; nil: all of every table
-	Common     bool               // the other side is another kind of database, or has a mapping: values are read in the common form of their Kind
-	Other      string             // the kind of the other side's database, as its DSN names it, where it is another: "sqlite", "postgres", "mysql"
+	Tables     []string                    // names at this side; a table's number is its index here, the same at both sides
+	ControlID  string                      // the control store's id; every write checks it
+	Capture    strangler.Capture           // how changes are recorded where the engine has the choice; empty: it chooses
+	Throttle   strangler.Throttle          // limits for the legacy side's server
+	Shares     []Share                     // by table, at the legacy side: what of it moves; nil: all of every table
+	Common     bool                        // the other side is another kind of database, or has a mapping: values are read in the common form of their Kind
+	Other      string                      // the kind of the other side's database, as its DSN names it, where it is another: "sqlite", "postgres", "mysql"
+	OnDelete   map[string]strangler.Delete // at the legacy side, by foreign key that crosses, as ForeignKey.String names it
 }
 
 // Share is what of a table moves where not all of it does. The rest is the monolith's whoever owns the share: it is neither
@@ -405,6 +406,13 @@ type ForeignKey struct {
 	Columns []string `json:"columns"`
 	Parent  string   `json:"parent"`
 	Targets []string `json:"targets"`
+	// OnDelete is what the key itself does: CASCADE, SET NULL, SET DEFAULT, RESTRICT, NO ACTION.
+	OnDelete string `json:"on_delete,omitempty"`
+	// FromMoved and ToMoved say whether Table and Parent move; both do where one of them moves in part. At is the number of
+	// a Parent that moves.
+	FromMoved bool `json:"from_moved,omitempty"`
+	ToMoved   bool `json:"to_moved,omitempty"`
+	At        int  `json:"at,omitempty"`
 }
 
 // Problem is a reason to refuse.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/strangler-fig/strangler"
@@ -93,6 +92,7 @@ func (p *Planning) Make(ctx context.Context) (Plan, error) {
 	if common {
 		problems = append(problems, carried(here)...)
 	}
+	problems = append(problems, deletes(here, p.c)...)
 	if err := refuseAll(problems); err != nil {
 		return Plan{}, err
 	}
@@ -199,12 +199,20 @@ func (p *Planning) Write(ctx context.Context, plan Plan) error {
 
 // note says what becomes of a foreign key that crosses, and who has to see to what meanwhile.
 func (k ForeignKey) note(c strangler.Capability) string {
-	deletes := "monolith"
-	if slices.ContainsFunc(c.Tables, func(t strangler.Table) bool { return strings.EqualFold(t.From, k.Parent) }) {
-		deletes = "service"
+	deletes, other := "monolith", "restrict"
+	if k.ToMoved {
+		deletes, other = "service", "cascade"
 	}
-	return fmt.Sprintf("the foreign key %s(%s) → %s crosses the cut and is dropped before the cutover; a rollback restores it. Meanwhile the %s may delete what it refers to, and no database refuses: let it look before it deletes, or mend what `strangler migrate orphans %s` lists",
-		k.Table, strings.Join(k.Columns, ", "), k.Parent, deletes, c.Name)
+	what := fmt.Sprintf("the %s may delete what it refers to, and no database refuses: let it look before it deletes, say on_delete: {%q: %s}, or mend what `strangler migrate orphans %s` lists", deletes, k, other, c.Name)
+	switch c.OnDelete[k.String()] {
+	case strangler.DeleteRestrict:
+		what = fmt.Sprintf("a trigger refuses when the monolith deletes a row of %s to which rows of %s refer, as far as they have come back from the service (on_delete: restrict)", k.Parent, k.Table)
+	case strangler.DeleteCascade:
+		what = fmt.Sprintf("what the service deletes from %s has its ON DELETE %s done to %s as soon as it comes back (on_delete: cascade)", k.Parent, k.OnDelete, k.Table)
+	case strangler.DeleteIgnore:
+		what = fmt.Sprintf("the %s may delete what it refers to, and nothing is done about it (on_delete: ignore); `strangler migrate orphans %s` lists what then refers to nothing", deletes, c.Name)
+	}
+	return fmt.Sprintf("the foreign key %s → %s crosses the cut and is dropped before the cutover; a rollback restores it. Meanwhile %s", k, k.Parent, what)
 }
 
 // keysFile has the foreign keys that the scripts cut, for whoever asks which rows they would forbid meanwhile.

@@ -253,6 +253,9 @@ func binding(c strangler.Capability, side strangler.Side, controlID string) Bind
 			b.Shares = append(b.Shares, Share{Stays: t.Drop, Where: t.Where})
 		}
 	}
+	if side == strangler.Legacy {
+		b.OnDelete = c.OnDelete
+	}
 	for _, t := range c.Tables {
 		if side == strangler.Service && t.To != "" {
 			b.Tables = append(b.Tables, t.To)

@@ -4,6 +4,7 @@ import (
 	_ "embed" // the page's template
 	"fmt"
 	"html/template"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ type Plan struct {
 	Routes     []string      `json:"routes"`
 	Touches    []PlanTouch   `json:"touches"`
 	Tables     []PlanTable   `json:"tables"`
+	Keys       []PlanKey     `json:"foreign_keys"` // of which on_delete says something
 	Steps      []PlannedStep `json:"steps"`
 }
 
@@ -36,6 +38,13 @@ type PlanTable struct {
 	To     string   `json:"to"`
 	Words  []string `json:"mapping"` // how it goes, a phrase each
 	OneWay bool     `json:"one_way"` // a rollback loses what the service has written there
+}
+
+// PlanKey is a foreign key that crosses the cut.
+type PlanKey struct {
+	Name     string           `json:"name"` // as in "orders(courier_id)"
+	OnDelete strangler.Delete `json:"on_delete"`
+	Words    string           `json:"does"`
 }
 
 // PlannedStep is a step with this capability's name and settings in it.
@@ -58,6 +67,9 @@ func Show(c strangler.Capability) Plan {
 	}
 	for _, t := range c.Tables {
 		p.Tables = append(p.Tables, PlanTable{t.From, t.To, append([]string{}, t.Words()...), t.OneWay})
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.OnDelete)) {
+		p.Keys = append(p.Keys, PlanKey{name, c.OnDelete[name], c.OnDelete[name].Words()})
 	}
 	for i, d := range Steps() {
 		step := PlannedStep{Description: d, Number: i + 1, Skipped: d.NeedsTables && c.Stateless()}
@@ -136,6 +148,9 @@ func Render(c strangler.Capability) string {
 	}
 	for _, t := range p.Tables {
 		fmt.Fprintf(&b, "- table `%s`%s%s\n", t.From, renamed(t), t.How())
+	}
+	for _, k := range p.Keys {
+		fmt.Fprintf(&b, "- foreign key `%s`, on delete %s: %s\n", k.Name, k.OnDelete, k.Words)
 	}
 	for _, t := range p.Touches {
 		fmt.Fprintf(&b, "- touch `%s`: stays in the monolith and writes these tables, %s\n", t.Route, t.After())

@@ -52,7 +52,7 @@ func TestRenderHTML(t *testing.T) {
 	if found := regexp.MustCompile(`(?i)<script|<link|<img|<iframe|\bsrc=|\bhref=|url\(|@import`).FindString(html); found != "" {
 		t.Errorf("the page has %q", found)
 	}
-	for _, want := range []string{"POST /couriers", "courier_actions", "waits for approval", "point of no return", "strangler playbook approve delivery cutover", "1%, 50%, 100%", "its rows with courier &lt;&gt; 0; its columns but total"} {
+	for _, want := range []string{"POST /couriers", "courier_actions", "waits for approval", "point of no return", "strangler playbook approve delivery cutover", "1%, 50%, 100%", "its rows with courier &lt;&gt; 0; its columns but total", "<code>invoices(order_id)</code> on delete cascade"} {
 		if !strings.Contains(html, want) {
 			t.Errorf("the page lacks %q", want)
 		}

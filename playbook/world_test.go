@@ -77,8 +77,9 @@ func delivery() strangler.Capability {
 		Touches: []strangler.Touch{{Route: strangler.Route{Method: "POST", Pattern: "/orders/{id}/accept"}, Seam: true}},
 		Tables: []strangler.Table{{From: "couriers", To: "couriers"}, {From: "courier_actions", To: "actions"},
 			{From: "orders", To: "deliveries", Columns: map[string]string{"id": "order_id"}, Drop: []string{"total"}, Where: "courier <> 0", OneWay: true}},
-		Legacy:  strangler.Upstream{URL: "http://monolith.test"},
-		Service: strangler.Upstream{URL: "http://delivery.test"},
+		OnDelete: map[string]strangler.Delete{"invoices(order_id)": strangler.DeleteCascade, "couriers(zone)": strangler.DeleteRestrict},
+		Legacy:   strangler.Upstream{URL: "http://monolith.test"},
+		Service:  strangler.Upstream{URL: "http://delivery.test"},
 		Playbook: strangler.PlaybookSettings{
 			Canary: []strangler.Percent{10_000, 500_000, strangler.Hundred}, Soak: 20 * time.Second, Approve: []string{Cutover, Complete},
 		},
@@ -87,7 +88,7 @@ func delivery() strangler.Capability {
 
 func stateless() strangler.Capability {
 	c := delivery()
-	c.Tables, c.Touches = nil, nil
+	c.Tables, c.OnDelete, c.Touches = nil, nil, nil
 	return c
 }
 

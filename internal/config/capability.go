@@ -24,7 +24,7 @@ func (r *reader) capabilities(c *Config, f field) {
 }
 
 func (r *reader) capability(c *Config, name string, f field, o *overlap) strangler.Capability {
-	keys := r.object(f, "routes", "touches", "service", "tables", "capture", "retained_wal", "throttle", "identity", "shadow", "guard", "playbook")
+	keys := r.object(f, "routes", "touches", "service", "tables", "on_delete", "capture", "retained_wal", "throttle", "identity", "shadow", "guard", "playbook")
 	k := strangler.Capability{Name: name, Legacy: c.Legacy}
 	for _, item := range r.list(keys["routes"]) {
 		if route, ok := r.route(item); ok && o.route(name, route, item) {
@@ -45,6 +45,7 @@ func (r *reader) capability(c *Config, name string, f field, o *overlap) strangl
 			k.Tables = append(k.Tables, table)
 		}
 	}
+	k.OnDelete = r.onDelete(k, keys["on_delete"])
 	k.Capture = r.capture(k, keys["capture"])
 	k.RetainedWAL = r.retainedWAL(k, keys["retained_wal"])
 	k.Throttle = r.throttle(k, keys["throttle"])
@@ -68,6 +69,39 @@ func (r *reader) capture(k strangler.Capability, f field) strangler.Capture {
 		r.problem(f, "legacy.database has no log of its own that could be read; leave it out")
 	}
 	return c
+}
+
+// foreignKey is how one is named: its table, and in brackets its columns.
+var foreignKey = regexp.MustCompile(`^\s*([^()]+?)\s*\(([^()]+)\)\s*$`)
+
+// onDelete reads what becomes of rows that refer to deleted ones, by foreign key.
+func (r *reader) onDelete(k strangler.Capability, f field) map[string]strangler.Delete {
+	if f.given() && len(k.Tables) == 0 {
+		r.problem(f, "the capability has no tables; leave it out")
+	}
+	var out map[string]strangler.Delete
+	for _, e := range r.entries(f) {
+		text, ok := r.text(e.value)
+		m := foreignKey.FindStringSubmatch(e.key)
+		d := strangler.Delete(text)
+		switch {
+		case m == nil:
+			r.problem(field{path: f.in(e.key), line: e.value.line}, "write the table that has the foreign key, and in brackets its columns, as in \"orders(courier_id)\"")
+		case !ok:
+		case d != strangler.DeleteRestrict && d != strangler.DeleteCascade && d != strangler.DeleteIgnore:
+			r.problem(e.value, "%s is nothing that can be done; write restrict, cascade or ignore", e.value.raw())
+		default:
+			columns := strings.Split(m[2], ",")
+			for i := range columns {
+				columns[i] = strings.TrimSpace(columns[i])
+			}
+			if out == nil {
+				out = map[string]strangler.Delete{}
+			}
+			out[m[1]+"("+strings.Join(columns, ", ")+")"] = d
+		}
+	}
+	return out
 }
 
 // defaultRetainedWAL is what the monolith's PostgreSQL server may keep of its log where strangler.yaml does not say.
@@ -96,8 +130,8 @@ func (r *reader) throttle(k strangler.Capability, f field) strangler.Throttle {
 		LagBytes: r.bytes(keys["lag_bytes"]),
 		Latency:  r.duration(keys["latency"], 0),
 	}
-	if t != (strangler.Throttle{}) && !strings.HasPrefix(k.Legacy.Database, "postgres") {
-		r.problem(f, "only PostgreSQL tells how loaded it is, and legacy.database is not one; leave it out")
+	if t != (strangler.Throttle{}) && strings.HasPrefix(k.Legacy.Database, "sqlite") {
+		r.problem(f, "SQLite does not tell how loaded it is; leave it out")
 	}
 	return t
 }

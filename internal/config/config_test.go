@@ -53,6 +53,7 @@ capabilities:
     tables:
       - couriers
       - {from: courier_actions, to: actions, columns: {type: kind}, values: {type: {1: pickup, "2": dropoff}}, reverse: false, set: {source: shop, tenant: 7}, drop: [note], where: "state <> 'now' AND courier_id > 0"}
+    on_delete: {"orders(courier_id)": cascade, "couriers( zone ,region)": restrict, fines(courier): ignore}
     capture: logical
     retained_wal: 2GiB
     throttle: {sessions: 20, lag: 10s, lag_bytes: 64MiB, latency: 50ms}
@@ -64,13 +65,14 @@ capabilities:
 
 func delivery(legacy strangler.Upstream) strangler.Capability {
 	return strangler.Capability{
-		Name:    "delivery",
-		Routes:  []strangler.Route{{Method: "POST", Pattern: "/couriers"}, {Method: "GET", Pattern: "/couriers/{id}"}, {Method: "POST", Pattern: "/couriers/{id}/availability"}},
-		Touches: []strangler.Touch{{Route: strangler.Route{Method: "POST", Pattern: "/orders/{id}/accept"}, Seam: true}},
-		Service: strangler.Upstream{URL: "http://127.0.0.1:9001", Health: "/healthz", Database: "postgres://strangler@localhost/delivery"},
-		Legacy:  legacy,
-		Tables:  []strangler.Table{{From: "couriers", To: "couriers"}, {From: "courier_actions", To: "actions", OneWay: true, Columns: map[string]string{"type": "kind"}, Values: map[string]map[string]string{"type": {"1": "pickup", "2": "dropoff"}}, Set: map[string]string{"source": "shop", "tenant": "7"}, Drop: []string{"note"}, Where: "state <> 'now' AND courier_id > 0"}},
-		Capture: strangler.CaptureLogical,
+		Name:     "delivery",
+		Routes:   []strangler.Route{{Method: "POST", Pattern: "/couriers"}, {Method: "GET", Pattern: "/couriers/{id}"}, {Method: "POST", Pattern: "/couriers/{id}/availability"}},
+		Touches:  []strangler.Touch{{Route: strangler.Route{Method: "POST", Pattern: "/orders/{id}/accept"}, Seam: true}},
+		Service:  strangler.Upstream{URL: "http://127.0.0.1:9001", Health: "/healthz", Database: "postgres://strangler@localhost/delivery"},
+		Legacy:   legacy,
+		Tables:   []strangler.Table{{From: "couriers", To: "couriers"}, {From: "courier_actions", To: "actions", OneWay: true, Columns: map[string]string{"type": "kind"}, Values: map[string]map[string]string{"type": {"1": "pickup", "2": "dropoff"}}, Set: map[string]string{"source": "shop", "tenant": "7"}, Drop: []string{"note"}, Where: "state <> 'now' AND courier_id > 0"}},
+		OnDelete: map[string]strangler.Delete{"orders(courier_id)": strangler.DeleteCascade, "couriers(zone, region)": strangler.DeleteRestrict, "fines(courier)": strangler.DeleteIgnore},
+		Capture:  strangler.CaptureLogical,
 
 		RetainedWAL: 2 << 30,
 
@@ -276,5 +278,21 @@ func TestRetainedWALIsCappedUnlessItSaysNot(t *testing.T) {
 		if got := c.Capabilities[0].RetainedWAL; got != want {
 			t.Errorf("%q: %d bytes, want %d", given, got, want)
 		}
+	}
+}
+
+// TestThrottleOfMariaDB: its server tells how loaded it is, too.
+func TestThrottleOfMariaDB(t *testing.T) {
+	c := load(t, `
+legacy: {url: "http://127.0.0.1:9000/", database: "mysql://strangler@localhost/shop"}
+capabilities:
+  search:
+    routes: [/search]
+    service: {url: http://127.0.0.1:9002, database: "sqlite:search.db"}
+    tables: [searches]
+    throttle: {sessions: 20, latency: 50ms}
+`, nil)
+	if got, want := c.Capabilities[0].Throttle, (strangler.Throttle{Sessions: 20, Latency: 50 * time.Millisecond}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }

@@ -13,6 +13,7 @@
 //  9. plan.go: what is refused before anything is changed
 //  10. scripts.go: up, down, complete, dirty
 //  11. shares.go: tables of which only some rows and columns move
+//  12. deletes.go: what becomes of rows that refer to deleted ones across the cut
 //
 // plain.go says rows in words that are the same in all kinds of database.
 package enginetest

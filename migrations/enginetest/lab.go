@@ -45,6 +45,8 @@ type Speech struct {
 	// Streamed: changes are in a log of the database's own, whose positions move by themselves, and are not counted
 	// before they are read.
 	Streamed bool
+	// Unseen: where the applier deletes a row that stays, no foreign key acts.
+	Unseen bool
 	// Older puts a follower's position back by one batch, as a restore does; empty: it is a number.
 	Older string
 }
@@ -109,7 +111,7 @@ func Run(t *testing.T, lab Lab, groups ...string) {
 		rules []rule
 	}{
 		{"fence", fenceRules}, {"terms", termRules}, {"capture", captureRules}, {"apply", applyRules}, {"repair", repairRules},
-		{"progress", progressRules}, {"ranges", rangeRules}, {"plan", planRules}, {"scripts", scriptRules}, {"shares", shareRules},
+		{"progress", progressRules}, {"ranges", rangeRules}, {"plan", planRules}, {"scripts", scriptRules}, {"shares", shareRules}, {"deletes", deleteRules},
 	} {
 		if len(groups) > 0 && !slices.Contains(groups, group.name) {
 			continue

@@ -18,6 +18,8 @@ type apply struct {
 	rows   []rowBuffer // by table
 	keys   map[keysOf]*keyBuffer
 	failed error // why what was written must not be committed
+
+	cascades migrations.Cascades
 }
 
 // enter and leave are what an applier's session has beyond others': foreign keys are not checked, and do nothing.
@@ -66,6 +68,9 @@ func (d *Database) Begin(ctx context.Context, term int64) (_ migrations.Apply, e
 	if err := a.rest(ctx); err != nil {
 		return nil, err
 	}
+	if a.cascades, err = d.readCascades(ctx, t.conn); err != nil {
+		return nil, err
+	}
 	return a, d.asPlanned(ctx, d.pool, tables)
 }
 
@@ -90,6 +95,9 @@ func (a *apply) Commit() error {
 	if err == nil {
 		_, err = a.exec(ctx, leave)
 	}
+	if err == nil {
+		err = a.carryOut(ctx)
+	}
 	if err != nil {
 		return errors.Join(err, a.rollback())
 	}
@@ -99,10 +107,14 @@ func (a *apply) Commit() error {
 func (a *apply) Rollback() error { return a.rollback() }
 
 func (a *apply) Delete(ctx context.Context, i int, k migrations.Key) error {
+	a.cascades.Deleted(i, k)
 	return a.rows[i].delete(ctx, k)
 }
 
 func (a *apply) Insert(ctx context.Context, i int, r migrations.Row) error {
+	if a.cascades.Watches(i) {
+		a.cascades.Written(i, a.tables[i].keyOf(r))
+	}
 	return a.rows[i].add(ctx, r)
 }
 
@@ -110,6 +122,7 @@ func (a *apply) Empty(ctx context.Context, i int) error {
 	if err := a.rows[i].flush(ctx); err != nil {
 		return err
 	}
+	a.cascades.Emptied(i)
 	_, err := a.exec(ctx, a.tables[i].removal("TRUE"))
 	return passing(err)
 }

@@ -149,7 +149,7 @@ func (in *inspection) keys(ctx context.Context) error {
 			in.unseen(f)
 			continue
 		}
-		in.s.Crossing = append(in.s.Crossing, migrations.ForeignKey{Table: f.child, Parent: f.parent, Columns: f.from, Targets: f.to})
+		in.s.Crossing = append(in.s.Crossing, in.d.asForeignKey(f))
 		if in.d.moves(f.child) && (acts(f.onDelete) || acts(f.onUpdate)) {
 			in.problem("cascade", fmt.Sprintf("let the application do it, and make %s ON DELETE RESTRICT ON UPDATE RESTRICT", f.name),
 				"the foreign key %s of %s changes its rows when %s changes (ON DELETE %s, ON UPDATE %s), and the server fires no trigger for it", f.name, f.child, f.parent, f.onDelete, f.onUpdate)

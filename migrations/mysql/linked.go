@@ -3,6 +3,8 @@ package mysql
 import (
 	"context"
 	"fmt"
+
+	"github.com/strangler-fig/strangler/migrations"
 )
 
 // strangler_cut lists the foreign keys that are cut, while their capability is out or about to leave. Two capabilities
@@ -18,8 +20,13 @@ func (d *Database) linked() string {
 // noteCut adds the keys to those that are cut, unless the tables are linked to a capability that is out. Each looks
 // behind its own rows: of two that come at once at most one finds none of the other.
 func (d *Database) noteCut(up *script, keys []foreignKey) {
-	up.add("INSERT IGNORE INTO strangler_cut (capability, child, parent) VALUES %s", list(keys, func(f foreignKey) string {
-		return fmt.Sprintf("(%s, %s, %s)", literal(d.b.Capability), literal(f.child), literal(f.parent))
+	of := map[[2]string][]migrations.ForeignKey{}
+	for _, f := range keys {
+		pair := [2]string{f.child, f.parent}
+		of[pair] = append(of[pair], d.asForeignKey(f))
+	}
+	up.add("INSERT IGNORE INTO strangler_cut (capability, child, parent, along) VALUES %s", list(keys, func(f foreignKey) string {
+		return fmt.Sprintf("(%s, %s, %s, NULLIF(%s, ''))", literal(d.b.Capability), literal(f.child), literal(f.parent), literal(d.b.Cascading(of[[2]string{f.child, f.parent}])))
 	}))
 	refuse := "foreign keys between the tables of " + d.b.Capability + " and those of another capability are cut, and that one is out; they leave one after the other"
 	up.add("SET @strangler_linked = EXISTS (%s)", d.linked())

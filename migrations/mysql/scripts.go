@@ -27,7 +27,7 @@ var sharedTables = []struct{ name, columns string }{
 	{"strangler_mark", "capability VARCHAR(64) NOT NULL, tbl INT NOT NULL, part INT NOT NULL, `after` LONGBLOB, upto LONGBLOB, done LONGBLOB, flight LONGBLOB, in_flight BOOLEAN NOT NULL, attempt BIGINT NOT NULL, finished BOOLEAN NOT NULL, copied BIGINT NOT NULL, `columns` LONGTEXT NOT NULL, PRIMARY KEY (capability, tbl, part)"},
 	{"strangler_key", "capability VARCHAR(64) NOT NULL, kind VARCHAR(32) NOT NULL, tbl INT NOT NULL, hash BINARY(32) NOT NULL, `key` LONGBLOB NOT NULL, PRIMARY KEY (capability, kind, tbl, hash)"},
 	{"strangler_writer", "capability VARCHAR(64) NOT NULL, `user` VARCHAR(400) NOT NULL, writes BIGINT NOT NULL, last DATETIME NOT NULL, PRIMARY KEY (capability, `user`)"},
-	{"strangler_cut", "capability VARCHAR(64) NOT NULL, child VARCHAR(64) NOT NULL, parent VARCHAR(64) NOT NULL, PRIMARY KEY (capability, child, parent)"},
+	{"strangler_cut", "capability VARCHAR(64) NOT NULL, child VARCHAR(64) NOT NULL, parent VARCHAR(64) NOT NULL, along LONGTEXT, PRIMARY KEY (capability, child, parent)"},
 }
 
 func (d *Database) versionTable() string { return short("strangler_" + d.b.Capability + "_scripts") }
@@ -185,14 +185,19 @@ func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]mig
 	up, down = d.captureScript(tables, migrations.FenceOpen, c.Log)
 	capture := d.pair(migrations.StageCapture, "capture", records, up, down)
 
-	if up, down, err = d.cutScript(ctx); err != nil {
+	keys, err := d.crossing(ctx)
+	if err != nil {
 		return nil, err
 	}
+	up, down = d.cutScript(keys)
 	cut := d.pair(migrations.StageArmed, "cut_foreign_keys", "Drops the foreign keys that cross the cut; run before a cutover.", up, down)
 
 	up = d.script()
 	whole, part, ends := shares(tables)
 	up.refuseUnless("the service does not own "+d.b.Capability+"; its tables here are the only copy", d.stateIsOrGone(migrations.FenceClosed, ends))
+	for _, g := range d.restrictTriggers(keys) {
+		up.add("%s", g.drop)
+	}
 	d.dropFence(up, part)
 	d.dropCapture(up, part)
 	up.add("SET SESSION foreign_key_checks = 0")
@@ -210,19 +215,19 @@ func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]mig
 
 // cutScript drops the crossing foreign keys. Down, they come back without a look at the old rows, which would copy the
 // table and keep writers out for as long; orphans are reported.
-func (d *Database) cutScript(ctx context.Context) (up, down *script, err error) {
+func (d *Database) cutScript(keys []foreignKey) (up, down *script) {
 	up, down = d.script(), d.script()
-	keys, err := d.crossing(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
 	if len(keys) == 0 {
 		up.add("SELECT 1")
 		down.add("SELECT 1")
-		return up, down, nil
+		return up, down
 	}
 	d.noteCut(up, keys)
 	down.refuseUnless("the monolith does not own "+d.b.Capability+": its foreign keys would refuse what the service writes", d.stateIs(migrations.FenceOpen))
+	for _, g := range d.restrictTriggers(keys) {
+		up.add("%s", g.makeAnew)
+		down.add("%s", g.drop)
+	}
 	down.add("SET SESSION foreign_key_checks = 0")
 	ifThere, ifNot := "", ""
 	if d.mariadb {
@@ -234,7 +239,7 @@ func (d *Database) cutScript(ctx context.Context) (up, down *script, err error) 
 	}
 	down.add("SET SESSION foreign_key_checks = 1")
 	down.add("DELETE FROM strangler_cut WHERE capability = %s", literal(d.b.Capability))
-	return up, down, nil
+	return up, down
 }
 
 // FollowerScripts are the service's: tables, fence, its own capture, the end.

@@ -21,6 +21,8 @@ type apply struct {
 	rows   []rowBuffer // by table
 	kept   keyBuffer
 	base   int64 // of the capture here, once this transaction is committed; 0: none
+
+	cascades migrations.Cascades
 }
 
 // Begin locks the fence row against a new term, then checks the term, the control id and the fence. In this
@@ -71,6 +73,9 @@ func (d *Database) Begin(ctx context.Context, term int64) (_ migrations.Apply, e
 		a.rows[i] = rowBuffer{tx: t, table: tables[i]}
 	}
 	d.stopFeed() // this side follows
+	if a.cascades, err = d.readCascades(ctx, t.Tx); err != nil {
+		return nil, err
+	}
 	return a, a.rest(ctx)
 }
 
@@ -78,7 +83,11 @@ func (d *Database) Begin(ctx context.Context, term int64) (_ migrations.Apply, e
 func (a *apply) Commit() error {
 	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()
-	if err := a.flush(ctx); err != nil {
+	err := a.flush(ctx)
+	if err == nil {
+		err = a.carryOut(ctx)
+	}
+	if err != nil {
 		return errors.Join(err, a.rollback())
 	}
 	if err := a.commit(); err != nil {
@@ -103,10 +112,14 @@ func (a *apply) flush(ctx context.Context) error {
 }
 
 func (a *apply) Delete(ctx context.Context, i int, k migrations.Key) error {
+	a.cascades.Deleted(i, k)
 	return a.rows[i].delete(ctx, k)
 }
 
 func (a *apply) Insert(ctx context.Context, i int, r migrations.Row) error {
+	if a.cascades.Watches(i) {
+		a.cascades.Written(i, a.tables[i].keyOf(r))
+	}
 	return a.rows[i].insert(ctx, r)
 }
 
@@ -114,6 +127,7 @@ func (a *apply) Empty(ctx context.Context, i int) error {
 	if err := a.rows[i].flush(ctx); err != nil {
 		return err
 	}
+	a.cascades.Emptied(i)
 	if t := a.tables[i]; t.shared() {
 		return a.rows[i].giveUp(ctx, "true", nil)
 	}

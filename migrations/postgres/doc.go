@@ -20,7 +20,8 @@
 //     replication slot: choice.go says which, slot.go makes it, retained.go drops one that keeps too much, feed.go reads it, decode.go takes the keys out, and serverlog keeps them; repair.go: keys logged again
 //  9. applier.go: the transaction at the follower; buffer.go: what it sends in bulk
 //  10. share.go: a table of which only a part moves: what of it is read, watched and written
-//  11. fence.go: open, closed, terms; hold.go: the fence made ready while writes pass
+//  11. ondelete.go: what is done for the foreign keys that are cut
+//  12. fence.go: open, closed, terms; hold.go: the fence made ready while writes pass
 //
 // Beside it, for people: examine.go says what of a server, its settings and its sessions would get in the
 // way, rights.go what the role may and has to, managed.go what a provider withholds; writers.go who writes.

@@ -22,6 +22,9 @@ type crossing struct {
 	partitioned bool // table is partitioned: PostgreSQL does not add its foreign keys NOT VALID
 	columns     []string
 	targets     []string
+	onDelete    string // pg_constraint.confdeltype
+	fromMoved   bool   // table moves
+	toMoved     bool   // parent moves
 }
 
 // crossing lists the foreign keys that cross the cut, by table and name.
@@ -33,6 +36,9 @@ func (d *Database) crossing(ctx context.Context) (out []crossing, err error) {
 		}
 		out, err = crossings(ctx, q, oids)
 		out = slices.DeleteFunc(out, func(x crossing) bool { return !d.crosses(x, oids) })
+		for i, x := range out {
+			out[i].fromMoved, out[i].toMoved = slices.Contains(oids, x.table.oid), slices.Contains(oids, x.parent.oid)
+		}
 		return err
 	})
 	if err != nil {
@@ -69,7 +75,7 @@ func crossings(ctx context.Context, q querier, oids []uint32) ([]crossing, error
 	if _, err := q.Exec(ctx, "SET LOCAL search_path = ''"); err != nil {
 		return nil, err
 	}
-	rows, err := q.Query(ctx, `SELECT c.oid, cn.nspname::text, c.relname::text, p.oid, pn.nspname::text, p.relname::text, k.conname::text, pg_get_constraintdef(k.oid), k.convalidated, c.relkind = 'p',
+	rows, err := q.Query(ctx, `SELECT c.oid, cn.nspname::text, c.relname::text, p.oid, pn.nspname::text, p.relname::text, k.conname::text, pg_get_constraintdef(k.oid), k.convalidated, c.relkind = 'p', k.confdeltype::text,
 			(SELECT array_agg(a.attname::text ORDER BY x.at) FROM unnest(k.conkey) WITH ORDINALITY AS x (attnum, at) JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = x.attnum),
 			(SELECT array_agg(a.attname::text ORDER BY x.at) FROM unnest(k.confkey) WITH ORDINALITY AS x (attnum, at) JOIN pg_attribute AS a ON a.attrelid = k.confrelid AND a.attnum = x.attnum)
 		FROM pg_constraint AS k
@@ -78,7 +84,7 @@ func crossings(ctx context.Context, q querier, oids []uint32) ([]crossing, error
 		WHERE k.contype = 'f' AND k.conparentid = 0 AND (k.conrelid = ANY ($1::oid[]) OR k.confrelid = ANY ($1::oid[]))
 		ORDER BY cn.nspname::text COLLATE "C", c.relname::text COLLATE "C", k.conname::text COLLATE "C"`, oids)
 	return collect(rows, err, func(r pgx.Rows) (x crossing, err error) {
-		err = r.Scan(&x.table.oid, &x.table.schema, &x.table.name, &x.parent.oid, &x.parent.schema, &x.parent.name, &x.name, &x.def, &x.validated, &x.partitioned, &x.columns, &x.targets)
+		err = r.Scan(&x.table.oid, &x.table.schema, &x.table.name, &x.parent.oid, &x.parent.schema, &x.parent.name, &x.name, &x.def, &x.validated, &x.partitioned, &x.onDelete, &x.columns, &x.targets)
 		x.def = strings.TrimSuffix(x.def, " NOT VALID")
 		return x, err
 	})
@@ -88,8 +94,7 @@ func crossings(ctx context.Context, q querier, oids []uint32) ([]crossing, error
 func (in *inspection) cut(ctx context.Context) error {
 	found, err := in.d.crossing(ctx)
 	for _, x := range found {
-		table, parent := in.shown(x.table), in.shown(x.parent)
-		in.s.Crossing = append(in.s.Crossing, migrations.ForeignKey{Table: table, Parent: parent, Columns: x.columns, Targets: x.targets})
+		in.s.Crossing = append(in.s.Crossing, in.d.asForeignKey(x))
 	}
 	return err
 }

@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"fmt"
+
+	"github.com/strangler-fig/strangler/migrations"
 )
 
 // strangler_cut lists the foreign keys that are cut, while their capability is out or about to leave. Two capabilities
@@ -21,8 +23,13 @@ func (d *Database) noteCut(up *script, tables []*table, keys []crossing) {
 	up.add("LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE", d.ours("strangler_cut"))
 	up.refuseUnless("foreign keys between the tables of "+d.b.Capability+" and those of another capability are cut, and that one is out; complete it or take it back first, they leave one after the other",
 		"SELECT NOT EXISTS ("+d.linked(tables)+")")
-	up.add("INSERT INTO %s (capability, child, parent) VALUES %s ON CONFLICT DO NOTHING", d.ours("strangler_cut"), list(keys, func(k crossing) string {
-		return fmt.Sprintf("(%s, %s, %s)", literal(d.b.Capability), literal(k.table.full()), literal(k.parent.full()))
+	of := map[[2]string][]migrations.ForeignKey{}
+	pair := func(k crossing) [2]string { return [2]string{k.table.full(), k.parent.full()} }
+	for _, k := range keys {
+		of[pair(k)] = append(of[pair(k)], d.asForeignKey(k))
+	}
+	up.add("INSERT INTO %s (capability, child, parent, along) VALUES %s ON CONFLICT DO NOTHING", d.ours("strangler_cut"), list(keys, func(k crossing) string {
+		return fmt.Sprintf("(%s, %s, %s, nullif(%s, ''))", literal(d.b.Capability), literal(k.table.full()), literal(k.parent.full()), literal(d.b.Cascading(of[pair(k)])))
 	}))
 }
 

@@ -239,11 +239,19 @@ func (r *rights) create(ctx context.Context) error {
 // parents stay, and rows that move refer to them: they are locked while the foreign key goes, it is put back,
 // and orphans are looked for. PostgreSQL lets nobody lock a table who may not write it.
 func (r *rights) parents(ctx context.Context) error {
-	var parents []uint32
+	var parents, kept []uint32
 	for _, k := range r.crossing {
 		if !slices.Contains(r.oids, k.parent.oid) {
 			parents = append(parents, k.parent.oid)
 		}
+	}
+	for _, k := range r.d.restricted(r.crossing) {
+		kept = append(kept, k.parent.oid)
+	}
+	if err := r.each(ctx, toCutOver, "to keep its rows from being deleted to which rows of the service refer (on_delete: restrict)", `SELECT format('GRANT TRIGGER ON TABLE %I.%I TO %I', n.nspname, c.relname, current_user), has_table_privilege(c.oid, 'TRIGGER')
+		FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+		WHERE c.oid = ANY ($1::oid[]) AND NOT EXISTS (SELECT FROM unnest($2::oid[]) AS m (oid) WHERE has_table_privilege(m.oid, c.oid, 'TRIGGER')) ORDER BY 1`, kept, r.masterOIDs()); err != nil {
+		return err
 	}
 	return r.each(ctx, toCutOver, "to lock it and drop foreign keys to it, to put them back after a rollback, and to look for orphans", `SELECT format('GRANT %s ON TABLE %I.%I TO %I', string_agg(p.name, ', ' ORDER BY p.name), n.nspname, c.relname, current_user), bool_and(has_table_privilege(c.oid, p.tests))
 		FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace CROSS JOIN (VALUES ('REFERENCES', 'REFERENCES'), ('SELECT', 'SELECT'), ('UPDATE', 'UPDATE, DELETE, TRUNCATE')) AS p (name, tests)

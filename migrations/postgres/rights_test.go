@@ -42,7 +42,7 @@ const estateDDL = `
 	CREATE TABLE hr.couriers (id integer DEFAULT nextval('counters.free'), m kinds.mood, zone integer REFERENCES far.zones, PRIMARY KEY (id, m)); ALTER TABLE hr.couriers OWNER TO "%owner";
 	CREATE TABLE visits (id serial, part integer, note text, PRIMARY KEY (id, part)) PARTITION BY LIST (part); CREATE TABLE visits_1 PARTITION OF visits FOR VALUES IN (1); CREATE TABLE visits_d PARTITION OF visits DEFAULT;
 	ALTER TABLE visits OWNER TO "%owner"; ALTER TABLE visits_1 OWNER TO "%owner"; ALTER TABLE visits_d OWNER TO "%second";
-	CREATE TABLE farther.orders (id integer PRIMARY KEY, courier integer, m kinds.mood, FOREIGN KEY (courier, m) REFERENCES hr.couriers); ALTER TABLE farther.orders OWNER TO "%fourth"; GRANT REFERENCES ON hr.couriers TO "%fourth"; GRANT USAGE ON SCHEMA hr, kinds TO "%fourth";
+	CREATE TABLE farther.orders (id integer PRIMARY KEY, courier integer, m kinds.mood, FOREIGN KEY (courier, m) REFERENCES hr.couriers ON DELETE SET NULL); ALTER TABLE farther.orders OWNER TO "%fourth"; GRANT REFERENCES ON hr.couriers TO "%fourth"; GRANT USAGE ON SCHEMA hr, kinds TO "%fourth";
 	INSERT INTO far.zones VALUES (1); INSERT INTO hr.couriers (m, zone) VALUES ('sad', 1), ('ok', NULL); INSERT INTO visits (part, note) VALUES (1, 'a'), (2, 'b'); INSERT INTO farther.orders VALUES (1, 1, 'sad');
 	REVOKE USAGE ON SCHEMA kinds, far, counters FROM "%owner", "%fourth"; REVOKE REFERENCES ON far.zones FROM "%owner"; REVOKE USAGE ON SEQUENCE counters.free FROM "%owner"; GRANT USAGE ON SEQUENCE counters.free TO "%app"`
 
@@ -67,7 +67,8 @@ func newEstate(t *testing.T) *estate {
 	run(t, server.DSN(e.legacy), e.script(estateDDL), e.script(`GRANT "%owner" TO "%app"; GRANT "%second" TO "%app"`))
 	run(t, server.DSN(e.service), e.script(`CREATE SCHEMA desk AUTHORIZATION "%fourth"; GRANT USAGE ON SCHEMA desk TO "%served"`))
 	e.legacyDSN, e.serviceDSN = server.As(e.role("strangler"), e.legacy), server.As(e.role("strangler"), e.service)
-	e.capability = strangler.Capability{Name: "delivery", Tables: []strangler.Table{{From: "hr.couriers", To: "desk.couriers"}, {From: "visits", To: "visits"}}}
+	e.capability = strangler.Capability{Name: "delivery", Tables: []strangler.Table{{From: "hr.couriers", To: "desk.couriers"}, {From: "visits", To: "visits"}},
+		OnDelete: map[string]strangler.Delete{"hr.couriers(zone)": strangler.DeleteRestrict, "farther.orders(courier, m)": strangler.DeleteCascade}}
 	e.capability.Legacy.Database, e.capability.Service.Database = e.legacyDSN, e.serviceDSN
 	return e
 }
@@ -156,7 +157,7 @@ func (e *estate) walk() (err error) {
 		{"restore keys", func() error { return p.To(ctx, migrations.StageCapture) }},
 		{"orphans", func() error {
 			orphans, err := legacy.Orphans(ctx, nil)
-			if err == nil && len(orphans) != 1 { // the order's courier was deleted
+			if err == nil && len(orphans) != 0 { // the order's courier was deleted, and the order lost it
 				err = fmt.Errorf("orphans %v", orphans)
 			}
 			return err

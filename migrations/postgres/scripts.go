@@ -21,7 +21,7 @@ var sharedTables = []struct{ name, columns string }{
 	{"strangler_mark", "capability text, tbl integer, part integer, after bytea, upto bytea, done bytea, flight bytea, in_flight boolean NOT NULL, attempt bigint NOT NULL, finished boolean NOT NULL, copied bigint NOT NULL, columns text NOT NULL, loose text[], PRIMARY KEY (capability, tbl, part)"},
 	{"strangler_key", "capability text, kind text, tbl integer, key bytea, PRIMARY KEY (capability, kind, tbl, key)"},
 	{"strangler_writer", `capability text, "user" text, application text, address text, writes bigint NOT NULL, last timestamptz NOT NULL, PRIMARY KEY (capability, "user", application, address)`},
-	{"strangler_cut", "capability text, child text, parent text, PRIMARY KEY (capability, child, parent)"},
+	{"strangler_cut", "capability text, child text, parent text, along text, PRIMARY KEY (capability, child, parent)"},
 }
 
 // server names the cluster, its timeline, the database and the fence's own table: another answer means a
@@ -228,13 +228,18 @@ func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]mig
 	}
 	capture := d.pair(migrations.StageCapture, "capture", records, up, down, fulls(tables)...)
 
-	if up, down, err = d.cutScript(ctx, tables); err != nil {
+	keys, err := d.crossing(ctx)
+	if err != nil {
 		return nil, err
 	}
+	up, down = d.cutScript(tables, keys)
 	cut := d.pair(migrations.StageArmed, "cut_foreign_keys", "Drops the foreign keys that cross the cut; run before a cutover.", up, down)
 
 	up = &script{mode: forDrops}
 	up.refuseUnless("the service does not own "+d.b.Capability+"; its tables here are the only copy", d.stateIsSurely(migrations.FenceClosed))
+	for _, x := range d.restricted(keys) {
+		d.letGo(up, x)
+	}
 	whole := slices.DeleteFunc(slices.Clone(tables), (*table).shared)
 	if len(whole) > 0 {
 		up.add("DROP TABLE %s", list(whole, func(t *table) string { return t.full() }))
@@ -268,17 +273,14 @@ func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]mig
 // the fewer transactions stand in the way. Down, they come back NOT VALID, so that new rows are checked from
 // there on; the old rows are checked in a transaction of their own, which lets writers pass, and orphans leave
 // the key NOT VALID with a warning.
-func (d *Database) cutScript(ctx context.Context, tables []*table) (up, down *script, err error) {
+func (d *Database) cutScript(tables []*table, all []crossing) (up, down *script) {
 	up, down = &script{}, &script{}
-	all, err := d.crossing(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
 	if len(all) == 0 {
 		up.add("SELECT 1")
 		down.add("SELECT 1")
-		return up, down, nil
+		return up, down
 	}
+	restricted := d.restricted(all)
 	var check []string
 	for i, k := range all {
 		table, name := k.table.full(), ident(k.name)
@@ -287,11 +289,22 @@ func (d *Database) cutScript(ctx context.Context, tables []*table) (up, down *sc
 		if i == 0 {
 			d.noteCut(up, tables, all)
 		}
+		bound := slices.ContainsFunc(restricted, func(x crossing) bool { return x.table == k.table && x.name == k.name })
+		if bound {
+			d.letGo(up, k) // of a run that did not come to its end
+			d.restrict(up, k)
+		}
 		up.add("ALTER TABLE %s DROP CONSTRAINT IF EXISTS %s", table, name)
 		up.add("COMMIT")
-		def := strings.TrimSuffix(k.def, " NOT VALID") + " NOT VALID"
-		down.b.WriteString(limits(forTriggers, both))
+		def, mode := strings.TrimSuffix(k.def, " NOT VALID")+" NOT VALID", forTriggers
+		if bound {
+			mode = forDrops
+		}
+		down.b.WriteString(limits(mode, both))
 		down.refuseUnless("the monolith does not own "+d.b.Capability+": its foreign keys would refuse what the service writes", d.stateIs(migrations.FenceOpen))
+		if bound {
+			d.letGo(down, k)
+		}
 		down.add("DO %s", literal(fmt.Sprintf("BEGIN IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = %s::regclass AND conname = %s) THEN ALTER TABLE %s ADD CONSTRAINT %s %s; END IF; END",
 			literal(table), literal(k.name), table, name, def)))
 		down.add("COMMIT")
@@ -304,7 +317,7 @@ func (d *Database) cutScript(ctx context.Context, tables []*table) (up, down *sc
 		down.add("%s", text)
 	}
 	down.add("DELETE FROM %s WHERE capability = %s", d.ours("strangler_cut"), literal(d.b.Capability))
-	return up, down, nil
+	return up, down
 }
 
 // FollowerScripts are the service's: tables, fence, its own capture, the end.

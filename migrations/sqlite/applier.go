@@ -17,6 +17,8 @@ type apply struct {
 	*tx
 	tables []*table
 	failed error // why what was written must not be committed
+
+	cascades migrations.Cascades
 }
 
 // Begin takes the write lock, then checks the term, the control id and the fence.
@@ -33,10 +35,14 @@ func (d *Database) Begin(ctx context.Context, term int64) (migrations.Apply, err
 	if err == nil {
 		err = t.clearBeside(ctx, tables)
 	}
+	a := &apply{tx: t, tables: tables}
+	if err == nil {
+		a.cascades, err = d.readCascades(ctx, t.w.conn)
+	}
 	if err != nil {
 		return nil, errors.Join(err, t.rollback())
 	}
-	return &apply{tx: t, tables: tables}, nil
+	return a, nil
 }
 
 func (d *Database) admit(ctx context.Context, t *tx, term int64) error {
@@ -83,7 +89,11 @@ func (a *apply) Commit() error {
 	if a.failed != nil {
 		return errors.Join(a.failed, a.rollback())
 	}
-	if _, err := a.w.exec(context.Background(), "UPDATE strangler_fence SET applier = 0 WHERE capability = ?", a.d.b.Capability); err != nil {
+	err := a.carryOut(context.Background())
+	if err == nil {
+		_, err = a.w.exec(context.Background(), "UPDATE strangler_fence SET applier = 0 WHERE capability = ?", a.d.b.Capability)
+	}
+	if err != nil {
 		return errors.Join(err, a.rollback())
 	}
 	return a.commit()
@@ -93,6 +103,7 @@ func (a *apply) Rollback() error { return a.rollback() }
 
 func (a *apply) Delete(ctx context.Context, i int, k migrations.Key) error {
 	t := a.tables[i]
+	a.cascades.Deleted(i, k)
 	if !t.share.Whole() {
 		return a.shareDelete(ctx, t, k)
 	}
@@ -107,6 +118,9 @@ func (a *apply) Delete(ctx context.Context, i int, k migrations.Key) error {
 // Insert does not leave a conflict to the table's own ON CONFLICT, which may say to skip the row.
 func (a *apply) Insert(ctx context.Context, i int, r migrations.Row) error {
 	t := a.tables[i]
+	if a.cascades.Watches(i) {
+		a.cascades.Written(i, t.keyOf(r))
+	}
 	query := fmt.Sprintf("INSERT OR ABORT INTO %s (%s) VALUES (%s)", ident(t.name),
 		list(t.columns, func(c migrations.Column) string { return ident(c.Name) }), strings.TrimSuffix(strings.Repeat("?, ", len(r)), ", "))
 	values := []any(r)
@@ -136,6 +150,7 @@ func (t *table) refusal(err error) error {
 
 func (a *apply) Empty(ctx context.Context, i int) error {
 	t := a.tables[i]
+	a.cascades.Emptied(i)
 	if !t.share.Whole() {
 		return a.giveUp(ctx, t, " WHERE "+t.where(), nil)
 	}

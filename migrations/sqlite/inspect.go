@@ -102,15 +102,10 @@ func (d *Database) moves(name string) bool {
 // crossing lists foreign keys between tables that move and tables that stay, in both directions.
 func (d *Database) crossing(ctx context.Context) ([]migrations.ForeignKey, error) {
 	all, err := d.crossingTables(ctx)
-	var out []migrations.ForeignKey
-	for _, t := range all {
-		for _, r := range t.refs {
-			if d.crosses(t.name, r.parent, r.from) {
-				out = append(out, migrations.ForeignKey{Table: t.name, Parent: r.parent, Columns: r.from, Targets: r.to})
-			}
-		}
+	if err != nil {
+		return nil, err
 	}
-	return out, err
+	return d.foreignKeys(ctx, d.pool, all)
 }
 
 // tableNames are the tables of the database but for SQLite's own.

@@ -67,6 +67,7 @@ func (lab) Speech() enginetest.Speech {
 		Keys:    keys,
 		Refused: refused,
 		Tampers: tampers,
+		Unseen:  true,
 
 		Obstacle: [2]string{"CREATE TABLE strangler_log_couriers (x INTEGER)", "DROP TABLE strangler_log_couriers"},
 	}

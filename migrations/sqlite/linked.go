@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"github.com/strangler-fig/strangler/migrations"
 )
 
 // strangler_cut lists the foreign keys that are cut, while their capability is out or about to leave. Two capabilities
@@ -24,15 +26,19 @@ func (d *Database) linked(edited []*table) string {
 }
 
 // noteCut adds the keys to those that are cut, unless the tables are linked to a capability that is out.
-func (d *Database) noteCut(up *script, edited []*table) {
+func (d *Database) noteCut(up *script, edited []*table, keys []migrations.ForeignKey) {
 	up.refuseUnless("foreign keys between the tables of "+d.b.Capability+" and those of another capability are cut, and that one is out; complete it or take it back first, they leave one after the other",
 		"SELECT NOT EXISTS ("+d.linked(edited)+")")
-	for _, t := range edited {
-		for _, r := range t.refs {
-			if d.crosses(t.name, r.parent, r.from) {
-				up.add("INSERT OR IGNORE INTO strangler_cut (capability, child, parent) VALUES (%s, %s, %s)", literal(d.b.Capability), literal(strings.ToLower(t.name)), literal(strings.ToLower(r.parent)))
-			}
-		}
+	of := map[[2]string][]migrations.ForeignKey{}
+	pair := func(k migrations.ForeignKey) [2]string {
+		return [2]string{strings.ToLower(k.Table), strings.ToLower(k.Parent)}
+	}
+	for _, k := range keys {
+		of[pair(k)] = append(of[pair(k)], k)
+	}
+	for _, k := range keys {
+		up.add("INSERT OR IGNORE INTO strangler_cut (capability, child, parent, along) VALUES (%s, %s, %s, nullif(%s, ''))",
+			literal(d.b.Capability), literal(pair(k)[0]), literal(pair(k)[1]), literal(d.b.Cascading(of[pair(k)])))
 	}
 }
 

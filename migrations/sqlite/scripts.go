@@ -20,7 +20,7 @@ var sharedTables = []struct{ name, columns string }{
 	{"strangler_position", "capability TEXT NOT NULL PRIMARY KEY, applied TEXT NOT NULL, forgotten INTEGER NOT NULL, durable INTEGER NOT NULL"},
 	{"strangler_mark", "capability TEXT NOT NULL, tbl INTEGER NOT NULL, part INTEGER NOT NULL, after BLOB, upto BLOB, done BLOB, flight BLOB, in_flight INTEGER NOT NULL, attempt INTEGER NOT NULL, finished INTEGER NOT NULL, copied INTEGER NOT NULL, columns TEXT NOT NULL, PRIMARY KEY (capability, tbl, part)"},
 	{"strangler_key", "capability TEXT NOT NULL, kind TEXT NOT NULL, tbl INTEGER NOT NULL, key BLOB NOT NULL, PRIMARY KEY (capability, kind, tbl, key)"},
-	{"strangler_cut", "capability TEXT NOT NULL, child TEXT NOT NULL, parent TEXT NOT NULL, PRIMARY KEY (capability, child, parent)"},
+	{"strangler_cut", "capability TEXT NOT NULL, child TEXT NOT NULL, parent TEXT NOT NULL, along TEXT, PRIMARY KEY (capability, child, parent)"},
 }
 
 func (d *Database) versionTable() string { return "strangler_" + d.b.Capability + "_scripts" }
@@ -126,13 +126,27 @@ func (d *Database) OwnerScripts(ctx context.Context, _ migrations.Schema) ([]mig
 	up, down = d.captureScript(tables, migrations.FenceOpen)
 	capture := d.pair(migrations.StageCapture, "capture", "Records which rows of "+d.b.Capability+" change.", up, down)
 
-	if up, down, err = d.cutScript(ctx); err != nil {
+	edited, err := d.crossingTables(ctx)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := d.foreignKeys(ctx, d.pool, edited)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.childless(ctx, keys); err != nil {
+		return nil, err
+	}
+	if up, down, err = d.cutScript(edited, keys); err != nil {
 		return nil, err
 	}
 	cut := d.pair(migrations.StageArmed, "cut_foreign_keys", "Drops the foreign keys that cross the cut; run before a cutover.", up, down)
 
 	up = &script{}
 	up.refuseUnless("the service does not own "+d.b.Capability+"; its tables here are the only copy", d.stateIsSurely(migrations.FenceClosed))
+	for _, g := range d.restrictTriggers(keys) {
+		up.add("DROP TRIGGER IF EXISTS %s", ident(g.name))
+	}
 	what, gone := "The point of no return: drops the tables of "+d.b.Capability+" and their fence together.", "the tables are gone from here"
 	for i, t := range tables {
 		if t.share.Whole() {
@@ -303,20 +317,19 @@ func (d *Database) likenesses(ctx context.Context, from migrations.Schema) (made
 // cutScript edits the stored text of every table that holds a crossing foreign key: SQLite has no DROP
 // CONSTRAINT, and rebuilding a table would delete its children and drop its triggers. Making and
 // dropping a table raises the schema's version, by which other processes notice.
-func (d *Database) cutScript(ctx context.Context) (up, down *script, err error) {
+func (d *Database) cutScript(tables []*table, keys []migrations.ForeignKey) (up, down *script, err error) {
 	up, down = &script{}, &script{}
-	tables, err := d.crossingTables(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
 	if len(tables) == 0 {
 		up.add("SELECT 1")
 		down.add("SELECT 1")
 		return up, down, nil
 	}
-	d.noteCut(up, tables)
+	d.noteCut(up, tables, keys)
 	down.refuseUnless("the monolith does not own "+d.b.Capability+": its foreign keys would refuse what the service writes", d.stateIs(migrations.FenceOpen))
 	down.add("DELETE FROM strangler_cut WHERE capability = %s", literal(d.b.Capability))
+	for _, g := range d.restrictTriggers(keys) {
+		down.add("DROP TRIGGER IF EXISTS %s", ident(g.name))
+	}
 	edits := [2][]string{}
 	for _, t := range tables {
 		cut, err := withoutReferences(t.ddl, func(parent string, from []string) bool { return d.crosses(t.name, parent, from) })
@@ -341,6 +354,9 @@ func (d *Database) cutScript(ctx context.Context) (up, down *script, err error) 
 		s.add("CREATE TABLE strangler_reread (x)")
 		s.add("DROP TABLE strangler_reread")
 		s.add("PRAGMA writable_schema = RESET")
+	}
+	for _, g := range d.restrictTriggers(keys) {
+		up.add("%s", g.sql)
 	}
 	return up, down, nil
 }
