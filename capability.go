@@ -33,6 +33,20 @@ type Capability struct {
 	Playbook       PlaybookSettings
 }
 
+// AtService is the capability with every table that the service has.
+func (c Capability) AtService() Capability {
+	var all []Table
+	for _, t := range c.Tables {
+		if t.Parts != nil {
+			all = append(all, t.Parts...)
+		} else {
+			all = append(all, t)
+		}
+	}
+	c.Tables = all
+	return c
+}
+
 // Stateless reports whether the capability owns no tables, so that a toggle alone moves it.
 func (c Capability) Stateless() bool { return len(c.Tables) == 0 }
 
@@ -64,6 +78,10 @@ type Table struct {
 	// monolith's, which goes on writing it whoever owns the rest.
 	Drop  []string
 	Where string
+	// Parts are the tables of the service's that the rows go to where those are several, and nil where it is one. Each has the
+	// key and columns of its own; Columns, Values and Set are theirs then, and To is the first one's. Drop is what none of them
+	// has, Where what all of them have.
+	Parts []Table
 	// OneWay says that nothing that the service writes comes back (`reverse: false`): a rollback leaves the monolith's table as it was
 	// at the cutover, and the mapping need not have a way back.
 	OneWay bool
@@ -71,6 +89,12 @@ type Table struct {
 
 // Words say how the table goes, a phrase each; none where it goes as it is.
 func (t Table) Words() (out []string) {
+	for _, p := range t.Parts {
+		out = append(out, p.To+": "+strings.Join(p.Words(), ", "))
+	}
+	if t.Parts != nil {
+		return out
+	}
 	if t.Where != "" {
 		out = append(out, "its rows with "+t.Where)
 	}

@@ -28,6 +28,7 @@ func (d faulty) inside() Database  { return d.Database }
 func (d *mapped) inside() Database { return d.Database }
 func (d *shared) inside() Database { return d.Database }
 func (d *oneWay) inside() Database { return d.Database }
+func (d *joined) inside() Database { return d.Database }
 
 // around runs one durable statement between its two points.
 func around(fault func(string) error, point string, f func() error) error {

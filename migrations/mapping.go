@@ -36,10 +36,14 @@ func openSide(ctx context.Context, open Open, c strangler.Capability, side stran
 			d = &oneWay{Database: d, tables: c.Tables}
 		}
 		return d, nil
-	case !hasMapping(c):
-		return d, nil
 	}
-	return &mapped{Database: d, tables: c.Tables, shapes: make([]*shape, len(c.Tables))}, nil
+	if at := c.AtService(); hasMapping(at) {
+		d = &mapped{Database: d, tables: at.Tables, shapes: make([]*shape, len(at.Tables))}
+	}
+	if hasParts(c) {
+		d = newJoined(d, c)
+	}
+	return d, nil
 }
 
 // atService is the name of a legacy column at the service.
@@ -139,6 +143,12 @@ func mappingNote(t strangler.Table) string {
 	words := t.Words()
 	if words == nil {
 		return ""
+	}
+	if t.Parts != nil {
+		words = []string{fmt.Sprintf("%s has a row for each, the others where any of the columns that they alone have is not NULL", t.To)}
+		for _, p := range t.Parts {
+			words = append(words, p.To+" has "+strings.Join(p.Words(), ", "))
+		}
 	}
 	if len(t.Drop) > 0 || t.Where != "" {
 		words = append(words, "what stays is the monolith's, before the cutover and behind it, and complete leaves the table")
@@ -263,6 +273,14 @@ func (s *split) sameMapping(ctx context.Context) error {
 
 // written is a table's mapping as text, empty where there is none.
 func written(t strangler.Table) string {
+	if t.Parts != nil {
+		var parts []string
+		for _, p := range t.Parts {
+			parts = append(parts, p.To, written(p))
+		}
+		b, _ := json.Marshal(parts)
+		return string(b)
+	}
 	if len(t.Columns)+len(t.Values)+len(t.Set)+len(t.Drop) == 0 && t.Where == "" && !t.OneWay {
 		return ""
 	}

@@ -98,7 +98,11 @@ func (p *Planning) Make(ctx context.Context) (Plan, error) {
 	}
 	like := here
 	if common {
-		like, problems = remapped(here, p.c.Tables)
+		parts, apart := parted(here, p.c)
+		if err := refuseAll(apart); err != nil {
+			return Plan{}, err
+		}
+		like, problems = remapped(parts, p.c.AtService().Tables)
 		problems = append(append(problems, unshared(here, p.c.Tables)...), leaning(here, p.c.Tables)...)
 	}
 	if err := refuseAll(problems); err != nil {

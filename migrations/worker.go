@@ -247,7 +247,7 @@ func binding(c strangler.Capability, side strangler.Side, controlID string) Bind
 	if b.Other == scheme(b.DSN) {
 		b.Other = ""
 	}
-	b.Common = b.Other != "" || hasMapping(c) || hasShare(c) || hasOneWay(c)
+	b.Common = b.Other != "" || hasMapping(c) || hasShare(c) || hasOneWay(c) || hasParts(c)
 	if side == strangler.Legacy && hasShare(c) {
 		for _, t := range c.Tables {
 			b.Shares = append(b.Shares, Share{Stays: t.Drop, Where: t.Where})
@@ -255,6 +255,9 @@ func binding(c strangler.Capability, side strangler.Side, controlID string) Bind
 	}
 	if side == strangler.Legacy {
 		b.OnDelete = c.OnDelete
+	}
+	if side == strangler.Service {
+		c = c.AtService()
 	}
 	for _, t := range c.Tables {
 		if side == strangler.Service && t.To != "" {

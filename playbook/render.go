@@ -65,7 +65,7 @@ func Show(c strangler.Capability) Plan {
 	for _, t := range c.Touches {
 		p.Touches = append(p.Touches, PlanTouch{t.Route.String(), t.Seam, t.Fails})
 	}
-	for _, t := range c.Tables {
+	for _, t := range c.AtService().Tables {
 		p.Tables = append(p.Tables, PlanTable{t.From, t.To, append([]string{}, t.Words()...), t.OneWay})
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.OnDelete)) {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/strangler-fig/strangler"
@@ -42,7 +43,7 @@ func (r *reader) capability(c *Config, name string, f field, o *overlap) strangl
 	r.service(&k, keys["service"])
 	for _, item := range r.list(keys["tables"]) {
 		if table, ok := r.table(item); ok && o.table(&k, table, item) {
-			k.Tables = append(k.Tables, table)
+			k.Tables = r.withTable(k.Tables, table, item)
 		}
 	}
 	k.OnDelete = r.onDelete(k, keys["on_delete"])
@@ -241,6 +242,29 @@ func (r *reader) table(f field) (strangler.Table, bool) {
 		t.Values[e.key] = r.names(e.value)
 	}
 	return t, ok
+}
+
+// withTable adds a table, or to one that is there already another of the service's that its rows go to.
+func (r *reader) withTable(all []strangler.Table, t strangler.Table, at field) []strangler.Table {
+	i := slices.IndexFunc(all, func(other strangler.Table) bool { return other.From == t.From })
+	if i < 0 {
+		return append(all, t)
+	}
+	first := &all[i]
+	switch {
+	case t.Where != first.Where:
+		r.problem(at, "the rows of %q go to several tables, and all of them by one condition; write the same where for each, or none", t.From)
+	case t.OneWay || first.OneWay:
+		r.problem(at, "the rows of %q go to several tables, and reverse: false is not for those; leave it out", t.From)
+	case first.Parts == nil:
+		*first = strangler.Table{From: first.From, To: first.To, Where: first.Where, Drop: first.Drop, Parts: []strangler.Table{*first}}
+	}
+	first.Parts = append(first.Parts, t)
+	first.Drop = slices.DeleteFunc(slices.Clone(first.Drop), func(name string) bool { return !slices.Contains(t.Drop, name) })
+	if len(first.Drop) == 0 {
+		first.Drop = nil
+	}
+	return all
 }
 
 // unsteady is what a condition must not have: it has to say the same of a row at any time, to anybody.

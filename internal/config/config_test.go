@@ -296,3 +296,32 @@ capabilities:
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }
+
+// TestOneTableGoesToSeveral: each further entry of a table is one more table of the service's that its rows go to.
+func TestOneTableGoesToSeveral(t *testing.T) {
+	c := load(t, `
+legacy: {url: "http://127.0.0.1:9000/", database: "sqlite:shop.db"}
+capabilities:
+  delivery:
+    routes: [/deliveries]
+    service: {url: http://127.0.0.1:9002, database: "sqlite:delivery.db"}
+    tables:
+      - {from: orders, to: deliveries, columns: {id: order_id}, drop: [picked_at, paid, rating], where: courier > 0}
+      - couriers
+      - {from: orders, to: pickups, drop: [courier, paid, rating], where: courier > 0}
+      - {from: orders, to: ratings, drop: [courier, picked_at, paid], where: courier > 0}
+`, nil)
+	orders := func(to string, drop ...string) strangler.Table {
+		return strangler.Table{From: "orders", To: to, Drop: drop, Where: "courier > 0"}
+	}
+	whole := orders("deliveries", "paid")
+	whole.Parts = []strangler.Table{orders("deliveries", "picked_at", "paid", "rating"), orders("pickups", "courier", "paid", "rating"), orders("ratings", "courier", "picked_at", "paid")}
+	whole.Parts[0].Columns = map[string]string{"id": "order_id"}
+	want := []strangler.Table{whole, {From: "couriers", To: "couriers"}}
+	if diff := cmp.Diff(want, c.Capabilities[0].Tables); diff != "" {
+		t.Error(diff)
+	}
+	if got := c.Capabilities[0].AtService().Tables; len(got) != 4 || got[3].To != "couriers" {
+		t.Errorf("at the service: %+v", got)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/strangler-fig/strangler"
@@ -72,10 +73,11 @@ func (o *overlap) table(k *strangler.Capability, table strangler.Table, at field
 		{"legacy " + strings.ToLower(table.From), fmt.Sprintf("the legacy table %q", table.From)},
 		{"service " + withoutUser(k.Service.Database) + " " + strings.ToLower(table.To), fmt.Sprintf("the service's table %q", table.To)},
 	}
-	for _, place := range places {
+	for i, place := range places {
 		other, taken := o.tables[place.key]
+		again := slices.ContainsFunc(k.Tables, func(t strangler.Table) bool { return t.From == table.From })
 		switch {
-		case !taken:
+		case !taken || i == 0 && again && other.capability == k.Name: // a table of the monolith's may go to several
 			continue
 		case other.capability == k.Name:
 			o.reader.problem(at, "%s stands twice, first on line %d; keep one", place.says, other.line)

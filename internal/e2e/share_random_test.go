@@ -27,6 +27,7 @@ type parted struct {
 	splits     *migrations.Splits
 	old, fresh *sql.DB
 	owner      strangler.Side
+	remarks    bool // the service has the notes in a table of their own
 
 	mu     sync.Mutex
 	chance *rand.Rand // of a statement of the worker's to fail; nil: none does
@@ -40,11 +41,22 @@ const partedOrders = 20 // those that may get a courier; orders of the monolith'
 // TestPartOfATableBackAndForth has both sides write at random, hands the part over and back, and ends the worker in between, whose
 // statements fail now and then: not done, or done and reported failed.
 func TestPartOfATableBackAndForth(t *testing.T) {
-	eachSplit(t, func(t *testing.T, p *pair, to *kind) { goBackAndForth(t, p, to, 3, 60) })
+	eachSplit(t, func(t *testing.T, p *pair, to *kind) { goBackAndForth(t, p, to, deliveries, 3, 60) })
 }
 
-func goBackAndForth(t *testing.T, p *pair, to *kind, turns, writes int) {
-	x := &parted{t: t, p: p, to: to, c: p.capability("delivery", couriersOf, deliveries), old: p.open(t, p.shopDSN), fresh: to.open(t, p.deliveryDSN), owner: strangler.Legacy,
+// remarked are deliveries whose notes are in a table of their own.
+var remarked = strangler.Table{From: "orders", To: "deliveries", Drop: []string{"customer", "total"}, Where: deliveries.Where, Parts: []strangler.Table{
+	{From: "orders", To: "deliveries", Columns: map[string]string{"id": "order_no", "state": "status"}, Values: deliveries.Values, Drop: []string{"customer", "total", "note"}, Where: deliveries.Where},
+	{From: "orders", To: "remarks", Columns: map[string]string{"id": "order_no", "note": "instructions"}, Drop: []string{"customer", "total", "courier", "state"}, Where: deliveries.Where},
+}}
+
+// TestTwoTablesOfOneBackAndForth is the same where the part goes to two tables.
+func TestTwoTablesOfOneBackAndForth(t *testing.T) {
+	eachSplit(t, func(t *testing.T, p *pair, to *kind) { goBackAndForth(t, p, to, remarked, 3, 40) })
+}
+
+func goBackAndForth(t *testing.T, p *pair, to *kind, orders strangler.Table, turns, writes int) {
+	x := &parted{t: t, p: p, to: to, c: p.capability("delivery", couriersOf, orders), remarks: orders.Parts != nil, old: p.open(t, p.shopDSN), fresh: to.open(t, p.deliveryDSN), owner: strangler.Legacy,
 		share: map[int64]string{}, stays: map[int64]int64{}}
 	run(t, x.old, "DELETE FROM order_items")
 	run(t, x.old, "DELETE FROM orders")
@@ -114,6 +126,16 @@ func (x *parted) writeShare(r *rand.Rand, n int) {
 			x.write(x.old, fmt.Sprintf("UPDATE orders SET courier = NULL, state = NULL, note = NULL WHERE id = %d", id))
 		case x.owner == strangler.Legacy:
 			x.write(x.old, fmt.Sprintf("UPDATE orders SET courier = %d, state = '%s', note = %s WHERE id = %d", courier, state, note, id))
+		case x.remarks && gone:
+			x.write(x.fresh, fmt.Sprintf("DELETE FROM remarks WHERE order_no = %d", id))
+			x.write(x.fresh, fmt.Sprintf("DELETE FROM deliveries WHERE order_no = %d", id))
+		case x.remarks:
+			if has {
+				x.write(x.fresh, fmt.Sprintf("UPDATE deliveries SET courier = %d, status = '%s' WHERE order_no = %d", courier, there, id))
+			} else {
+				x.write(x.fresh, fmt.Sprintf("INSERT INTO deliveries (order_no, courier, status) VALUES (%d, %d, '%s')", id, courier, there))
+			}
+			x.remark(r, id, note)
 		case gone:
 			x.write(x.fresh, fmt.Sprintf("DELETE FROM deliveries WHERE order_no = %d", id))
 		case has:
@@ -124,6 +146,29 @@ func (x *parted) writeShare(r *rand.Rand, n int) {
 		if delete(x.share, id); !gone {
 			x.share[id] = row
 		}
+	}
+}
+
+// remark gives a delivery a note, or takes it: the row, or what is in it.
+func (x *parted) remark(r *rand.Rand, id int64, note string) {
+	changed := fmt.Sprintf("UPDATE remarks SET instructions = %s WHERE order_no = %d", note, id)
+	if note == "NULL" && r.IntN(2) == 0 {
+		x.write(x.fresh, changed)
+		return
+	}
+	if r.IntN(2) == 0 {
+		var there int
+		if err := x.fresh.QueryRowContext(x.t.Context(), fmt.Sprintf("SELECT COUNT(*) FROM remarks WHERE order_no = %d", id)).Scan(&there); err != nil {
+			x.t.Error(err)
+		}
+		if there == 1 && note != "NULL" {
+			x.write(x.fresh, changed)
+			return
+		}
+	}
+	x.write(x.fresh, fmt.Sprintf("DELETE FROM remarks WHERE order_no = %d", id))
+	if note != "NULL" {
+		x.write(x.fresh, fmt.Sprintf("INSERT INTO remarks (order_no, instructions) VALUES (%d, %s)", id, note))
 	}
 }
 
@@ -168,7 +213,11 @@ func (x *parted) settled() {
 	if diff := cmp.Diff(rows, enginetest.Plain(x.t, x.old, "(SELECT id, courier, state, note FROM orders WHERE courier IS NOT NULL) AS x")); diff != "" {
 		x.t.Fatalf("%s owns; - what was written, + what the monolith has of what goes:\n%s", x.owner, diff)
 	}
-	if diff := cmp.Diff(rows, enginetest.Plain(x.t, x.fresh, "(SELECT order_no AS id, courier, "+status+", instructions AS note FROM deliveries) AS x")); diff != "" {
+	there := "(SELECT order_no AS id, courier, " + status + ", instructions AS note FROM deliveries) AS x"
+	if x.remarks {
+		there = "(SELECT d.order_no AS id, courier, " + status + ", instructions AS note FROM deliveries AS d LEFT JOIN remarks AS r ON r.order_no = d.order_no) AS x"
+	}
+	if diff := cmp.Diff(rows, enginetest.Plain(x.t, x.fresh, there)); diff != "" {
 		x.t.Fatalf("%s owns; - what was written, + what the service has:\n%s", x.owner, diff)
 	}
 	var totals []string

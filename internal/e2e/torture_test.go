@@ -32,7 +32,13 @@ func TestTortureFaults(t *testing.T) {
 // TestTorturePartOfATable goes back and forth more often, with more writes.
 func TestTorturePartOfATable(t *testing.T) {
 	betweenTwoOfAKind(t)
-	eachSplit(t, func(t *testing.T, p *pair, to *kind) { goBackAndForth(t, p, to, 6*rounds(), 150) })
+	eachSplit(t, func(t *testing.T, p *pair, to *kind) { goBackAndForth(t, p, to, deliveries, 6*rounds(), 150) })
+}
+
+// TestTortureTwoTablesOfOneBackAndForth is the same with a part that goes to two tables.
+func TestTortureTwoTablesOfOneBackAndForth(t *testing.T) {
+	betweenTwoOfAKind(t)
+	eachSplit(t, func(t *testing.T, p *pair, to *kind) { goBackAndForth(t, p, to, remarked, 6*rounds(), 150) })
 }
 
 // TestTortureMappings is what is mapped and shared between two databases of one kind.
