@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/strangler-fig/strangler"
@@ -35,12 +36,10 @@ func places(c strangler.Capability) (out [][]int) {
 }
 
 // parted is the monolith's schema with the service's tables in the monolith's names, and what the parts have against each other.
+// Its notes are of what the service's tables cannot have.
 func parted(s Schema, c strangler.Capability) (out Schema, problems []Problem) {
-	if !hasParts(c) {
-		return s, nil
-	}
 	out, of := s, places(c)
-	out.Tables = nil
+	out.Tables, out.Notes = nil, nil
 	for i, t := range s.Tables {
 		if c.Tables[i].Parts == nil {
 			t.References = referring(t.References, nil, of, s.Tables)
@@ -48,6 +47,7 @@ func parted(s Schema, c strangler.Capability) (out Schema, problems []Problem) {
 			continue
 		}
 		problems = append(problems, divided(t, c.Tables[i])...)
+		first := len(out.Tables)
 		for j, m := range c.Tables[i].Parts {
 			part := t
 			part.Columns, part.Uniques = nil, nil
@@ -60,20 +60,38 @@ func parted(s Schema, c strangler.Capability) (out Schema, problems []Problem) {
 				column.Auto = column.Auto && j == 0 // the first has the key, and the others' are the same
 				part.Columns = append(part.Columns, column)
 			}
-			goes := func(names []string) bool { return part.has(names) }
 			for _, u := range t.Uniques {
-				if goes(u) {
+				if part.has(u) {
 					part.Uniques = append(part.Uniques, u)
 				}
 			}
-			part.References = referring(t.References, goes, of, s.Tables)
+			part.References = referring(t.References, part.has, of, s.Tables)
 			if j > 0 {
 				part.References = append(part.References, Reference{Name: fmt.Sprintf("%s_part%d_fkey", t.Name, j), Columns: t.Key, Targets: t.Key, Parent: of[i][0]})
 			}
 			out.Tables = append(out.Tables, part)
 		}
+		out.Notes = append(out.Notes, unmade(t, out.Tables[first:])...)
 	}
 	return out, problems
+}
+
+// unmade says what of a table's constraints none of its parts has.
+func unmade(t Table, parts []Table) (notes []string) {
+	say := func(what string, columns []string, has func(part Table) bool) {
+		if !slices.ContainsFunc(parts, has) {
+			notes = append(notes, fmt.Sprintf("the %s (%s) of %s is not made at the service, where no table has all that it is about: what it would refuse there stops the split on its way back", what, strings.Join(columns, ", "), t.Name))
+		}
+	}
+	for _, u := range t.Uniques {
+		say("unique key", u, func(part Table) bool { return part.has(u) })
+	}
+	for _, r := range t.References {
+		say("foreign key", r.Columns, func(part Table) bool {
+			return slices.ContainsFunc(part.References, func(made Reference) bool { return made.Name == r.Name })
+		})
+	}
+	return notes
 }
 
 func (t Table) has(names []string) bool {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/strangler-fig/strangler"
@@ -96,10 +97,11 @@ func (p *Planning) Make(ctx context.Context) (Plan, error) {
 	if err := refuseAll(problems); err != nil {
 		return Plan{}, err
 	}
-	like := here
+	like, left := here, []string(nil)
 	if common {
-		parts, apart := parted(here, p.c)
-		if err := refuseAll(apart); err != nil {
+		parts, wrong := parted(here, p.c)
+		left = parts.Notes
+		if err := refuseAll(wrong); err != nil {
 			return Plan{}, err
 		}
 		like, problems = remapped(parts, p.c.AtService().Tables)
@@ -116,7 +118,7 @@ func (p *Planning) Make(ctx context.Context) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	plan := Plan{Capture: here.Capture, Crossing: here.Crossing, Notes: append(here.Notes, there.Notes...)}
+	plan := Plan{Capture: here.Capture, Crossing: here.Crossing, Notes: slices.Concat(here.Notes, there.Notes, left)}
 	for _, k := range plan.Crossing {
 		plan.Notes = append(plan.Notes, k.note(p.c))
 	}

@@ -139,6 +139,12 @@ func partsRefused(t *testing.T, p *pair, to *kind) {
 			t.Errorf("got %v, want a refusal that says %q", err, says)
 		}
 	}
+	run(t, p.open(t, p.shopDSN), "CREATE UNIQUE INDEX customers_of ON customers (name, zip)")
+	made, _, err := plan(t, p.capability("billing", strangler.Table{From: "customers", To: "a", Parts: []strangler.Table{part("a", "zip"), part("b", "name", "state", "kind")}}))
+	must(t, err)
+	if notes := strings.Join(made.Notes, "\n"); !strings.Contains(notes, "the unique key (name, zip) of customers is not made at the service") {
+		t.Errorf("the plan does not say it:\n%s", notes)
+	}
 }
 
 // TestWhatHasNoPlaceAtOneTable has the service write what the monolith's one table cannot hold: it stops the split, and goes on once it
