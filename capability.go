@@ -37,8 +37,8 @@ type Capability struct {
 func (c Capability) AtService() Capability {
 	var all []Table
 	for _, t := range c.Tables {
-		if t.Parts != nil {
-			all = append(all, t.Parts...)
+		if t.Pieces != nil {
+			all = append(all, t.Pieces...)
 		} else {
 			all = append(all, t)
 		}
@@ -78,10 +78,10 @@ type Table struct {
 	// monolith's, which goes on writing it whoever owns the rest.
 	Drop  []string
 	Where string
-	// Parts are the tables of the service's that the rows go to where those are several, and nil where it is one. Each has the
+	// Pieces are the tables of the service's that the rows go to where those are several, and nil where it is one. Each has the
 	// key and columns of its own; Columns, Values and Set are theirs then, and To is the first one's. Drop is what none of them
 	// has, Where what all of them have.
-	Parts []Table
+	Pieces []Table
 	// OneWay says that nothing that the service writes comes back (`reverse: false`): a rollback leaves the monolith's table as it was
 	// at the cutover, and the mapping need not have a way back.
 	OneWay bool
@@ -89,10 +89,10 @@ type Table struct {
 
 // Words say how the table goes, a phrase each; none where it goes as it is.
 func (t Table) Words() (out []string) {
-	for _, p := range t.Parts {
+	for _, p := range t.Pieces {
 		out = append(out, p.To+": "+strings.Join(p.Words(), ", "))
 	}
-	if t.Parts != nil {
+	if t.Pieces != nil {
 		return out
 	}
 	if t.Where != "" {

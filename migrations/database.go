@@ -413,6 +413,8 @@ type ForeignKey struct {
 	FromMoved bool `json:"from_moved,omitempty"`
 	ToMoved   bool `json:"to_moved,omitempty"`
 	At        int  `json:"at,omitempty"`
+	// Policy is what the scripts were made to do of it; empty: strangler.DeleteIgnore.
+	Policy strangler.Delete `json:"policy,omitempty"`
 }
 
 // Problem is a reason to refuse.

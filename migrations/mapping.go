@@ -38,9 +38,9 @@ func openSide(ctx context.Context, open Open, c strangler.Capability, side stran
 		return d, nil
 	}
 	if at := c.AtService(); hasMapping(at) {
-		d = &mapped{Database: d, tables: at.Tables, shapes: make([]*shape, len(at.Tables))}
+		d = &mapped{Database: d, tables: at.Tables, shapes: make([]*shape, len(at.Tables)), stale: make([]bool, len(at.Tables))}
 	}
-	if hasParts(c) {
+	if hasPieces(c) {
 		d = newJoined(d, c)
 	}
 	return d, nil
@@ -144,9 +144,9 @@ func mappingNote(t strangler.Table) string {
 	if words == nil {
 		return ""
 	}
-	if t.Parts != nil {
+	if t.Pieces != nil {
 		words = []string{fmt.Sprintf("%s has a row for each, the others where any of the columns that they alone have is not NULL", t.To)}
-		for _, p := range t.Parts {
+		for _, p := range t.Pieces {
 			words = append(words, p.To+" has "+strings.Join(p.Words(), ", "))
 		}
 	}
@@ -273,12 +273,12 @@ func (s *split) sameMapping(ctx context.Context) error {
 
 // written is a table's mapping as text, empty where there is none.
 func written(t strangler.Table) string {
-	if t.Parts != nil {
-		var parts []string
-		for _, p := range t.Parts {
-			parts = append(parts, p.To, written(p))
+	if t.Pieces != nil {
+		var pieces []string
+		for _, p := range t.Pieces {
+			pieces = append(pieces, p.To, written(p))
 		}
-		b, _ := json.Marshal(parts)
+		b, _ := json.Marshal(pieces)
 		return string(b)
 	}
 	if len(t.Columns)+len(t.Values)+len(t.Set)+len(t.Drop) == 0 && t.Where == "" && !t.OneWay {
@@ -327,12 +327,23 @@ type mapped struct {
 
 	mu     sync.Mutex
 	shapes []*shape // by table; nil: not asked for yet
+	stale  []bool   // scripts may have changed what a shape was made of
+}
+
+// Version goes before scripts, which make and change tables.
+func (d *mapped) Version(ctx context.Context) (version uint, dirty bool, err error) {
+	d.mu.Lock()
+	for i := range d.stale {
+		d.stale[i] = true
+	}
+	d.mu.Unlock()
+	return d.Database.Version(ctx)
 }
 
 func (d *mapped) shape(ctx context.Context, table int) (*shape, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if s := d.shapes[table]; s != nil {
+	if s := d.shapes[table]; s != nil && !d.stale[table] {
 		return s, nil
 	}
 	columns, err := d.Database.Columns(ctx, table)
@@ -365,7 +376,7 @@ func (d *mapped) shape(ctx context.Context, table int) (*shape, error) {
 		}
 		s.codes = append(s.codes, c)
 	}
-	d.shapes[table] = s
+	d.shapes[table], d.stale[table] = s, false
 	return s, nil
 }
 

@@ -1,6 +1,7 @@
 package migrations
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -69,6 +70,22 @@ func deletes(s Schema, c strangler.Capability) (out []Problem) {
 		}
 	}
 	return out
+}
+
+// sameOnDelete refuses an on_delete that is not the scripts': they make the triggers, and note what is to be carried out.
+func (p *Planning) sameOnDelete() error {
+	cut, err := p.cutKeys()
+	if err != nil {
+		return err
+	}
+	for _, k := range cut {
+		is, was := cmp.Or(p.c.OnDelete[k.String()], strangler.DeleteIgnore), cmp.Or(k.Policy, strangler.DeleteIgnore)
+		if is != was {
+			return strangler.Refuse("on_delete", fmt.Sprintf("on_delete of %s is %s in strangler.yaml, and the scripts of %s were made for %s", k, is, p.c.Name, was),
+				fmt.Sprintf("write %s in strangler.yaml", was), "plan anew: strangler split cancel "+p.c.Name+", then run the playbook")
+		}
+	}
+	return nil
 }
 
 // unkeyed refuses what the applier cannot tell: it knows of a row that is gone no more than its key.

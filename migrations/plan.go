@@ -99,12 +99,12 @@ func (p *Planning) Make(ctx context.Context) (Plan, error) {
 	}
 	like, left := here, []string(nil)
 	if common {
-		parts, wrong := parted(here, p.c)
-		left = parts.Notes
+		pieces, wrong := inPieces(here, p.c)
+		left = pieces.Notes
 		if err := refuseAll(wrong); err != nil {
 			return Plan{}, err
 		}
-		like, problems = remapped(parts, p.c.AtService().Tables)
+		like, problems = remapped(pieces, p.c.AtService().Tables)
 		problems = append(append(problems, unshared(here, p.c.Tables)...), leaning(here, p.c.Tables)...)
 	}
 	if err := refuseAll(problems); err != nil {
@@ -119,7 +119,8 @@ func (p *Planning) Make(ctx context.Context) (Plan, error) {
 		return Plan{}, err
 	}
 	plan := Plan{Capture: here.Capture, Crossing: here.Crossing, Notes: slices.Concat(here.Notes, there.Notes, left)}
-	for _, k := range plan.Crossing {
+	for i, k := range plan.Crossing {
+		plan.Crossing[i].Policy = p.c.OnDelete[k.String()]
 		plan.Notes = append(plan.Notes, k.note(p.c))
 	}
 	for _, t := range p.c.Tables {
@@ -231,18 +232,26 @@ func (p *Planning) Orphans(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var cut []ForeignKey
-	text, err := os.ReadFile(p.keysFile())
-	switch {
-	case errors.Is(err, os.ErrNotExist): // nothing is planned, or an older plan
-	case err != nil:
+	cut, err := p.cutKeys()
+	if err != nil {
 		return nil, err
-	default:
-		if err := json.Unmarshal(text, &cut); err != nil {
-			return nil, fmt.Errorf("%s: %w", p.keysFile(), err)
-		}
 	}
 	return legacy.Orphans(ctx, cut)
+}
+
+// cutKeys are the foreign keys that the scripts cut; none where nothing is planned, or by an older plan.
+func (p *Planning) cutKeys() (cut []ForeignKey, err error) {
+	text, err := os.ReadFile(p.keysFile())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &cut)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.keysFile(), err)
+	}
+	return cut, nil
 }
 
 // Written reports whether the capability has scripts.

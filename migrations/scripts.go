@@ -292,6 +292,9 @@ func (s *split) arm(ctx context.Context, to strangler.Side) error {
 	if to == strangler.Legacy {
 		return nil // armed since the cutover
 	}
+	if err := s.planning().sameOnDelete(); err != nil {
+		return err
+	}
 	if err := s.planning().Up(ctx, StageArmed); err != nil {
 		return err
 	}

@@ -247,7 +247,7 @@ func binding(c strangler.Capability, side strangler.Side, controlID string) Bind
 	if b.Other == scheme(b.DSN) {
 		b.Other = ""
 	}
-	b.Common = b.Other != "" || hasMapping(c) || hasShare(c) || hasOneWay(c) || hasParts(c)
+	b.Common = b.Other != "" || hasMapping(c) || hasShare(c) || hasOneWay(c) || hasPieces(c)
 	if side == strangler.Legacy && hasShare(c) {
 		for _, t := range c.Tables {
 			b.Shares = append(b.Shares, Share{Stays: t.Drop, Where: t.Where})

@@ -256,10 +256,10 @@ func (r *reader) withTable(all []strangler.Table, t strangler.Table, at field) [
 		r.problem(at, "the rows of %q go to several tables, and all of them by one condition; write the same where for each, or none", t.From)
 	case t.OneWay || first.OneWay:
 		r.problem(at, "the rows of %q go to several tables, and reverse: false is not for those; leave it out", t.From)
-	case first.Parts == nil:
-		*first = strangler.Table{From: first.From, To: first.To, Where: first.Where, Drop: first.Drop, Parts: []strangler.Table{*first}}
+	case first.Pieces == nil:
+		*first = strangler.Table{From: first.From, To: first.To, Where: first.Where, Drop: first.Drop, Pieces: []strangler.Table{*first}}
 	}
-	first.Parts = append(first.Parts, t)
+	first.Pieces = append(first.Pieces, t)
 	first.Drop = slices.DeleteFunc(slices.Clone(first.Drop), func(name string) bool { return !slices.Contains(t.Drop, name) })
 	if len(first.Drop) == 0 {
 		first.Drop = nil

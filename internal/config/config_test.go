@@ -315,8 +315,8 @@ capabilities:
 		return strangler.Table{From: "orders", To: to, Drop: drop, Where: "courier > 0"}
 	}
 	whole := orders("deliveries", "paid")
-	whole.Parts = []strangler.Table{orders("deliveries", "picked_at", "paid", "rating"), orders("pickups", "courier", "paid", "rating"), orders("ratings", "courier", "picked_at", "paid")}
-	whole.Parts[0].Columns = map[string]string{"id": "order_id"}
+	whole.Pieces = []strangler.Table{orders("deliveries", "picked_at", "paid", "rating"), orders("pickups", "courier", "paid", "rating"), orders("ratings", "courier", "picked_at", "paid")}
+	whole.Pieces[0].Columns = map[string]string{"id": "order_id"}
 	want := []strangler.Table{whole, {From: "couriers", To: "couriers"}}
 	if diff := cmp.Diff(want, c.Capabilities[0].Tables); diff != "" {
 		t.Error(diff)

@@ -3,6 +3,8 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -218,5 +220,32 @@ func TestMappingsThatCannotBe(t *testing.T) {
 				t.Errorf("got %v, want %q", err, says)
 			}
 		})
+	}
+}
+
+// TestAnotherColumnInTheNextPlan has a table get a column between two plans, under one daemon.
+func TestAnotherColumnInTheNextPlan(t *testing.T) { eachMapping(t, planAgain) }
+
+func planAgain(t *testing.T, p *pair, to *kind) {
+	ctx, old, fresh := t.Context(), p.open(t, p.shopDSN), to.open(t, p.deliveryDSN)
+	whole := strangler.Table{From: "customers", To: "clients", Pieces: []strangler.Table{
+		{From: "customers", To: "clients", Columns: map[string]string{"id": "number"}, Drop: []string{"zip"}},
+		{From: "customers", To: "zips", Drop: []string{"name", "state", "kind"}},
+	}}
+	c := p.capability("billing", whole, ordersOf)
+	splits := startSplits(t, p, c)
+	must(t, splits.Copy(ctx, c.Name))
+	awaitPhase(t, splits, c.Name, strangler.PhaseSyncing)
+	must(t, splits.Cancel(ctx, c.Name))
+	run(t, old, "ALTER TABLE orders ADD COLUMN extra VARCHAR(10)")
+	must(t, os.RemoveAll(filepath.Join(p.dir, "migrations", c.Name))) // the next one writes the scripts anew
+	run(t, old, "UPDATE orders SET extra = 'x' WHERE id = 1")
+	must(t, splits.Copy(ctx, c.Name))
+	awaitPhase(t, splits, c.Name, strangler.PhaseSyncing)
+	run(t, old, "UPDATE orders SET extra = 'y' WHERE id = 2")
+	awaitCaughtUp(t, splits, c.Name)
+	verified(t, splits, c, 7)
+	if diff := cmp.Diff([]string{`client 1 | extra "x" | id 1 | note "x"`, `client 1 | extra "y" | id 2 | note ∅`, `client 2 | extra ∅ | id 3 | note "y"`}, enginetest.Plain(t, fresh, "orders")); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -43,6 +44,18 @@ func referAcross(t *testing.T, p *pair, to *kind) {
 	must(t, splits.Copy(ctx, c.Name))
 	awaitPhase(t, splits, c.Name, strangler.PhaseSyncing)
 	verified(t, splits, c, 6)
+	must(t, splits.Close())
+	other := c
+	other.OnDelete = map[string]strangler.Delete{"bills(customer)": strangler.DeleteCascade, "visits(customer)": strangler.DeleteIgnore, "addresses(region)": strangler.DeleteRestrict}
+	splits = startSplits(t, p, other)
+	awaitCaughtUp(t, splits, c.Name)
+	_, err = splits.Cutover(ctx, c.Name, "test", "on delete")
+	if r := (*strangler.Refusal)(nil); !errors.As(err, &r) || r.Check != "on_delete" || !strings.Contains(r.Why, "visits(customer) is ignore in strangler.yaml") {
+		t.Errorf("on_delete is not what the scripts were made for, and the cutover got %v", err)
+	}
+	must(t, splits.Close())
+	splits = startSplits(t, p, c)
+	awaitCaughtUp(t, splits, c.Name)
 	_, err = splits.Cutover(ctx, c.Name, "test", "on delete")
 	must(t, err)
 

@@ -45,7 +45,7 @@ func TestPartOfATableBackAndForth(t *testing.T) {
 }
 
 // remarked are deliveries whose notes are in a table of their own.
-var remarked = strangler.Table{From: "orders", To: "deliveries", Drop: []string{"customer", "total"}, Where: deliveries.Where, Parts: []strangler.Table{
+var remarked = strangler.Table{From: "orders", To: "deliveries", Drop: []string{"customer", "total"}, Where: deliveries.Where, Pieces: []strangler.Table{
 	{From: "orders", To: "deliveries", Columns: map[string]string{"id": "order_no", "state": "status"}, Values: deliveries.Values, Drop: []string{"customer", "total", "note"}, Where: deliveries.Where},
 	{From: "orders", To: "remarks", Columns: map[string]string{"id": "order_no", "note": "instructions"}, Drop: []string{"customer", "total", "courier", "state"}, Where: deliveries.Where},
 }}
@@ -56,7 +56,7 @@ func TestTwoTablesOfOneBackAndForth(t *testing.T) {
 }
 
 func goBackAndForth(t *testing.T, p *pair, to *kind, orders strangler.Table, turns, writes int) {
-	x := &parted{t: t, p: p, to: to, c: p.capability("delivery", couriersOf, orders), remarks: orders.Parts != nil, old: p.open(t, p.shopDSN), fresh: to.open(t, p.deliveryDSN), owner: strangler.Legacy,
+	x := &parted{t: t, p: p, to: to, c: p.capability("delivery", couriersOf, orders), remarks: orders.Pieces != nil, old: p.open(t, p.shopDSN), fresh: to.open(t, p.deliveryDSN), owner: strangler.Legacy,
 		share: map[int64]string{}, stays: map[int64]int64{}}
 	run(t, x.old, "DELETE FROM order_items")
 	run(t, x.old, "DELETE FROM orders")

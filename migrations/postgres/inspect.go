@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -264,12 +263,4 @@ func (d *Database) Identity(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("the identity of the %s database of %s: %w", d.b.Side, d.b.Capability, err)
 	}
 	return id, nil
-}
-
-// shown is a relation's name as strangler.yaml has it: without the current schema.
-func (in *inspection) shown(r relation) string {
-	if r.schema == in.current {
-		return r.name
-	}
-	return strings.Join([]string{r.schema, r.name}, ".")
 }

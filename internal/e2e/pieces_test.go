@@ -13,7 +13,7 @@ import (
 )
 
 // rides are taken apart: what is to be driven, when it was, and what was paid, which stays.
-var rides = strangler.Table{From: "rides", To: "trips", Drop: []string{"fare"}, Where: "driver IS NOT NULL", Parts: []strangler.Table{
+var rides = strangler.Table{From: "rides", To: "trips", Drop: []string{"fare"}, Where: "driver IS NOT NULL", Pieces: []strangler.Table{
 	{From: "rides", To: "trips", Columns: map[string]string{"id": "number", "driver": "who"}, Values: map[string]map[string]string{"state": {"1": "10"}}, Drop: []string{"fare", "began", "ended", "stars"}, Where: "driver IS NOT NULL"},
 	{From: "rides", To: "times", Drop: []string{"fare", "driver", "state", "stars"}, Where: "driver IS NOT NULL"},
 	{From: "rides", To: "ratings", Columns: map[string]string{"stars": "given"}, Drop: []string{"fare", "driver", "state", "began", "ended"}, Where: "driver IS NOT NULL", Set: map[string]string{"source": "shop"}},
@@ -120,10 +120,10 @@ func goesToSeveral(t *testing.T, p *pair, to *kind) {
 	}
 }
 
-// TestPartsThatCannotBe are refused by the plan, by column.
-func TestPartsThatCannotBe(t *testing.T) { eachMapping(t, partsRefused) }
+// TestPiecesThatCannotBe are refused by the plan, by column.
+func TestPiecesThatCannotBe(t *testing.T) { eachMapping(t, piecesRefused) }
 
-func partsRefused(t *testing.T, p *pair, to *kind) {
+func piecesRefused(t *testing.T, p *pair, to *kind) {
 	to.open(t, p.deliveryDSN)
 	part := func(name string, drop ...string) strangler.Table {
 		return strangler.Table{From: "customers", To: name, Drop: drop}
@@ -134,13 +134,13 @@ func partsRefused(t *testing.T, p *pair, to *kind) {
 		"b drops id, which is part of the key":           {part("a", "zip"), part("b", "id", "name", "state", "kind")},
 		"customers has no column zap to be left out":     {part("a", "zip", "zap"), part("b", "name", "state", "kind")},
 	} {
-		_, _, err := plan(t, p.capability("billing", strangler.Table{From: "customers", To: "a", Parts: parts}))
+		_, _, err := plan(t, p.capability("billing", strangler.Table{From: "customers", To: "a", Pieces: parts}))
 		if r := (*strangler.Refusal)(nil); !errors.As(err, &r) || r.Check != "mapping" || !strings.Contains(r.Error(), says) {
 			t.Errorf("got %v, want a refusal that says %q", err, says)
 		}
 	}
 	run(t, p.open(t, p.shopDSN), "CREATE UNIQUE INDEX customers_of ON customers (name, zip)")
-	made, _, err := plan(t, p.capability("billing", strangler.Table{From: "customers", To: "a", Parts: []strangler.Table{part("a", "zip"), part("b", "name", "state", "kind")}}))
+	made, _, err := plan(t, p.capability("billing", strangler.Table{From: "customers", To: "a", Pieces: []strangler.Table{part("a", "zip"), part("b", "name", "state", "kind")}}))
 	must(t, err)
 	if notes := strings.Join(made.Notes, "\n"); !strings.Contains(notes, "the unique key (name, zip) of customers is not made at the service") {
 		t.Errorf("the plan does not say it:\n%s", notes)
@@ -155,7 +155,7 @@ func noPlace(t *testing.T, p *pair, to *kind) {
 	ctx, fresh := t.Context(), to.open(t, p.deliveryDSN)
 	run(t, fresh, "CREATE TABLE people (id BIGINT NOT NULL PRIMARY KEY, name VARCHAR(40) NOT NULL, state BIGINT, kind VARCHAR(10))") // the service's own,
 	run(t, fresh, "CREATE TABLE places (id BIGINT NOT NULL PRIMARY KEY, zip VARCHAR(10))")                                           // which do not refer to each other
-	c := p.capability("billing", strangler.Table{From: "customers", To: "people", Parts: []strangler.Table{{From: "customers", To: "people", Drop: []string{"zip"}}, {From: "customers", To: "places", Drop: []string{"name", "state", "kind"}}}},
+	c := p.capability("billing", strangler.Table{From: "customers", To: "people", Pieces: []strangler.Table{{From: "customers", To: "people", Drop: []string{"zip"}}, {From: "customers", To: "places", Drop: []string{"name", "state", "kind"}}}},
 		strangler.Table{From: "orders", To: "orders"})
 	splits := startSplits(t, p, c)
 	must(t, splits.Copy(ctx, c.Name))

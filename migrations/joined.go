@@ -5,147 +5,10 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/strangler-fig/strangler"
 )
-
-// A table of the monolith's whose rows go to several tables of the service's is one table to all of the split but the service's
-// own database: joined takes its rows apart as they go in, and puts them together as they come out. The first of the parts has a
-// row for each; another one has a row where one of the columns that it alone has is not NULL. So every row has one form at
-// either side, and a row that the service leaves out, or adds, comes back as NULLs, or as values.
-
-// hasParts reports whether a capability has such a table.
-func hasParts(c strangler.Capability) bool {
-	return slices.ContainsFunc(c.Tables, func(t strangler.Table) bool { return t.Parts != nil })
-}
-
-// places are the numbers of the service's tables, by the monolith's.
-func places(c strangler.Capability) (out [][]int) {
-	n := 0
-	for _, t := range c.Tables {
-		of := make([]int, max(1, len(t.Parts)))
-		for i := range of {
-			of[i] = n
-			n++
-		}
-		out = append(out, of)
-	}
-	return out
-}
-
-// parted is the monolith's schema with the service's tables in the monolith's names, and what the parts have against each other.
-// Its notes are of what the service's tables cannot have.
-func parted(s Schema, c strangler.Capability) (out Schema, problems []Problem) {
-	out, of := s, places(c)
-	out.Tables, out.Notes = nil, nil
-	for i, t := range s.Tables {
-		if c.Tables[i].Parts == nil {
-			t.References = referring(t.References, nil, of, s.Tables)
-			out.Tables = append(out.Tables, t)
-			continue
-		}
-		problems = append(problems, divided(t, c.Tables[i])...)
-		first := len(out.Tables)
-		for j, m := range c.Tables[i].Parts {
-			part := t
-			part.Columns, part.Uniques = nil, nil
-			part.Stays = slices.Clone(t.Stays)
-			for _, column := range t.Columns {
-				if slices.Contains(m.Drop, column.Name) {
-					part.Stays = append(part.Stays, column)
-					continue
-				}
-				column.Auto = column.Auto && j == 0 // the first has the key, and the others' are the same
-				part.Columns = append(part.Columns, column)
-			}
-			for _, u := range t.Uniques {
-				if part.has(u) {
-					part.Uniques = append(part.Uniques, u)
-				}
-			}
-			part.References = referring(t.References, part.has, of, s.Tables)
-			if j > 0 {
-				part.References = append(part.References, Reference{Name: fmt.Sprintf("%s_part%d_fkey", t.Name, j), Columns: t.Key, Targets: t.Key, Parent: of[i][0]})
-			}
-			out.Tables = append(out.Tables, part)
-		}
-		out.Notes = append(out.Notes, unmade(t, out.Tables[first:])...)
-	}
-	return out, problems
-}
-
-// unmade says what of a table's constraints none of its parts has.
-func unmade(t Table, parts []Table) (notes []string) {
-	say := func(what string, columns []string, has func(part Table) bool) {
-		if !slices.ContainsFunc(parts, has) {
-			notes = append(notes, fmt.Sprintf("the %s (%s) of %s is not made at the service, where no table has all that it is about: what it would refuse there stops the split on its way back", what, strings.Join(columns, ", "), t.Name))
-		}
-	}
-	for _, u := range t.Uniques {
-		say("unique key", u, func(part Table) bool { return part.has(u) })
-	}
-	for _, r := range t.References {
-		say("foreign key", r.Columns, func(part Table) bool {
-			return slices.ContainsFunc(part.References, func(made Reference) bool { return made.Name == r.Name })
-		})
-	}
-	return notes
-}
-
-func (t Table) has(names []string) bool {
-	return !slices.ContainsFunc(names, func(name string) bool {
-		return !slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Name == name })
-	})
-}
-
-// referring are the references whose columns are there, each to the first part of its parent. One that is not to the parent's
-// key is left out where the parent has parts.
-func referring(all []Reference, there func([]string) bool, of [][]int, tables []Table) (out []Reference) {
-	for _, r := range all {
-		toKey := !slices.ContainsFunc(r.Targets, func(name string) bool { return !slices.Contains(tables[r.Parent].Key, name) })
-		if there != nil && !there(r.Columns) || len(of[r.Parent]) > 1 && !toKey {
-			continue
-		}
-		r.Parent = of[r.Parent][0]
-		out = append(out, r)
-	}
-	return out
-}
-
-// divided is what is wrong about the columns of the parts.
-func divided(t Table, m strangler.Table) (out []Problem) {
-	problem := func(format string, args ...any) {
-		out = append(out, Problem{"mapping", fmt.Sprintf(format, args...), "correct drop in strangler.yaml: the key goes to each, every other column to one of them at most"})
-	}
-	in := map[string]string{}
-	for _, part := range m.Parts {
-		own := 0
-		for _, name := range part.Drop {
-			switch {
-			case slices.Contains(t.Key, name):
-				problem("%s drops %s, which is part of the key of %s", part.To, name, t.Name)
-			case !slices.ContainsFunc(slices.Concat(t.Columns, t.Stays), func(c Column) bool { return c.Name == name }):
-				problem("%s has no column %s to be left out of %s", t.Name, name, part.To)
-			}
-		}
-		for _, c := range t.Columns {
-			if slices.Contains(part.Drop, c.Name) || slices.Contains(t.Key, c.Name) {
-				continue
-			}
-			own++
-			if other, twice := in[c.Name]; twice {
-				problem("column %s of %s would be in %s and in %s, and nobody could tell which value comes back", c.Name, t.Name, other, part.To)
-			}
-			in[c.Name] = part.To
-		}
-		if own == 0 {
-			problem("%s would have nothing of %s but the key", part.To, t.Name)
-		}
-	}
-	return out
-}
 
 // joined is the service's database, spoken to in the monolith's tables.
 type joined struct {
@@ -154,18 +17,18 @@ type joined struct {
 	of     [][]int
 
 	mu     sync.Mutex
-	joints []*joint // by the monolith's table; nil: not asked for yet
+	joints []*joint // by the monolith's table; nil: not asked for yet. drop names every column, so that one configuration has the same in every plan
 }
 
 func newJoined(d Database, c strangler.Capability) *joined {
 	return &joined{Database: d, tables: c.Tables, of: places(c), joints: make([]*joint, len(c.Tables))}
 }
 
-// joint is how a row lies in rows of the parts.
+// joint is how a row lies in rows of the pieces.
 type joint struct {
 	names []string // of the row's columns
-	at    [][]int  // by part: where each of its columns is in the row
-	own   [][]int  // by part: the places in the row of columns that it alone has
+	at    [][]int  // by piece: where each of its columns is in the row
+	own   [][]int  // by piece: the places in the row of columns that it alone has
 }
 
 func (d *joined) joint(ctx context.Context, table int) (*joint, error) {
@@ -175,13 +38,13 @@ func (d *joined) joint(ctx context.Context, table int) (*joint, error) {
 		return j, nil
 	}
 	j, count := &joint{}, map[string]int{}
-	parts := make([][]string, len(d.of[table]))
-	for i, part := range d.of[table] {
-		columns, err := d.Database.Columns(ctx, part)
+	pieces := make([][]string, len(d.of[table]))
+	for i, piece := range d.of[table] {
+		columns, err := d.Database.Columns(ctx, piece)
 		if err != nil {
 			return nil, err
 		}
-		parts[i] = columns
+		pieces[i] = columns
 		for _, name := range columns {
 			if count[name]++; count[name] == 1 {
 				j.names = append(j.names, name)
@@ -189,7 +52,7 @@ func (d *joined) joint(ctx context.Context, table int) (*joint, error) {
 		}
 	}
 	slices.Sort(j.names)
-	for _, columns := range parts {
+	for _, columns := range pieces {
 		var at, own []int
 		for _, name := range columns {
 			place, _ := slices.BinarySearch(j.names, name)
@@ -204,8 +67,8 @@ func (d *joined) joint(ctx context.Context, table int) (*joint, error) {
 	return j, nil
 }
 
-// part is the row of a part, or nil where it has none.
-func (j *joint) part(i int, r Row) Row {
+// piece is the row of a piece, or nil where it has none.
+func (j *joint) piece(i int, r Row) Row {
 	if i > 0 && !slices.ContainsFunc(j.own[i], func(at int) bool { return r[at] != nil }) {
 		return nil
 	}
@@ -216,18 +79,18 @@ func (j *joint) part(i int, r Row) Row {
 	return out
 }
 
-// lookup puts the rows under keys together, in the order of the keys. One of which the first part has none, and another one
+// lookup puts the rows under keys together, in the order of the keys. One of which the first piece has none, and another one
 // has, is ErrMisfit where all is of one moment, and otherwise no row.
 func (d *joined) lookup(ctx context.Context, table int, keys []Key, moment bool, look func(ctx context.Context, table int, keys []Key, yield func(Row) error) error, yield func(Row) error) error {
 	j, err := d.joint(ctx, table)
-	if err != nil {
+	if err != nil || len(keys) == 0 {
 		return err
 	}
 	rows := map[string]Row{}
 	var order []string
-	for i, part := range d.of[table] {
-		err := look(ctx, part, keys, func(r Row) error {
-			key := string(Encode(d.Database.KeyOf(part, r)))
+	for i, piece := range d.of[table] {
+		err := look(ctx, piece, keys, func(r Row) error {
+			key := string(Encode(d.Database.KeyOf(piece, r)))
 			if i == 0 {
 				order, rows[key] = append(order, key), make(Row, len(j.names))
 			}
@@ -236,7 +99,7 @@ func (d *joined) lookup(ctx context.Context, table int, keys []Key, moment bool,
 				return nil
 			}
 			if whole == nil {
-				return fmt.Errorf("%w: %s has a row with the key %s, and %s has none, which is where every row begins", ErrMisfit, d.tables[table].Parts[i].To, keyText(d.Database.KeyOf(part, r)), d.tables[table].Parts[0].To)
+				return fmt.Errorf("%w: %s has a row with the key %s, and %s has none, which is where every row begins", ErrMisfit, d.tables[table].Pieces[i].To, keyText(d.Database.KeyOf(piece, r)), d.tables[table].Pieces[0].To)
 			}
 			for k, at := range j.at[i] {
 				whole[at] = r[k]
@@ -268,6 +131,9 @@ const joinAtOnce = 500
 func (d *joined) whole(table int) bool { return len(d.of[table]) == 1 }
 
 func (d *joined) Columns(ctx context.Context, table int) ([]string, error) {
+	if d.whole(table) {
+		return d.Database.Columns(ctx, d.of[table][0])
+	}
 	j, err := d.joint(ctx, table)
 	if err != nil {
 		return nil, err
@@ -283,7 +149,7 @@ func (d *joined) KeyOf(table int, r Row) Key {
 	d.mu.Lock()
 	j := d.joints[table]
 	d.mu.Unlock()
-	return d.Database.KeyOf(d.of[table][0], j.part(0, r))
+	return d.Database.KeyOf(d.of[table][0], j.piece(0, r))
 }
 
 func (d *joined) Bound(ctx context.Context, table int, r Range, n int) (Key, error) {
@@ -360,7 +226,7 @@ func (d *joined) Marks(ctx context.Context) ([]Mark, error) {
 	return d.marks(marks), err
 }
 
-// marks are those of the first parts: the others' rows come with theirs.
+// marks are those of the first pieces: the others' rows come with theirs.
 func (d *joined) marks(all []Mark) (out []Mark) {
 	for _, m := range all {
 		if t := slices.IndexFunc(d.of, func(of []int) bool { return of[0] == m.Table }); t >= 0 {
@@ -382,8 +248,8 @@ func (d *joined) Sequences(ctx context.Context) ([]int64, error) {
 	}
 	out := make([]int64, len(d.of))
 	for t, of := range d.of {
-		for _, part := range of {
-			out[t] = max(out[t], all[part])
+		for _, piece := range of {
+			out[t] = max(out[t], all[piece])
 		}
 	}
 	return out, nil
@@ -439,8 +305,8 @@ func (b joinedBatch) Keys(ctx context.Context, table int, ranges []Range, yield 
 // changed yields the keys that changed, and returns them as they are encoded: those of a batch are held in memory.
 func (b joinedBatch) changed(ctx context.Context, table int, ranges []Range, yield func(k Key, at int) error) (map[string]bool, error) {
 	seen := map[string]bool{}
-	for _, part := range b.d.of[table] {
-		err := b.Batch.Keys(ctx, part, ranges, func(k Key, at int) error {
+	for _, piece := range b.d.of[table] {
+		err := b.Batch.Keys(ctx, piece, ranges, func(k Key, at int) error {
 			key := string(Encode(k))
 			if seen[key] {
 				return nil
@@ -507,8 +373,8 @@ type joinedApply struct {
 }
 
 func (a joinedApply) Delete(ctx context.Context, table int, k Key) error {
-	for _, part := range slices.Backward(a.d.of[table]) {
-		if err := a.Apply.Delete(ctx, part, k); err != nil {
+	for _, piece := range slices.Backward(a.d.of[table]) {
+		if err := a.Apply.Delete(ctx, piece, k); err != nil {
 			return err
 		}
 	}
@@ -523,9 +389,9 @@ func (a joinedApply) Insert(ctx context.Context, table int, r Row) error {
 	if err != nil {
 		return err
 	}
-	for i, part := range a.d.of[table] {
-		if own := j.part(i, r); own != nil {
-			if err := a.Apply.Insert(ctx, part, own); err != nil {
+	for i, piece := range a.d.of[table] {
+		if own := j.piece(i, r); own != nil {
+			if err := a.Apply.Insert(ctx, piece, own); err != nil {
 				return err
 			}
 		}
@@ -538,8 +404,8 @@ func (a joinedApply) Receive(ctx context.Context, table int, r io.Reader) (int64
 }
 
 func (a joinedApply) Empty(ctx context.Context, table int) error {
-	for _, part := range slices.Backward(a.d.of[table]) {
-		if err := a.Apply.Empty(ctx, part); err != nil {
+	for _, piece := range slices.Backward(a.d.of[table]) {
+		if err := a.Apply.Empty(ctx, piece); err != nil {
 			return err
 		}
 	}
