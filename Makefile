@@ -43,7 +43,7 @@ test race torture: export TMPDIR := $(MEMORY)
 test race torture: export GOTMPDIR := /tmp
 endif
 
-.PHONY: help build demo test race torture bench bench-split lint fmt compiler postgres mariadb chinook
+.PHONY: help build demo test race torture bench bench-split bench-proxy lint fmt compiler postgres mariadb chinook
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -80,7 +80,10 @@ bench: ## Run the benchmarks (BENCH=regexp)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem $$(go list ./... | grep -v /internal/bench$$)
 
 bench-split: postgres ## Measure a split beside what people use otherwise (BENCH=regexp, BENCH_ROUNDS=n; see docs/FIGURES.md)
-	STRANGLER_BENCH_ROUNDS=$(BENCH_ROUNDS) go test -run '^$$' -bench '$(BENCH)' -benchtime 1x ./internal/bench
+	STRANGLER_BENCH_ROUNDS=$(BENCH_ROUNDS) go test -run '^$$' -bench '$(BENCH)' -skip '^BenchmarkProxy' -benchtime 1x -timeout 0 ./internal/bench
+
+bench-proxy: ## Measure the proxy beside nginx and HAProxy (BENCH_ROUNDS=n; see docs/FIGURES-PROXY.md)
+	STRANGLER_BENCH_ROUNDS=$(BENCH_ROUNDS) STRANGLER_BENCH_JSON=$${STRANGLER_BENCH_JSON:-bench-proxy.json} go test -run '^$$' -bench '^BenchmarkProxy' -benchtime 1x -timeout 0 ./internal/bench
 
 lint: ## Vet, format check, import rules, documents
 	@$(TESTSUM) 'vet: go vet ./...' 'format: gofmt -l -e .' 'rules and documents: go test -count=1 ./internal/lint'

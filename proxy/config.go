@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"math/bits"
 	"net/netip"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -30,7 +29,10 @@ type Config struct {
 	// goroutines, and must not block.
 	Passed func(capability string) time.Time
 
+	Engine     Engine // empty: EngineH1
+	TLS        TLS    // zero: in the clear
 	Hold       HoldLimits
+	Limits     Limits
 	Timeouts   Timeouts
 	Registerer prometheus.Registerer // nil: metrics are kept but shown nowhere
 	Log        *slog.Logger          // nil: discarded
@@ -43,18 +45,46 @@ type HoldLimits struct {
 	Drain    time.Duration // how long Apply waits for writes in flight; default 2 s
 }
 
+// TLS names two PEM files. They are read again when they change; a pair that cannot be read leaves the
+// one before in use, and is logged.
+type TLS struct{ Cert, Key string }
+
+// Limits bound what clients may ask for. Zero fields take the defaults.
+type Limits struct {
+	Head        int // bytes of a request's head, then 431; default 64 KiB
+	Lines       int // header lines of a request (engine h1), then 431; default 200
+	Connections int // of clients at once (engine h1); past them one between two requests is closed, or else the new one; default 10,000
+	Requests    int // of one capability at once, and of what nobody claims, then 503; default 4096
+}
+
 // Timeouts bound what may take long. Zero fields take the defaults.
 type Timeouts struct {
 	Head   time.Duration // a client's request head; default 10 s
-	Dial   time.Duration // connecting to an upstream; default 3 s
-	Answer time.Duration // from a request's last byte to the head of its answer; default 2 min
+	Body   time.Duration // without a byte of a request's body (engine h1); default 1 min
 	Idle   time.Duration // a client's kept-alive connection; default 2 min
+	Dial   time.Duration // connecting to an upstream; default 3 s
+	Answer time.Duration // from a request's last byte to the head of its answer, and (engine h1) to each further byte; default 2 min
 }
 
 const (
 	secretBytes     = 32
 	maxCapabilities = bits.UintSize // a set of capabilities is one machine word
-	maxHeadBytes    = 64 << 10
+	maxAnswerHead   = 1 << 20       // as net/http has it
+	maxAnswerLines  = 2000
+
+	// Connections to upstreams that nobody used for a few seconds are closed by us, before the
+	// upstream closes them under a write: common servers do so after 5 seconds.
+	idleUpstream = 4 * time.Second
+	mostIdle     = 1024
+)
+
+// Engine is what reads requests from clients and carries them to upstreams.
+type Engine string
+
+// The engines. Both do the same; docs/PROXY.md lists where they differ.
+const (
+	EngineH1      Engine = "h1"      // our own data plane
+	EngineNetHTTP Engine = "nethttp" // Go's net/http and httputil.ReverseProxy
 )
 
 // A name stands in OwnerHeader, in metrics and in the names of scripts.
@@ -63,13 +93,19 @@ var capabilityName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
 // withDefaults fills what was left zero, and orders capabilities by name.
 func (c Config) withDefaults() Config {
 	setDefault(&c.Listen, "127.0.0.1:0")
+	setDefault(&c.Engine, EngineH1)
 	setDefault(&c.Hold.Requests, 1000)
 	setDefault(&c.Hold.Wait, 10*time.Second)
 	setDefault(&c.Hold.Drain, 2*time.Second)
+	setDefault(&c.Limits.Head, 64<<10)
+	setDefault(&c.Limits.Lines, 200)
+	setDefault(&c.Limits.Connections, 10_000)
+	setDefault(&c.Limits.Requests, 4096)
 	setDefault(&c.Timeouts.Head, 10*time.Second)
 	setDefault(&c.Timeouts.Dial, 3*time.Second)
 	setDefault(&c.Timeouts.Answer, 2*time.Minute)
 	setDefault(&c.Timeouts.Idle, 2*time.Minute)
+	setDefault(&c.Timeouts.Body, time.Minute)
 	if c.Passed == nil {
 		c.Passed = func(string) time.Time { return time.Time{} }
 	}
@@ -99,10 +135,19 @@ func (c Config) Validate() error {
 	if len(c.Secret) < secretBytes {
 		return fmt.Errorf("%w: the secret that signs cookies has %d bytes; give it at least %d random ones", strangler.ErrConfig, len(c.Secret), secretBytes)
 	}
+	if c.Engine != "" && c.Engine != EngineH1 && c.Engine != EngineNetHTTP {
+		return fmt.Errorf("%w: engine %q; it is %s or %s", strangler.ErrConfig, c.Engine, EngineH1, EngineNetHTTP)
+	}
 	if c.Hold.Requests < 0 || c.Hold.Wait < 0 || c.Hold.Drain < 0 {
 		return fmt.Errorf("%w: a bound of the gate is negative: %+v; leave it 0 for its default", strangler.ErrConfig, c.Hold)
 	}
-	if c.Timeouts.Head < 0 || c.Timeouts.Dial < 0 || c.Timeouts.Answer < 0 || c.Timeouts.Idle < 0 {
+	if c.Limits.Head < 0 || c.Limits.Lines < 0 || c.Limits.Connections < 0 || c.Limits.Requests < 0 {
+		return fmt.Errorf("%w: a limit is negative: %+v; leave it 0 for its default", strangler.ErrConfig, c.Limits)
+	}
+	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
+		return fmt.Errorf("%w: TLS needs a certificate and a key", strangler.ErrConfig)
+	}
+	if c.Timeouts.Head < 0 || c.Timeouts.Dial < 0 || c.Timeouts.Answer < 0 || c.Timeouts.Idle < 0 || c.Timeouts.Body < 0 {
 		return fmt.Errorf("%w: a timeout is negative: %+v; leave it 0 for its default", strangler.ErrConfig, c.Timeouts)
 	}
 	if len(c.Capabilities) > maxCapabilities {
@@ -139,20 +184,4 @@ func validateCapability(c strangler.Capability) error {
 		return fmt.Errorf("shadow sample %s is not between 0%% and 100%%", c.Shadow.Sample)
 	}
 	return nil
-}
-
-// upstream is where one side's requests go.
-type upstream struct{ scheme, host string }
-
-func parseUpstream(base string) (*upstream, error) {
-	u, err := url.Parse(base)
-	switch {
-	case err != nil:
-		return nil, err
-	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
-		return nil, fmt.Errorf("%q is not of the form http://host:port", base)
-	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
-		return nil, fmt.Errorf("%q has more than scheme, host and port; a path or a password is not forwarded", u.Redacted())
-	}
-	return &upstream{scheme: u.Scheme, host: u.Host}, nil
 }

@@ -3,20 +3,22 @@
 //
 // A request's walk, one file a step:
 //
-//  1. listener.go listens, serves, and drains when it is closed.
-//  2. walk.go takes one request through the steps below and settles its accounts at the end.
-//  3. path.go makes the one form of a path that is both matched and forwarded.
-//  4. router.go says which capability's route it is, and whose tables it may write; tree.go matches
+//  1. listener.go listens, serves, and drains when it is closed; tls.go has the certificate.
+//  2. An engine reads the request and carries it: h1engine.go on package h1, nethttp.go on net/http.
+//     Both do the same; docs/PROXY.md lists where they differ.
+//  3. walk.go takes one request through the steps below and settles its accounts at the end.
+//  4. path.go makes the one form of a path that is both matched and forwarded.
+//  5. router.go says which capability's route it is, and whose tables it may write; tree.go matches
 //     patterns as http.ServeMux does.
-//  5. gate.go lets a write pass, counts it while it is in flight, or says that the gate is closed;
+//  6. gate.go lets a write pass, counts it while it is in flight, or says that the gate is closed;
 //     hold.go holds it there, within bounds.
-//  6. identity.go says who asks: a header, or our own signed cookie.
-//  7. decide.go names the side: mode, canary bucket, owner. hash.go is the bucket, wrote.go sends
+//  7. identity.go says who asks: a header, or our own signed cookie.
+//  8. decide.go names the side: mode, canary bucket, owner. hash.go is the bucket, wrote.go sends
 //     those who wrote to the owner until the other side has caught up.
-//  8. forward.go makes the headers that the upstream sees.
-//  9. upstream.go sends it, once, and passes the answer on; body.go watches both bodies.
-//  10. shadow.go sends a sample of reads to the service as well, beside the walk and never in its way.
-//  11. refuse.go is every answer that the proxy makes itself; metrics.go counts them all.
+//  9. forward.go makes the headers that the upstream sees.
+//  10. upstream.go is where it is sent to, by its engine, once.
+//  11. shadow.go sends a sample of reads to the service as well, beside the walk and never in its way.
+//  12. refuse.go is every answer that the proxy makes itself; metrics.go counts them all.
 //
 // A write passes the gate before it is decided, not after: what was held goes where the toggle that
 // released it says, never where an older one said.

@@ -40,16 +40,22 @@ type peer struct {
 	https   bool   // the client came by https, as far as we can know
 }
 
-func (f *forwarding) peer(r *http.Request) peer {
-	who := peer{https: r.TLS != nil}
-	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+// peer is whoever has this address, IP and port.
+func (f *forwarding) peer(address string) (who peer) {
+	if from, err := netip.ParseAddrPort(address); err == nil {
 		ip := from.Addr().Unmap().WithZone("")
 		who.address = ip.String()
 		for _, prefix := range f.trust {
 			who.trusted = who.trusted || prefix.Contains(ip)
 		}
 	}
-	if first, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ","); who.trusted && first != "" {
+	return who
+}
+
+// over is the peer with one request: it came over TLS, or a trusted peer says what it came over.
+func (who peer) over(tls bool, forwardedProto string) peer {
+	who.https = tls
+	if first, _, _ := strings.Cut(forwardedProto, ","); who.trusted && first != "" {
 		who.https = strings.EqualFold(strings.TrimSpace(first), "https")
 	}
 	return who

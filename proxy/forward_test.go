@@ -111,7 +111,6 @@ func TestForwardedPaths(t *testing.T) {
 		{"http://user:secret@elsewhere.example/couriers/7", "/couriers/7", service},
 		{"//restaurants/./a%2fb/..?q=a;b", "//restaurants/./a%2fb/..?q=a;b", legacy},
 		{"/couriers/7/", "/couriers/7/", legacy},
-		{"x:couriers/7", "/", legacy},
 	} {
 		_, answers := dial(t, p, "GET "+one.target+" HTTP/1.1\r\nHost: shop.example\r\n\r\n")
 		if a := readAnswer(t, answers); a.status != 200 || a.body != one.to.name {
@@ -123,6 +122,12 @@ func TestForwardedPaths(t *testing.T) {
 		}
 		if credentials := one.to.last(t).Header["Authorization"]; credentials != nil {
 			t.Errorf("%s: the target's user became credentials %q", one.target, credentials)
+		}
+	}
+	for _, target := range []string{"x:couriers/7", "couriers/7", "*", "/couriers/%zz"} {
+		_, answers := dial(t, p, "GET "+target+" HTTP/1.1\r\nHost: shop.example\r\n\r\n")
+		if a := readAnswer(t, answers); a.status != 400 {
+			t.Errorf("%s: %+v", target, a)
 		}
 	}
 	for _, method := range []string{"CONNECT shop.example:443", "TRACE /couriers/7"} {

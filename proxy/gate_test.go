@@ -104,7 +104,8 @@ func TestGateUnderWriters(t *testing.T) {
 	if n := wrong.Load(); n != 0 {
 		t.Errorf("%d writes were seen by a side that did not own, or behind an acknowledged gate", n)
 	}
-	if s := p.Stats("delivery"); s.Held != 0 || s.InFlight != 0 || s.HeldTotal < writers*rounds || s.LongestHold <= 0 || s.Refused != 0 {
+	await(t, "the last write to end", func() bool { return p.Stats("delivery").InFlight == 0 })
+	if s := p.Stats("delivery"); s.Held != 0 || s.HeldTotal < writers*rounds || s.LongestHold <= 0 || s.Refused != 0 {
 		t.Errorf("at the end: %+v", s)
 	}
 	p.ResetHold("delivery")

@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -20,7 +22,24 @@ import (
 	"github.com/strangler-fig/strangler"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// engine is what the proxies of this run of the tests are made with.
+var engine Engine
+
+// TestMain runs every test on both engines.
+func TestMain(m *testing.M) {
+	code := 0
+	for _, engine = range []Engine{EngineH1, EngineNetHTTP} {
+		if failed := m.Run(); failed != 0 {
+			fmt.Fprintf(os.Stderr, "with engine %s\n", engine)
+			code = failed
+		}
+	}
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 // backend is an upstream on a real listener. It keeps what it was sent and answers with its name.
 type backend struct {
@@ -102,7 +121,7 @@ func delivery(t testing.TB, service string) strangler.Capability {
 }
 
 func config(legacy string, capabilities ...strangler.Capability) Config {
-	return Config{Listen: "127.0.0.1:0", Legacy: legacy, Capabilities: capabilities, Secret: bytes.Repeat([]byte("s"), 32)}
+	return Config{Engine: engine, Listen: "127.0.0.1:0", Legacy: legacy, Capabilities: capabilities, Secret: bytes.Repeat([]byte("s"), 32)}
 }
 
 // start runs a proxy until the test ends.

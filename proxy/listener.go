@@ -2,13 +2,16 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 
 	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/proxy/h1"
 )
 
 // Start listens, then serves. When it returns nil, URL answers.
@@ -18,36 +21,126 @@ func (p *Proxy) Start() error {
 	if p.closed || p.listener != nil {
 		return errors.New("the proxy was started or closed before; make a new one")
 	}
+	var secured *tls.Config
+	if p.config.TLS.Cert != "" {
+		var err error
+		if secured, err = newTLS(p, p.config.TLS); err != nil {
+			return err
+		}
+	}
 	listener, err := net.Listen("tcp", p.config.Listen)
 	if err != nil {
 		return fmt.Errorf("the proxy cannot listen on %s: %w; choose another proxy.listen, or stop what has it", p.config.Listen, err)
 	}
 	p.listener = listener
-	p.server = &http.Server{
+	p.http = p.newHTTPServer(secured)
+	switch {
+	case secured != nil:
+		p.serves(func() error { return p.http.ServeTLS(listener, "", "") })
+	case p.config.Engine == EngineNetHTTP:
+		p.serves(func() error { return p.http.Serve(listener) })
+	default:
+		p.watch = h1.NewWatch()
+		for _, u := range p.upstreams() {
+			u.connect(p.config.Timeouts, p.watch)
+		}
+		p.h1 = p.newServer()
+		p.handed = newHanded(listener.Addr())
+		p.serves(func() error { return p.h1.Serve(listener) })
+		p.serves(func() error { return p.http.Serve(p.handed) })
+	}
+	return nil
+}
+
+// serves runs what serves until the proxy is closed.
+func (p *Proxy) serves(serve func() error) {
+	p.work.Go(func() {
+		if err := serve(); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			p.config.Log.Error("the proxy stopped listening", strangler.LogError, err)
+		}
+	})
+}
+
+// handed is the listener of connections that engine h1 has accepted and that turn out to be HTTP/2,
+// which net/http speaks.
+type handed struct {
+	addr   net.Addr
+	conns  chan net.Conn
+	closed chan struct{}
+	close  sync.Once
+}
+
+func newHanded(addr net.Addr) *handed {
+	return &handed{addr: addr, conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+func (p *Proxy) handOver(nc net.Conn) {
+	select {
+	case p.handed.conns <- nc:
+	case <-p.handed.closed:
+		_ = nc.Close() // nothing of it was answered
+	}
+}
+
+func (h *handed) Accept() (net.Conn, error) {
+	select {
+	case nc := <-h.conns:
+		return nc, nil
+	case <-h.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (h *handed) Addr() net.Addr { return h.addr }
+
+func (h *handed) Close() error {
+	h.close.Do(func() { close(h.closed) })
+	return nil
+}
+
+// upstreams are the sides that requests go to.
+func (p *Proxy) upstreams() []*upstream {
+	all := []*upstream{p.legacy}
+	for _, c := range p.capabilities {
+		if c.service != nil {
+			all = append(all, c.service)
+		}
+	}
+	return all
+}
+
+// newHTTPServer speaks HTTP/2 as well: over TLS, and in the clear to those who begin with it.
+func (p *Proxy) newHTTPServer(secured *tls.Config) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		TLSConfig:                    secured,
+		Protocols:                    protocols,
 		Handler:                      p.Handler(),
 		ReadHeaderTimeout:            p.config.Timeouts.Head,
 		IdleTimeout:                  p.config.Timeouts.Idle,
-		MaxHeaderBytes:               maxHeadBytes,
+		MaxHeaderBytes:               p.config.Limits.Head,
 		BaseContext:                  func(net.Listener) context.Context { return p.ctx },
 		ErrorLog:                     slog.NewLogLogger(p.config.Log.Handler(), slog.LevelDebug),
 		DisableGeneralOptionsHandler: true, // "OPTIONS *" is the monolith's to answer
 	}
-	p.work.Go(func() {
-		if err := p.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			p.config.Log.Error("the proxy stopped listening", strangler.LogError, err)
-		}
-	})
-	return nil
 }
 
-// URL is the address that Start listens on, "http://127.0.0.1:8080"; empty before Start.
+// URL is the address that Start listens on, "http://127.0.0.1:8080", with https over TLS; empty before
+// Start.
 func (p *Proxy) URL() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.listener == nil {
 		return ""
 	}
-	return "http://" + p.listener.Addr().String()
+	scheme := "http://"
+	if p.config.TLS.Cert != "" {
+		scheme = "https://"
+	}
+	return scheme + p.listener.Addr().String()
 }
 
 // Handler is the walk for a server of the caller's own, which has to be shut down before Close: Close
@@ -66,13 +159,19 @@ func (p *Proxy) drain(ctx context.Context) error {
 	p.mu.Lock()
 	p.closed = true
 	close(p.closing)
-	server := p.server
+	server, ours := p.http, p.h1
 	p.mu.Unlock()
 
-	var err error
+	var draining sync.WaitGroup
+	var err, oursErr error
+	if ours != nil {
+		draining.Go(func() { oursErr = ours.Close(ctx) })
+	}
 	if server != nil {
 		err = server.Shutdown(ctx)
 	}
+	draining.Wait()
+	err = errors.Join(err, oursErr)
 	ended := make(chan struct{})
 	go func() {
 		p.running.Lock()
@@ -90,6 +189,12 @@ func (p *Proxy) drain(ctx context.Context) error {
 	}
 	<-ended
 	p.work.Wait()
+	if p.watch != nil {
+		for _, u := range p.upstreams() {
+			err = errors.Join(err, u.pool.Close())
+		}
+		p.watch.Close()
+	}
 	p.transport.CloseIdleConnections()
 	p.shadowing.CloseIdleConnections()
 	if err != nil {

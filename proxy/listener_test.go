@@ -128,7 +128,12 @@ func TestCloseCutsWhatDoesNotEnd(t *testing.T) {
 		apply(t, p, toggle(1, strangler.ModeLegacy, 0))
 		before := len(legacy.requests())
 		_, answers := dial(t, p, request)
-		await(t, "the request to be under way", func() bool { return len(legacy.requests()) == before+1 })
+		await(t, "the request to be under way", func() bool {
+			if engine == EngineH1 && strings.HasSuffix(request, "half") { // a small body is read whole before anything is sent
+				return p.Stats("delivery").InFlight == 1
+			}
+			return len(legacy.requests()) == before+1
+		})
 		if strings.Contains(request, "Upgrade") {
 			if line, err := answers.ReadString('\n'); err != nil || !strings.Contains(line, "101") {
 				t.Fatalf("%q %v", line, err)
@@ -154,10 +159,10 @@ func TestHeadsAreBounded(t *testing.T) {
 	conf := config(legacy.URL)
 	conf.Timeouts.Head = 30 * time.Millisecond
 	p := start(t, conf)
-	_, answers := dial(t, p, "GET / HTTP/1.1\r\nHost: x\r\nX-Long: "+strings.Repeat("x", 2*maxHeadBytes)+"\r\n\r\n")
+	_, answers := dial(t, p, "GET / HTTP/1.1\r\nHost: x\r\nX-Long: "+strings.Repeat("x", 2*64<<10)+"\r\n\r\n")
 	// The refusal may be lost to the reset that closing over unread bytes causes.
 	if line, err := answers.ReadString('\n'); err == nil && !strings.Contains(line, " 431 ") {
-		t.Errorf("a head of %d bytes: %q", 2*maxHeadBytes, line)
+		t.Errorf("a head of %d bytes: %q", 2*64<<10, line)
 	}
 	_, answers = dial(t, p, "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
 	if rest, err := io.ReadAll(answers); err == nil && strings.Contains(string(rest), " 200 ") {

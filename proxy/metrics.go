@@ -125,6 +125,7 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 }
 
 type capabilityMetrics struct {
+	running                                 atomic.Int64 // requests under way
 	sides                                   [noSide + 1]sideMetrics
 	held, gateClosed                        prometheus.Gauge
 	holdSeconds                             prometheus.Observer

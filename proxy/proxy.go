@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/proxy/h1"
 )
 
 // Proxy sends each request to the side that its capability's toggle names. Make one with New. Its
@@ -24,11 +25,13 @@ type Proxy struct {
 	forwarding   forwarding
 	legacy       *upstream
 	unclaimed    *capabilityMetrics
-	engine       *httputil.ReverseProxy
+	reverse      *httputil.ReverseProxy
 	transport    *http.Transport
 
 	applying sync.Mutex // serialises changes of snapshot
 	snapshot atomic.Pointer[snapshot]
+
+	watch *h1.Watch // nil with engine nethttp
 
 	shadowing *http.Transport // its own connections: shadows never take one from the walk
 
@@ -39,7 +42,9 @@ type Proxy struct {
 	work     sync.WaitGroup
 	mu       sync.Mutex // guards what follows
 	listener net.Listener
-	server   *http.Server
+	http     *http.Server // serves what engine h1 does not: TLS, HTTP/2, or with engine nethttp everything
+	h1       *h1.Server   // nil where it serves nothing
+	handed   *handed
 	closed   bool
 	close    sync.Once
 	closeErr error
@@ -111,7 +116,7 @@ func New(config Config) (*Proxy, error) {
 	}
 	p.snapshot.Store(&snapshot{toggles: make([]*strangler.Toggle, len(p.capabilities))})
 	p.transport, p.shadowing = newTransport(config.Timeouts), newTransport(config.Timeouts)
-	p.engine = newEngine(p)
+	p.reverse = newReverseProxy(p)
 	return p, nil
 }
 

@@ -3,8 +3,8 @@ package proxy
 import (
 	"encoding/json"
 	"net/http"
-	"strconv"
-	"time"
+
+	"github.com/strangler-fig/strangler"
 )
 
 // retryAfter is what Retry-After says, in seconds: a gate is closed for far less.
@@ -18,6 +18,14 @@ type refusal struct {
 	retry   bool   // it is safe to send the request again
 }
 
+// own is an answer of the proxy itself, as an engine sends it.
+type own struct {
+	status int
+	text   []byte // JSON
+	retry  bool   // with Retry-After
+	cookie string // Set-Cookie; empty: none
+}
+
 // refuse answers with a refusal. It does nothing once the head of an answer was passed on.
 func (x *exchange) refuse(why refusal) {
 	x.done = true
@@ -25,6 +33,16 @@ func (x *exchange) refuse(why refusal) {
 		return
 	}
 	x.status = why.status
+	a := own{status: why.status, text: why.json(), retry: why.retry}
+	if x.cookie.minted {
+		a.cookie = x.p.signer.cookie(x.cookie.key, x.peer.https).String()
+	}
+	if !x.via.answer(a) {
+		x.status = statusGone
+	}
+}
+
+func (why refusal) json() []byte {
 	var body struct {
 		Error struct {
 			Code    string `json:"code"`
@@ -36,18 +54,47 @@ func (x *exchange) refuse(why refusal) {
 	if err != nil {
 		panic(err) // two strings always marshal
 	}
-	// The server reads what is left of a body before it sends the answer; a slow client may not keep
-	// it waiting for ever. It takes the deadline back with the next request.
-	_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(x.p.config.Timeouts.Head))
-	header := x.w.Header()
-	header.Set("Content-Type", "application/json")
-	header.Set("Cache-Control", "no-store")
-	header.Set("Content-Length", strconv.Itoa(len(text)))
-	if why.retry {
-		header.Set("Retry-After", retryAfter)
+	return text
+}
+
+// failure is why there is no answer to pass on.
+type failure int
+
+const (
+	noAnswer    failure = iota // or one that is none
+	unreachable                // nothing was sent
+	clientLeft
+	uploadBroke // the client broke off within its request
+	tooSlow
+)
+
+// failed answers for an upstream that did not. A write that may have been carried out is marked like
+// one that was, and its answer does not invite to repeat it.
+func (x *exchange) failed(how failure, err error) {
+	repeatable := how == unreachable || x.match.writes == 0 && safe(x.request.Method)
+	if how != unreachable {
+		x.wrote()
 	}
-	x.w.WriteHeader(why.status)
-	if _, err := x.w.Write(text); err != nil {
-		x.status = statusGone
+	why := refusal{http.StatusBadGateway, "upstream_failed", "the upstream did not answer", repeatable}
+	switch how {
+	case clientLeft:
+		x.refuse(refusal{statusGone, "client_left", "the client left before the answer", false})
+		return
+	case uploadBroke:
+		why = refusal{http.StatusBadRequest, "request_broken", "the request's body could not be read to its end", false}
+	case unreachable:
+		why = refusal{http.StatusBadGateway, "upstream_unreachable", "the upstream cannot be reached; nothing was sent, try again shortly", true}
+	case tooSlow:
+		why = refusal{http.StatusGatewayTimeout, "upstream_timeout", "the upstream did not answer in time", repeatable}
 	}
+	if !repeatable {
+		why.message += "; the request may or may not have been carried out and was not sent again: read back before you repeat it"
+	}
+	c := ""
+	if routed := x.routed(); routed != nil {
+		c = routed.Name
+	}
+	x.p.config.Log.Warn("no answer from the upstream", strangler.LogCapability, c, "side", x.side(),
+		"method", x.request.Method, "path", x.request.Path, "code", why.code, strangler.LogError, err)
+	x.refuse(why)
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -39,18 +40,26 @@ func newShadow(p *Proxy, c *capability) *shadow {
 	return s
 }
 
-// sample offers a copy of out, the request as it goes to the monolith, if its method is shadowed, it
-// has no body, is no upgrade, is no shadow itself, and the dice say so.
-func (s *shadow) sample(in, out *http.Request) {
-	if !slices.Contains(s.methods, in.Method) || out.Body != nil || in.Header[ShadowHeader] != nil || out.Header["Upgrade"] != nil ||
-		rand.Uint32N(1_000_000) >= uint32(s.c.Shadow.Sample) {
+// wants reports whether the dice say that a request is shadowed: one whose method is, and that has
+// neither a body nor an upgrade nor is a shadow itself.
+func (s *shadow) wants(method string, more, itself bool) bool {
+	return !more && !itself && slices.Contains(s.methods, method) && rand.Uint32N(1_000_000) < uint32(s.c.Shadow.Sample)
+}
+
+// sample offers a copy of out, the request as it goes to the monolith, if it is to be shadowed.
+func (s *shadow) sample(out *http.Request, itself bool) {
+	if !s.wants(out.Method, out.Body != nil || out.Header["Upgrade"] != nil, itself) {
 		return
 	}
 	target := *out.URL
+	s.copy(out.Method, &target, out.Host, out.Header.Clone())
+}
+
+// copy offers a request that goes to the monolith; the target and the header are the shadow's to keep.
+func (s *shadow) copy(method string, target *url.URL, host string, header http.Header) {
 	target.Scheme, target.Host = s.c.service.scheme, s.c.service.host
-	header := out.Header.Clone()
 	header[ShadowHeader] = []string{"1"}
-	s.offer(&http.Request{Method: out.Method, URL: &target, Host: out.Host, Header: header})
+	s.offer(&http.Request{Method: method, URL: target, Host: host, Header: header})
 }
 
 // offer never blocks: when the queue is full the oldest in it is dropped.

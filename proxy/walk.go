@@ -1,72 +1,89 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"math/bits"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/strangler-fig/strangler"
 )
 
-// exchange is one request on its walk. It belongs to the request's goroutine.
+// carrier is an engine's side of one request: it has read the request's head, and carries it to an
+// upstream and the answer back.
+type carrier interface {
+	// settle is called when a write is first held. It reads a small body ahead, for at most wait, so
+	// that the client's leaving can be noticed. Errors are those of admit.
+	settle(wait time.Duration) error
+	// gone is closed when the client leaves while it is held. It is asked for after settle.
+	gone() <-chan struct{}
+	// forward sends the request to the side that was decided and passes the answer on. It reports
+	// whether the client got all of what there was, be it an answer of our own.
+	forward() bool
+	// answer sends an answer of our own, and reports whether the client took it.
+	answer(own) bool
+}
+
+// exchange is one request on its walk, whichever engine carries it. It belongs to the request's
+// goroutine.
 type exchange struct {
 	p        *Proxy
-	w        http.ResponseWriter
-	in       *http.Request
+	via      carrier
 	began    time.Time
 	request  Request
 	peer     peer
 	match    match
-	entered  uint64 // gates passed and not left yet
+	counted  *capabilityMetrics // whose running requests it is one of
+	entered  uint64             // gates passed and not left yet
 	snapshot *snapshot
 	cookie   identity // the cookie's; capabilities with a header of their own have another
 	decision decision
 
-	status      int         // of the answer's head; 0: none was passed on
-	broken      bool        // the upstream broke off within its answer
-	uploadBroke atomic.Bool // the client broke off within its request
-	done        bool        // the walk was not left by a panic
+	status int  // of the answer's head; 0: none was passed on
+	broken bool // the upstream broke off within its answer
+	done   bool // the client got all of what there was
 }
 
-// serve is the walk.
-func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
-	p.running.RLock()
-	defer p.running.RUnlock()
-	x := &exchange{p: p, w: w, in: r, began: time.Now(), match: match{route: none}, peer: p.forwarding.peer(r)}
-	defer x.end()
-	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
-		x.refuse(refusal{http.StatusMethodNotAllowed, "method_not_allowed", "this proxy does not take " + r.Method, false})
+// walk takes the request through its steps. request and peer are set.
+func (x *exchange) walk() {
+	method := x.request.Method
+	switch {
+	case method == http.MethodConnect || method == http.MethodTrace:
+		x.refuse(refusal{http.StatusMethodNotAllowed, "method_not_allowed", "this proxy does not take " + method, false})
+		return
+	case x.request.Path[0] != '/' && method != http.MethodOptions:
+		x.refuse(badTarget)
 		return
 	}
-
-	x.request = Request{Method: r.Method, Path: cleanPath(r.URL.EscapedPath()), Header: canonical(r.Header), Cookies: r.Header["Cookie"]}
-	x.match = p.router.match(x.request.Method, x.request.Path)
+	x.match = x.p.router.match(method, x.request.Path)
+	if !x.counts() {
+		x.refuse(refusal{http.StatusServiceUnavailable, "too_busy", "too many requests are under way here; nothing was sent, try again shortly", true})
+		return
+	}
 	if !x.admitted() {
 		return
 	}
-	x.snapshot = p.snapshot.Load() // the only load: after the gate, see doc.go
+	x.snapshot = x.p.snapshot.Load() // the only load: after the gate, see doc.go
 	if !x.snapshot.knows(x.match.involved()) {
 		x.refuse(refusal{http.StatusServiceUnavailable, "toggle_unknown", "it is not yet known which side serves this; nothing was sent, try again shortly", true})
 		return
 	}
-	x.cookie = p.cookieIdentity(x.snapshot, x.match, &x.request)
+	x.cookie = x.p.cookieIdentity(x.snapshot, x.match, &x.request)
 	x.decision = x.decide()
-	x.forward()
-	x.done = true
+	x.done = x.via.forward()
 }
 
-// canonical is the headers as net/http's server reads them: their names are canonical, and so are
-// those that are asked for.
-type canonical http.Header
+var badTarget = refusal{http.StatusBadRequest, "bad_target", "the request target is neither a path nor an address with http or https; nothing was sent", false}
 
-func (h canonical) Get(name string) string {
-	if values := h[name]; len(values) > 0 {
-		return values[0]
+// counts makes the request one of those that are running, unless there are too many.
+func (x *exchange) counts() bool {
+	a := x.accounts()
+	if a.running.Add(1) > int64(x.p.config.Limits.Requests) {
+		a.running.Add(-1)
+		return false
 	}
-	return ""
+	x.counted = a
+	return true
 }
 
 // admitted takes a write through its gates, or answers why it may not pass.
@@ -75,7 +92,7 @@ func (x *exchange) admitted() bool {
 	if set == 0 {
 		return true
 	}
-	err := x.p.admit(x.in.Context(), set, func(wait time.Duration) error { return settle(x.w, x.in, wait) })
+	err := x.p.admit(set, x.via)
 	switch {
 	case err == nil:
 		x.entered = set
@@ -100,20 +117,8 @@ func (x *exchange) decide() decision {
 	return x.p.decide(x.snapshot, x.match, &x.request, id)
 }
 
-// forward sends the request to the side that was decided. A write's request does not end when its
-// client leaves: the upstream goes on with it all the same, and the gate has to know until when.
-func (x *exchange) forward() {
-	ctx := context.WithValue(x.in.Context(), exchangeKey{}, x)
-	if x.match.writes != 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithCancel(context.WithoutCancel(ctx))
-		defer cancel()
-		defer context.AfterFunc(x.p.ctx, cancel)()
-	}
-	x.p.engine.ServeHTTP(x.w, x.in.WithContext(ctx))
-}
-
-type exchangeKey struct{}
+// to is the upstream that was decided.
+func (x *exchange) to() *upstream { return x.p.upstream(x.routed(), x.side()) }
 
 // routed is the capability that the request belongs to, or nil.
 func (x *exchange) routed() *capability {
@@ -121,6 +126,14 @@ func (x *exchange) routed() *capability {
 		return nil
 	}
 	return x.p.capabilities[x.match.route]
+}
+
+// uncount ends the request's time among those that are running; the second call does nothing.
+func (x *exchange) uncount() {
+	if x.counted != nil {
+		x.counted.running.Add(-1)
+		x.counted = nil
+	}
 }
 
 // leave ends the write's time in flight; the second call does nothing.
@@ -144,6 +157,7 @@ func (x *exchange) wrote() {
 // end settles the accounts, however the walk was left.
 func (x *exchange) end() {
 	x.leave()
+	x.uncount()
 	outcome := outcomeOf(x.status)
 	switch {
 	case x.broken:

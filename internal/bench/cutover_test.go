@@ -29,12 +29,16 @@ func BenchmarkCutover(b *testing.B) {
 		service.SetMaxOpenConns(1)
 		handsOver(b, "SQLite", m, legacy, service, "UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = ?")
 	})
-	b.Run("mariadb", func(b *testing.B) {
-		c := newCouple(b, cutoverRows)
-		legacy, service := c.open(c.source), c.open(c.target)
-		connected(b, legacy, service)
-		handsOver(b, "MariaDB", c.move(), legacy, service, "UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = ?")
-	})
+	for _, capture := range captures {
+		b.Run("mariadb/"+string(capture), func(b *testing.B) {
+			c := newCouple(b, cutoverRows)
+			legacy, service := c.open(c.source), c.open(c.target)
+			connected(b, legacy, service)
+			m := c.move()
+			m.capture = capture
+			handsOver(b, "MariaDB, capture: "+string(capture), m, legacy, service, "UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = ?")
+		})
+	}
 	for _, capture := range captures {
 		b.Run(string(capture), func(b *testing.B) {
 			r := newRig(b)

@@ -11,6 +11,7 @@
 //   - memory_test.go: the daemon's peak memory, and the time, as the rows grow.
 //   - load_test.go: what a copy and a stream cost those who use the database, as pgbench tells, pgbench_test.go.
 //   - backlog_test.go: how fast a daemon that was away catches up.
+//   - proxy_test.go: what a proxied request costs, beside nginx and HAProxy; by itself, for `make bench-proxy`.
 //   - cutover_test.go: for how long a cutover holds a write, under those of writes_test.go.
 //
 // Below them: sizes_test.go reads the sizes from the environment, rig_test.go makes the servers and the table,

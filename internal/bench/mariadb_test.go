@@ -28,11 +28,11 @@ func newCouple(t testing.TB, rows int) *couple {
 	t.Helper()
 	c := &couple{t: t}
 	for _, s := range []**localdb.Server{&c.source, &c.target} {
-		server, err := localdb.MariaDB(t.Context(), localdb.Config{Durable: true, Settings: map[string]string{"innodb_buffer_pool_size": "512M", "innodb_log_file_size": "1G"}})
+		server, err := localdb.MariaDB(t.Context(), localdb.Config{Durable: true, Settings: map[string]string{"innodb_buffer_pool_size": "512M", "innodb_log_file_size": "1G", "binlog_row_metadata": "FULL"}})
 		must(t, err)
 		t.Cleanup(func() { must(t, server.Close()) })
 		*s = server
-		must(t, server.Role(t.Context(), "strangler", "GRANT PROCESS ON *.* TO strangler@'%'", "GRANT ALL ON shop.* TO strangler@'%'"))
+		must(t, server.Role(t.Context(), "strangler", "GRANT PROCESS, REPLICATION SLAVE ON *.* TO strangler@'%'", "GRANT ALL ON shop.* TO strangler@'%'"))
 		must(t, server.Role(t.Context(), "app", "GRANT ALL ON shop.* TO app@'%'"))
 		must(t, server.Create(t.Context(), "shop", "app"))
 	}

@@ -127,7 +127,7 @@ func printTable(w io.Writer, figures []figure) {
 
 // The table stands in a document between these two lines.
 const (
-	begins = "<!-- figures: written by make bench-split -->\n"
+	begins = "<!-- figures: written by the benchmarks -->\n"
 	ends   = "<!-- end of figures -->\n"
 )
 

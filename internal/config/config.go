@@ -33,8 +33,36 @@ type Config struct {
 // Proxy is where requests come in.
 type Proxy struct {
 	Listen string         // host:port; 127.0.0.1:8080 unless given
+	Engine string         // h1, unless given, or nethttp
 	Trust  []netip.Prefix // peers whose X-Forwarded-* are believed; none unless given
+	TLS    TLS            // zero: in the clear
 	Hold   Hold
+
+	Limits   Limits
+	Timeouts Timeouts
+}
+
+// TLS names the files that clients are spoken to with over TLS; both or none.
+type TLS struct {
+	Cert string // PEM, the chain; absolute
+	Key  string // PEM; absolute
+}
+
+// Limits bound what clients may ask for.
+type Limits struct {
+	Head        int // bytes of a request's head; 64KiB unless given
+	Lines       int // its header lines; 200 unless given
+	Connections int // of clients at once; 10000 unless given
+	Requests    int // of one capability at once, and of what nobody claims; 4096 unless given
+}
+
+// Timeouts bound what may take long.
+type Timeouts struct {
+	Head   time.Duration // a request's head; 10s unless given
+	Body   time.Duration // without a byte of a request's body; 1m unless given
+	Idle   time.Duration // a kept connection between two requests; 2m unless given
+	Dial   time.Duration // connecting to an upstream; 3s unless given
+	Answer time.Duration // an answer's head, and the next byte of its body; 2m unless given
 }
 
 // Hold bounds the gate of a cutover. Past a bound a held write is answered 503 with Retry-After.

@@ -42,7 +42,7 @@ func load(t *testing.T, text string, env map[string]string) *Config {
 }
 
 const whole = `control: sqlite:.strangler/control.db
-proxy:  {listen: 127.0.0.1:8080, trust: [127.0.0.0/8]}
+proxy:  {listen: 127.0.0.1:8080, trust: [127.0.0.0/8], engine: nethttp}
 admin:  {listen: 127.0.0.1:8081, token: "${STRANGLER_TOKEN}"}
 legacy: {url: http://127.0.0.1:9000, database: "postgres://strangler@localhost/shop"}
 capabilities:
@@ -95,10 +95,12 @@ func TestLoadReadsEverySection(t *testing.T) {
 	c := load(t, whole, map[string]string{"STRANGLER_TOKEN": "s3cret"})
 	legacy := strangler.Upstream{URL: "http://127.0.0.1:9000", Database: "postgres://strangler@localhost/shop"}
 	want := &Config{
-		File:         c.File,
-		Dir:          filepath.Dir(c.File),
-		Control:      "sqlite:" + filepath.Join(filepath.Dir(c.File), ".strangler", "control.db"),
-		Proxy:        Proxy{Listen: "127.0.0.1:8080", Trust: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Hold: Hold{Requests: 1000, Wait: 10 * time.Second, Drain: 2 * time.Second}},
+		File:    c.File,
+		Dir:     filepath.Dir(c.File),
+		Control: "sqlite:" + filepath.Join(filepath.Dir(c.File), ".strangler", "control.db"),
+		Proxy: Proxy{Listen: "127.0.0.1:8080", Engine: "nethttp", Trust: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Hold: Hold{Requests: 1000, Wait: 10 * time.Second, Drain: 2 * time.Second},
+			Limits:   Limits{Head: 64 << 10, Lines: 200, Connections: 10_000, Requests: 4096},
+			Timeouts: Timeouts{Head: 10 * time.Second, Body: time.Minute, Idle: 2 * time.Minute, Dial: 3 * time.Second, Answer: 2 * time.Minute}},
 		Admin:        Admin{Listen: "127.0.0.1:8081", Token: "s3cret"},
 		Legacy:       legacy,
 		Capabilities: []strangler.Capability{delivery(legacy)},

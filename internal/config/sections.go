@@ -1,8 +1,12 @@
 package config
 
 import (
+	"cmp"
 	"net/netip"
 	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 )
 
 // The defaults of what stands once.
@@ -25,12 +29,26 @@ func (r *reader) sections(c *Config, root field) {
 }
 
 func (r *reader) proxy(f field) Proxy {
-	keys := r.object(f, "listen", "trust", "hold")
+	keys := r.object(f, "listen", "tls", "trust", "engine", "hold", "limits", "timeouts")
 	p := Proxy{Listen: r.address(keys["listen"], defaultProxy), Trust: []netip.Prefix{}}
 	for _, item := range r.list(keys["trust"]) {
 		if prefix, ok := r.prefix(item); ok {
 			p.Trust = append(p.Trust, prefix)
 		}
+	}
+	p.Engine = r.engine(keys["engine"])
+	p.TLS = r.tls(keys["tls"])
+	limits := r.object(keys["limits"], "head", "lines", "connections", "requests")
+	p.Limits = Limits{
+		Head:        cmp.Or(int(min(r.bytes(limits["head"]), maxHead)), 64<<10),
+		Lines:       r.whole(limits["lines"], 200, 1),
+		Connections: r.whole(limits["connections"], 10_000, 1),
+		Requests:    r.whole(limits["requests"], 4096, 1),
+	}
+	times := r.object(keys["timeouts"], "head", "body", "idle", "dial", "answer")
+	p.Timeouts = Timeouts{
+		Head: r.span(times["head"], 10*time.Second), Body: r.span(times["body"], time.Minute), Idle: r.span(times["idle"], 2*time.Minute),
+		Dial: r.span(times["dial"], 3*time.Second), Answer: r.span(times["answer"], 2*time.Minute),
 	}
 	hold := r.object(keys["hold"], "requests", "wait", "drain")
 	p.Hold = Hold{
@@ -39,6 +57,43 @@ func (r *reader) proxy(f field) Proxy {
 		Drain:    r.span(hold["drain"], defaultDrain),
 	}
 	return p
+}
+
+// maxHead bounds what a request's head may be allowed to be, in bytes.
+const maxHead = 1 << 20
+
+// tls reads the names of two files, relative to the folder of strangler.yaml.
+func (r *reader) tls(f field) TLS {
+	keys := r.object(f, "cert", "key")
+	file := func(of field) string {
+		name, ok := r.text(of)
+		if !ok || name == "" {
+			return ""
+		}
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(r.dir, name)
+		}
+		return name
+	}
+	t := TLS{Cert: file(keys["cert"]), Key: file(keys["key"])}
+	if f.given() && (t.Cert == "" || t.Key == "") {
+		r.problem(f, "TLS needs two files; write {cert: proxy.crt, key: proxy.key}")
+	}
+	return t
+}
+
+// engines are proxy.Engine's, by name.
+var engines = []string{"h1", "nethttp"}
+
+func (r *reader) engine(f field) string {
+	name, ok := r.text(f)
+	switch {
+	case !ok:
+		return engines[0]
+	case !slices.Contains(engines, name):
+		r.problem(f, "%q is no engine; write %s", name, strings.Join(engines, " or "))
+	}
+	return name
 }
 
 func (r *reader) admin(f field) Admin {
