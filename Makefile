@@ -43,7 +43,7 @@ test race torture: export TMPDIR := $(MEMORY)
 test race torture: export GOTMPDIR := /tmp
 endif
 
-.PHONY: help build demo test race torture bench bench-split bench-proxy lint fmt compiler postgres mariadb chinook
+.PHONY: help build demo test race torture bench bench-split bench-proxy h2spec fuzz lint fmt compiler postgres mariadb chinook
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -84,6 +84,16 @@ bench-split: postgres ## Measure a split beside what people use otherwise (BENCH
 
 bench-proxy: ## Measure the proxy beside nginx and HAProxy (BENCH_ROUNDS=n; see docs/FIGURES-PROXY.md)
 	STRANGLER_BENCH_ROUNDS=$(BENCH_ROUNDS) STRANGLER_BENCH_JSON=$${STRANGLER_BENCH_JSON:-bench-proxy.json} go test -run '^$$' -bench '^BenchmarkProxy' -benchtime 1x -timeout 0 ./internal/bench
+
+h2spec: ## Run h2spec against the proxy, beside Go's own server
+	GOBIN=$(CURDIR)/bin go install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
+	go test -tags h2spec -count=1 -v -run '^TestH2Spec$$' ./proxy
+
+FUZZED := ./proxy/h1:FuzzRequest ./proxy/h1:FuzzResponse ./proxy/h1:FuzzChunked ./proxy:FuzzRouter ./proxy:FuzzTarget
+FUZZ_TIME ?= 10m
+
+fuzz: ## Fuzz what reads a client's bytes, each target for FUZZ_TIME
+	@for f in $(FUZZED); do echo "$$f"; go test -run '^$$' -fuzz "^$${f##*:}$$" -fuzztime $(FUZZ_TIME) "$${f%%:*}" || exit 1; done
 
 lint: ## Vet, format check, import rules, documents
 	@$(TESTSUM) 'vet: go vet ./...' 'format: gofmt -l -e .' 'rules and documents: go test -count=1 ./internal/lint'

@@ -31,6 +31,7 @@ type Config struct {
 
 	Engine     Engine // empty: EngineH1
 	TLS        TLS    // zero: in the clear
+	Access     AccessLog
 	Hold       HoldLimits
 	Limits     Limits
 	Timeouts   Timeouts
@@ -143,6 +144,9 @@ func (c Config) Validate() error {
 	}
 	if c.Limits.Head < 0 || c.Limits.Lines < 0 || c.Limits.Connections < 0 || c.Limits.Requests < 0 {
 		return fmt.Errorf("%w: a limit is negative: %+v; leave it 0 for its default", strangler.ErrConfig, c.Limits)
+	}
+	if f := c.Access.Format; f != "" && f != AccessJSON && f != AccessCombined {
+		return fmt.Errorf("%w: access log format %q; it is %s or %s", strangler.ErrConfig, f, AccessJSON, AccessCombined)
 	}
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
 		return fmt.Errorf("%w: TLS needs a certificate and a key", strangler.ErrConfig)

@@ -32,6 +32,8 @@ type overH1 struct {
 // before is what a trusted peer says of where the request came from.
 type before struct{ chain, forwarded, host, proto []byte }
 
+var protocols = [...]string{"HTTP/1.0", "HTTP/1.1"}
+
 var carriers = sync.Pool{New: func() any { return new(overH1) }}
 
 func (p *Proxy) newServer() *h1.Server {
@@ -101,7 +103,7 @@ func (p *Proxy) claims(x *overH1) bool {
 }
 
 func (x *overH1) begin(p *Proxy, c *h1.Exchange) {
-	x.exchange = exchange{p: p, via: x, began: time.Now(), match: match{route: none}}
+	x.exchange = exchange{p: p, via: x, began: time.Now(), match: match{route: none}, host: text(c.Host), protocol: protocols[c.Minor]}
 	x.c = c
 	for i := range c.Fields {
 		if f := &c.Fields[i]; f.Kind == h1.Cookie {
@@ -126,7 +128,7 @@ func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // renameHost takes the host that stands in the target in place of the header's (RFC 9112, 3.2.2).
 func (x *overH1) renameHost(host string) {
-	x.c.Host = []byte(host)
+	x.c.Host, x.host = []byte(host), host
 	for i := range x.c.Fields {
 		if f := &x.c.Fields[i]; f.Kind == h1.Host {
 			f.Value = x.c.Host
@@ -152,6 +154,7 @@ func (x *overH1) gone() <-chan struct{} { return x.c.Gone() }
 func (x *overH1) forward() bool {
 	writes := x.match.writes != 0
 	err := x.c.Forward(x.to().pool, x, !writes && safe(x.request.Method), writes)
+	x.sent = x.c.Sent()
 	switch {
 	case err == nil:
 		return true
@@ -364,7 +367,7 @@ func (x *overH1) answer(a own) bool {
 // refuseMalformed answers a request whose head could not be read. It never began its walk, and is
 // counted as what nobody claims.
 func (p *Proxy) refuseMalformed(c *h1.Exchange, why *h1.Malformed) {
-	x := &overH1{exchange: exchange{p: p, began: time.Now(), match: match{route: none}}, c: c}
+	x := &overH1{exchange: exchange{p: p, began: time.Now(), match: match{route: none}, peer: p.forwarding.peer(c.RemoteAddr().String())}, c: c}
 	x.via = x
 	defer x.end()
 	code := "bad_request"

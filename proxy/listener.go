@@ -29,6 +29,11 @@ func (p *Proxy) Start() error {
 		}
 	}
 	listener, err := net.Listen("tcp", p.config.Listen)
+	if err == nil && p.config.Access.File != "" {
+		if p.access, err = openAccess(p, p.config.Access); err != nil {
+			return errors.Join(err, listener.Close())
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("the proxy cannot listen on %s: %w; choose another proxy.listen, or stop what has it", p.config.Listen, err)
 	}
@@ -194,6 +199,9 @@ func (p *Proxy) drain(ctx context.Context) error {
 			err = errors.Join(err, u.pool.Close())
 		}
 		p.watch.Close()
+	}
+	if p.access != nil {
+		err = errors.Join(err, p.access.close())
 	}
 	p.transport.CloseIdleConnections()
 	p.shadowing.CloseIdleConnections()

@@ -68,7 +68,7 @@ type overHTTP struct {
 func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	p.running.RLock()
 	defer p.running.RUnlock()
-	x := &overHTTP{exchange: exchange{p: p, began: time.Now(), match: match{route: none}}, w: w, in: r}
+	x := &overHTTP{exchange: exchange{p: p, began: time.Now(), match: match{route: none}, host: r.Host, protocol: r.Proto}, w: w, in: r}
 	x.via = x
 	defer x.end()
 	x.peer = p.forwarding.peer(r.RemoteAddr).over(r.TLS != nil, r.Header.Get("X-Forwarded-Proto"))
@@ -270,6 +270,7 @@ type answerBody struct {
 
 func (b *answerBody) Read(buf []byte) (int, error) {
 	n, err := b.ReadCloser.Read(buf)
+	b.x.sent += int64(n)
 	if err != nil && err != io.EOF && b.x.in.Context().Err() == nil {
 		b.x.broken = true
 	}

@@ -31,7 +31,8 @@ type Proxy struct {
 	applying sync.Mutex // serialises changes of snapshot
 	snapshot atomic.Pointer[snapshot]
 
-	watch *h1.Watch // nil with engine nethttp
+	watch  *h1.Watch // nil with engine nethttp
+	access *access   // nil: there is no log
 
 	shadowing *http.Transport // its own connections: shadows never take one from the walk
 

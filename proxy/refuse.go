@@ -39,7 +39,9 @@ func (x *exchange) refuse(why refusal) {
 	}
 	if !x.via.answer(a) {
 		x.status = statusGone
+		return
 	}
+	x.sent = int64(len(a.text))
 }
 
 func (why refusal) json() []byte {
@@ -90,11 +92,7 @@ func (x *exchange) failed(how failure, err error) {
 	if !repeatable {
 		why.message += "; the request may or may not have been carried out and was not sent again: read back before you repeat it"
 	}
-	c := ""
-	if routed := x.routed(); routed != nil {
-		c = routed.Name
-	}
-	x.p.config.Log.Warn("no answer from the upstream", strangler.LogCapability, c, "side", x.side(),
+	x.p.config.Log.Warn("no answer from the upstream", strangler.LogCapability, x.capabilityName(), "side", x.side(),
 		"method", x.request.Method, "path", x.request.Path, "code", why.code, strangler.LogError, err)
 	x.refuse(why)
 }

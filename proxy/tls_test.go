@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,7 +54,7 @@ func writePair(t *testing.T, files TLS, serial int64) *x509.CertPool {
 	return pool
 }
 
-func protocols(set func(*http.Protocols)) *http.Protocols {
+func speaking(set func(*http.Protocols)) *http.Protocols {
 	p := new(http.Protocols)
 	set(p)
 	return p
@@ -79,8 +80,8 @@ func TestTLS(t *testing.T) {
 		protocols *http.Protocols
 		want      string
 	}{
-		{protocols(func(p *http.Protocols) { p.SetHTTP1(true) }), "HTTP/1.1"},
-		{protocols(func(p *http.Protocols) { p.SetHTTP2(true) }), "HTTP/2.0"},
+		{speaking(func(p *http.Protocols) { p.SetHTTP1(true) }), "HTTP/1.1"},
+		{speaking(func(p *http.Protocols) { p.SetHTTP2(true) }), "HTTP/2.0"},
 	} {
 		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, Protocols: one.protocols}
 		defer transport.CloseIdleConnections()
@@ -124,7 +125,7 @@ func TestHTTP2InTheClear(t *testing.T) {
 	legacy, service := newBackend(t, "legacy", nil), newBackend(t, "service", nil)
 	p := start(t, config(legacy.URL, delivery(t, service.URL)))
 	apply(t, p, toggle(1, strangler.ModeExtracted, 0))
-	transport := &http.Transport{Protocols: protocols(func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) })}
+	transport := &http.Transport{Protocols: speaking(func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) })}
 	defer transport.CloseIdleConnections()
 	c := &http.Client{Transport: transport}
 	for path, want := range map[string]string{"/couriers/7": "service", "/restaurants": "legacy"} {
@@ -229,4 +230,29 @@ func TestRequestsAreShed(t *testing.T) {
 		}
 	}
 	await(t, "room", func() bool { return ask(t, client(t), "GET", p.URL()+"/couriers/7", "").status == 200 })
+}
+
+// An upstream that is spoken to over TLS is asked who it is.
+func TestUpstreamOverTLS(t *testing.T) {
+	legacy := newBackend(t, "legacy", nil)
+	secure := httptest.NewTLSServer(legacy.Config.Handler)
+	t.Cleanup(secure.Close)
+	p := start(t, config(secure.URL))
+	c := client(t)
+	if a := ask(t, c, "GET", p.URL()+"/x", ""); a.status != 502 || len(legacy.requests()) != 0 {
+		t.Errorf("a certificate that nobody knows: %+v", a)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(secure.Certificate())
+	p = start(t, config(secure.URL))
+	if engine == EngineH1 {
+		p.legacy.pool.TLS.RootCAs = roots
+	} else {
+		p.transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+	}
+	for i := range 5 {
+		if a := ask(t, c, "POST", p.URL()+"/x", strings.Repeat("x", i*50_000)); a.status != 200 || a.body != "legacy" {
+			t.Errorf("%+v", a)
+		}
+	}
 }

@@ -31,6 +31,8 @@ type exchange struct {
 	via      carrier
 	began    time.Time
 	request  Request
+	host     string // as the request names it
+	protocol string // "HTTP/1.1"
 	peer     peer
 	match    match
 	counted  *capabilityMetrics // whose running requests it is one of
@@ -39,9 +41,10 @@ type exchange struct {
 	cookie   identity // the cookie's; capabilities with a header of their own have another
 	decision decision
 
-	status int  // of the answer's head; 0: none was passed on
-	broken bool // the upstream broke off within its answer
-	done   bool // the client got all of what there was
+	status int   // of the answer's head; 0: none was passed on
+	sent   int64 // bytes of the answer's body
+	broken bool  // the upstream broke off within its answer
+	done   bool  // the client got all of what there was
 }
 
 // walk takes the request through its steps. request and peer are set.
@@ -165,7 +168,28 @@ func (x *exchange) end() {
 	case !x.done:
 		outcome = outcomeGone
 	}
-	x.accounts().count(x.side(), outcome, time.Since(x.began))
+	took := time.Since(x.began)
+	x.accounts().count(x.side(), outcome, took)
+	if x.p.access != nil {
+		x.p.access.add(x, took)
+	}
+}
+
+func (x *exchange) capabilityName() string {
+	if set := x.match.involved(); x.match.route != none {
+		return x.routed().Name
+	} else if set != 0 {
+		return x.p.capabilities[bits.TrailingZeros64(set)].Name
+	}
+	return ""
+}
+
+// header is the first value of a header; empty where the request's head could not be read.
+func (x *exchange) header(name string) string {
+	if x.request.Header == nil {
+		return ""
+	}
+	return x.request.Header.Get(name)
 }
 
 // side is empty for what the proxy answered without an upstream.

@@ -90,6 +90,8 @@ func TestTokenGuardsEverythingButProbes(t *testing.T) {
 		{"/readyz", "", 200},
 		{"/metrics", "", 401},
 		{"/metrics", "s3cret", 200},
+		{"/debug/pprof/", "", 401},
+		{"/debug/pprof/goroutine", "s3cret", 200},
 		{"/v1/toggles", "", 401},
 		{"/v1/toggles", "s3cre", 401},
 		{"/v1/toggles", "s3cret2", 401},

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"net/http/pprof"
 
 	"github.com/labstack/echo/v4"
 )
@@ -18,6 +19,9 @@ func (s *Server) router() http.Handler {
 	if s.cfg.Metrics != nil {
 		private.GET("/metrics", echo.WrapHandler(s.cfg.Metrics))
 	}
+	private.GET("/debug/pprof/*", echo.WrapHandler(http.HandlerFunc(pprof.Index)))
+	private.GET("/debug/pprof/profile", echo.WrapHandler(http.HandlerFunc(pprof.Profile)))
+	private.GET("/debug/pprof/trace", echo.WrapHandler(http.HandlerFunc(pprof.Trace)))
 	v1 := private.Group("/v1", s.bounded)
 	v1.GET("/toggles", s.snapshot)
 	v1.GET("/toggles/:cap", s.toggle)

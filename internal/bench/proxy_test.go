@@ -307,3 +307,53 @@ end`)
 	p99 = v * map[string]float64{"us": 1e-3, "ms": 1, "s": 1e3}[q[2]]
 	return float64(used.Microseconds()) / n, p99, n / took.Seconds()
 }
+
+// idleConnections are kept open, after one request each.
+const idleConnections = 10_000
+
+// BenchmarkProxyIdle measures what the daemon holds for connections that wait for their next request.
+func BenchmarkProxyIdle(b *testing.B) {
+	var limit syscall.Rlimit
+	must(b, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
+	limit.Cur = limit.Max
+	must(b, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit))
+	if limit.Cur < 2*idleConnections {
+		b.Fatalf("%d open files are too few: ulimit -n %d", limit.Cur, 3*idleConnections)
+	}
+	before := load()
+	up := newBehind(b)
+	b.ReportMetric(0, "ns/op")
+	for _, engine := range []string{"h1", "nethttp"} {
+		p := up.strangler(engine)
+		resident := func() float64 {
+			kb, err := strconv.ParseFloat(strings.TrimSuffix(after(fmt.Sprintf("/proc/%d/status", p.pids()[0]), "VmRSS"), " kB"), 64)
+			must(b, err)
+			return kb / 1024
+		}
+		alone := resident()
+		var all []net.Conn
+		answer := make([]byte, 8<<10)
+		for range idleConnections {
+			c, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+			must(b, err)
+			all = append(all, c)
+			_, err = c.Write([]byte("GET /accounts/1 HTTP/1.1\r\nHost: x\r\nX-User-ID: 7\r\n\r\n"))
+			must(b, err)
+			for n := 0; n < 1<<10; { // the body is behind the head, of which nobody knows the length
+				m, err := c.Read(answer)
+				must(b, err)
+				n += m
+			}
+		}
+		time.Sleep(3 * time.Second) // the daemon's own connections end meanwhile
+		f := figure{Name: "memory of 10,000 idle connections, strangler, " + engine, Load: before, Measured: measured("", "MB", resident()), Peer: measured("without", "MB", alone)}
+		f.Value, f.Unit = f.Measured.Median, "MB"
+		if engine == "h1" {
+			f.Bar = atMost(150)
+		}
+		report(b, f)
+		for _, c := range all {
+			c.Close()
+		}
+	}
+}

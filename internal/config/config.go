@@ -36,6 +36,7 @@ type Proxy struct {
 	Engine string         // h1, unless given, or nethttp
 	Trust  []netip.Prefix // peers whose X-Forwarded-* are believed; none unless given
 	TLS    TLS            // zero: in the clear
+	Access Access         // zero: no log
 	Hold   Hold
 
 	Limits   Limits
@@ -46,6 +47,12 @@ type Proxy struct {
 type TLS struct {
 	Cert string // PEM, the chain; absolute
 	Key  string // PEM; absolute
+}
+
+// Access is the log of requests.
+type Access struct {
+	File   string // absolute
+	Format string // json, unless given, or combined
 }
 
 // Limits bound what clients may ask for.

@@ -59,7 +59,7 @@ capabilities:
 		`line 3, proxy.listen: "8080" is not an address; write host:port, as in 127.0.0.1:8080`,
 		`line 4, proxy.trust[0]: "10.0.0.1/8" has bits behind the network's length; write 10.0.0.0/8`,
 		`line 4, proxy.trust[1]: "lan" is neither an address nor a network; write 10.0.0.0/8 or 10.1.2.3`,
-		`line 5, proxy.port: unknown key; the keys here are listen, tls, trust, engine, hold, limits, timeouts`,
+		`line 5, proxy.port: unknown key; the keys here are listen, tls, trust, engine, access_log, hold, limits, timeouts`,
 		`line 6, admin.token: 0.0.0.0:8081 can be reached from other machines, so the admin API needs a token; set admin.token, as in "${STRANGLER_TOKEN}", or listen on 127.0.0.1:8081`,
 		`line 7, legacy.url: "localhost:9000" is not a URL; write scheme, host and port, as in http://127.0.0.1:9000`,
 		`line 7, legacy.database: the environment variable SHOP is not set; set it, or write the value here`,

@@ -29,15 +29,16 @@ func (r *reader) sections(c *Config, root field) {
 }
 
 func (r *reader) proxy(f field) Proxy {
-	keys := r.object(f, "listen", "tls", "trust", "engine", "hold", "limits", "timeouts")
+	keys := r.object(f, "listen", "tls", "trust", "engine", "access_log", "hold", "limits", "timeouts")
 	p := Proxy{Listen: r.address(keys["listen"], defaultProxy), Trust: []netip.Prefix{}}
 	for _, item := range r.list(keys["trust"]) {
 		if prefix, ok := r.prefix(item); ok {
 			p.Trust = append(p.Trust, prefix)
 		}
 	}
-	p.Engine = r.engine(keys["engine"])
+	p.Engine = r.oneOf(keys["engine"], "engine", engines)
 	p.TLS = r.tls(keys["tls"])
+	p.Access = r.access(keys["access_log"])
 	limits := r.object(keys["limits"], "head", "lines", "connections", "requests")
 	p.Limits = Limits{
 		Head:        cmp.Or(int(min(r.bytes(limits["head"]), maxHead)), 64<<10),
@@ -65,35 +66,50 @@ const maxHead = 1 << 20
 // tls reads the names of two files, relative to the folder of strangler.yaml.
 func (r *reader) tls(f field) TLS {
 	keys := r.object(f, "cert", "key")
-	file := func(of field) string {
-		name, ok := r.text(of)
-		if !ok || name == "" {
-			return ""
-		}
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(r.dir, name)
-		}
-		return name
-	}
-	t := TLS{Cert: file(keys["cert"]), Key: file(keys["key"])}
+	t := TLS{Cert: r.file(keys["cert"]), Key: r.file(keys["key"])}
 	if f.given() && (t.Cert == "" || t.Key == "") {
 		r.problem(f, "TLS needs two files; write {cert: proxy.crt, key: proxy.key}")
 	}
 	return t
 }
 
-// engines are proxy.Engine's, by name.
-var engines = []string{"h1", "nethttp"}
+// The names of proxy.Engine and of proxy.AccessFormat, the default first.
+var (
+	engines       = []string{"h1", "nethttp"}
+	accessFormats = []string{"json", "combined"}
+)
 
-func (r *reader) engine(f field) string {
+// oneOf reads one of some names; the first is the default.
+func (r *reader) oneOf(f field, what string, names []string) string {
 	name, ok := r.text(f)
 	switch {
 	case !ok:
-		return engines[0]
-	case !slices.Contains(engines, name):
-		r.problem(f, "%q is no engine; write %s", name, strings.Join(engines, " or "))
+		return names[0]
+	case !slices.Contains(names, name):
+		r.problem(f, "%q is no %s; write %s", name, what, strings.Join(names, " or "))
 	}
 	return name
+}
+
+func (r *reader) access(f field) Access {
+	if !f.given() {
+		return Access{}
+	}
+	keys := r.object(f, "file", "format")
+	a := Access{File: r.file(keys["file"]), Format: r.oneOf(keys["format"], "format", accessFormats)}
+	if a.File == "" {
+		r.problem(f, "a log needs a file; write {file: access.log}")
+	}
+	return a
+}
+
+// file is a name relative to the folder of strangler.yaml; empty where it is not given.
+func (r *reader) file(f field) string {
+	name, ok := r.text(f)
+	if !ok || name == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(r.dir, name)
 }
 
 func (r *reader) admin(f field) Admin {

@@ -13,6 +13,7 @@ type body struct {
 	chunks  chunks
 	pause   time.Duration // the longest that may pass without a byte
 	ended   bool
+	read    int64 // bytes of it so far
 }
 
 func (b *body) reset(c *wire, how framing, length int64, pause time.Duration) {
@@ -45,6 +46,7 @@ func (b *body) buffered() (data []byte, err error) {
 		data = c.unread()
 		c.r = c.w
 	}
+	b.read += int64(len(data))
 	return data, err
 }
 

@@ -83,6 +83,10 @@ func (x *Exchange) SetTag(tag any) { x.c.tag = tag }
 // Closing says that the connection ends with this exchange, which the client is told.
 func (x *Exchange) Closing() { x.shut = true }
 
+// Sent is how much of the answer's body was read from the upstream, in bytes, of which the client may
+// have got less.
+func (x *Exchange) Sent() int64 { return x.answerBody.read }
+
 // HasBody reports whether the request has a body, of which nothing need have come yet.
 func (x *Exchange) HasBody() bool { return x.framing == chunked || x.Length > 0 }
 

@@ -413,6 +413,7 @@ func (x *Exchange) splice(up *wire) (handled bool, err error) {
 	n, err := to.ReadFrom(&io.LimitedReader{R: from, N: want})
 	stalled, cut := x.c.out.end(), up.in.end()
 	b.left -= n
+	b.read += n
 	b.ended = b.left == 0
 	switch {
 	case n == want:

@@ -1,0 +1,58 @@
+//go:build h2spec
+
+package proxy
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var h2specFailure = regexp.MustCompile(`(?m)^\s+× (\d+: .*)$`)
+
+// h2spec returns the cases that fail at an address, each with the section that it stands in.
+func h2spec(t *testing.T, address string) (failed []string, summary string) {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, _ := exec.Command("../bin/h2spec", "-h", u.Hostname(), "-p", u.Port(), "-o", "2").CombinedOutput() // it exits 1 where a case fails
+	text := string(out)
+	before, failures, _ := strings.Cut(text, "Failures:")
+	for _, m := range h2specFailure.FindAllStringSubmatch(before, -1) {
+		failed = append(failed, m[1])
+	}
+	lines := strings.Split(strings.TrimSpace(failures+before), "\n")
+	return failed, lines[len(lines)-1]
+}
+
+// TestH2Spec fails no case of h2spec that Go's own server passes.
+func TestH2Spec(t *testing.T) {
+	legacy := newBackend(t, "legacy", nil)
+	p := start(t, config(legacy.URL))
+	plain := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		io.WriteString(w, "legacy")
+	}))
+	plain.Config.Protocols = speaking(func(p *http.Protocols) { p.SetHTTP1(true); p.SetUnencryptedHTTP2(true) })
+	plain.Start()
+	t.Cleanup(plain.Close)
+	theirs, theirSummary := h2spec(t, plain.URL)
+	ours, summary := h2spec(t, p.URL())
+	t.Logf("net/http: %s; the proxy: %s", theirSummary, summary)
+	if !strings.Contains(summary, "passed") {
+		t.Fatalf("h2spec did not run: %q", summary)
+	}
+	for _, one := range ours {
+		if !slices.Contains(theirs, one) {
+			t.Errorf("fails with us only: %s", one)
+		}
+	}
+}
