@@ -71,7 +71,8 @@ func (p *Proxy) carry(c *h1.Exchange) {
 	defer func() {
 		x.end()
 		cookies, scratch := x.cookies[:0], x.scratch[:0]
-		*x = overH1{cookies: cookies, scratch: scratch}
+		*x = overH1{}
+		x.cookies, x.scratch = cookies, scratch
 		carriers.Put(x)
 	}()
 	path, query, host, ok := splitTarget(text(c.Target))
@@ -103,14 +104,14 @@ func (p *Proxy) claims(x *overH1) bool {
 }
 
 func (x *overH1) begin(p *Proxy, c *h1.Exchange) {
-	x.exchange = exchange{p: p, via: x, began: time.Now(), match: match{route: none}, host: text(c.Host), protocol: protocols[c.Minor]}
-	x.c = c
+	x.p, x.via, x.c, x.began = p, x, c, time.Now() // everything else is zero
+	x.match.route, x.host, x.protocol = none, text(c.Host), protocols[c.Minor]
 	for i := range c.Fields {
 		if f := &c.Fields[i]; f.Kind == h1.Cookie {
 			x.cookies = append(x.cookies, text(f.Value))
 		}
 	}
-	x.request = Request{Method: c.Method, Path: "/", Header: c, Cookies: x.cookies}
+	x.request.Method, x.request.Path, x.request.Header, x.request.Cookies = c.Method, "/", c, x.cookies
 	who, known := c.Tag().(*peer)
 	if !known {
 		found := p.forwarding.peer(c.RemoteAddr().String())

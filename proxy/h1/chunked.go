@@ -134,7 +134,7 @@ func (d *chunks) trailer(b []byte) (n int, err error) {
 			}
 			if n > 0 {
 				var lines head
-				if err := lines.fields(b[:n+2], maxTrailers); err != nil {
+				if _, err := lines.fields(b[:n+2], maxTrailers); err != nil {
 					return 0, errTrailers
 				}
 			}

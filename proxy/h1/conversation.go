@@ -16,7 +16,6 @@ type conversation struct {
 	turn   func(fd uintptr) bool // take, made once
 	within time.Duration         // which the next wait is limited to
 	x      *Exchange             // received within turn, and left
-	err    error                 // of x
 	over   bool
 	linger bool
 	http2  bool // the client speaks HTTP/2: the connection is somebody else's
@@ -28,15 +27,16 @@ func (v *conversation) next() bool {
 	if c.r == c.w && !v.wait() {
 		return false
 	}
-	x, err := v.x, v.err
-	if v.x, v.err = nil, nil; x == nil {
+	x, err := v.x, error(nil)
+	if v.x = nil; x == nil {
 		if c.r == c.w || v.over {
 			return !v.over
 		}
 		if v.preface() {
 			return false
 		}
-		x, err = v.s.receive(c, 0)
+		x = v.s.exchange(c)
+		err = x.receive()
 	}
 	var more bool
 	more, v.linger = v.s.serve(x, err)
@@ -106,6 +106,8 @@ func (v *conversation) pause() bool {
 // take reads what has come and takes the requests that are whole. It returns false to wait for more.
 func (v *conversation) take(fd uintptr) bool {
 	c := v.c
+	c.turn = fd
+	defer func() { c.turn = 0 }()
 	for {
 		if !c.readNow(fd) {
 			return false
@@ -138,13 +140,13 @@ func (v *conversation) take(fd uintptr) bool {
 // over.
 func (v *conversation) whole() bool {
 	c := v.c
-	n, err := headEnd(c.unread(), 0)
-	if n == 0 || err != nil || c.unread()[0] == 'P' && v.preface() {
+	x := v.s.exchange(c)
+	if !x.here() { // whatever it is, it is looked at again
+		x.release()
 		return false
 	}
-	x, err := v.s.receive(c, n)
-	if err != nil || x.Upgrade != nil || !x.body.ended && !x.inline() {
-		v.x, v.err = x, err
+	if x.Upgrade != nil || !x.body.ended && !x.inline() {
+		v.x = x
 		return false
 	}
 	more, linger := v.s.serve(x, nil)

@@ -31,30 +31,38 @@ type Exchange struct {
 
 const outBytes = 4 << 10
 
-// receive reads the request's head.
-func (x *Exchange) receive(n int) (err error) {
+// receive waits for the request's head and reads it.
+func (x *Exchange) receive() error {
 	limits := &x.s.Limits
 	x.body.reset(x.c, noBody, 0, limits.Body)
 	if bytes.HasPrefix(x.c.unread(), crlf) { // one empty line in front of a request: RFC 9112, 2.2
 		x.c.r += len(crlf)
-		n = 0
 	}
-	if n == 0 {
-		if n, err = x.c.head(limits.HeadBytes, limits.Head, limits.Head); err != nil {
-			return err
-		}
+	n, err := x.c.head(limits.HeadBytes, limits.Head, limits.Head)
+	if err == nil {
+		_, err = x.parse(x.c.unread()[:n], limits.Lines)
+		x.received(n)
 	}
-	b := x.c.unread()[:n]
-	x.c.r += n
-	x.c.base = x.c.r
-	if err := x.parse(b, limits.Lines); err != nil {
-		return err
-	}
-	x.body.reset(x.c, x.framing, x.Length, limits.Body)
-	return nil
+	return err
 }
 
-// release lets go of the request.
+// here reads the request's head if all of it is there and nothing is wrong with it.
+func (x *Exchange) here() bool {
+	n, err := x.parse(x.c.sealed(), x.s.Limits.Lines)
+	if err != nil || n > min(x.c.w-x.c.r, x.s.Limits.HeadBytes) {
+		return false
+	}
+	x.received(n)
+	return true
+}
+
+func (x *Exchange) received(n int) {
+	x.c.r += n
+	x.c.base = x.c.r
+	x.body.reset(x.c, x.framing, x.Length, x.s.Limits.Body)
+}
+
+// release lets go of the request, and ends the exchange.
 func (x *Exchange) release() {
 	if x.held != nil {
 		giveBack(x.held)
@@ -62,13 +70,16 @@ func (x *Exchange) release() {
 	if c := x.c; c.buf != nil {
 		c.base = headroom
 	}
-	out, lines, fields, options, answer := x.out[:0], x.lines[:0], x.Fields[:0], x.options[:0], x.answer
+	out, lines, fields, options := x.out[:0], x.lines[:0], x.Fields[:0], x.options[:0]
+	answerFields, answerOptions := x.answer.Fields[:0], x.answer.options[:0]
 	if cap(out) > 4*outBytes {
 		out = nil
 	}
-	*x = Exchange{out: out, lines: lines}
+	*x = Exchange{}
+	x.out, x.lines = out, lines
 	x.Fields, x.options = fields, options
-	x.answer.Fields, x.answer.options = answer.Fields[:0], answer.options[:0]
+	x.answer.Fields, x.answer.options = answerFields, answerOptions
+	exchanges.Put(x)
 }
 
 // RemoteAddr is the client's address.

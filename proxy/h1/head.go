@@ -2,6 +2,7 @@ package h1
 
 import (
 	"bytes"
+	"encoding/binary"
 	"unsafe"
 )
 
@@ -125,15 +126,16 @@ var (
 	crlfcrlf = []byte("\r\n\r\n")
 )
 
-// parse reads a request's head, b, which ends with an empty line.
-func (r *Request) parse(b []byte, lines int) error {
+// parse reads a request's head from b, which has an empty line at its end and may have one before: it
+// returns where the head ends.
+func (r *Request) parse(b []byte, lines int) (n int, err error) {
 	*r = Request{head: head{Fields: r.Fields[:0], options: r.options[:0]}}
 	i := 0
 	for classes[b[i]]&inToken != 0 {
 		i++
 	}
 	if i == 0 || b[i] != ' ' {
-		return errHeadLine
+		return 0, errHeadLine
 	}
 	r.Method = stringOf(b[:i])
 	start := i + 1
@@ -141,22 +143,22 @@ func (r *Request) parse(b []byte, lines int) error {
 	}
 	r.Target = b[start:i]
 	if b[i] >= 0x80 {
-		return errTarget
+		return 0, errTarget
 	}
 	if len(r.Target) == 0 || b[i] != ' ' {
-		return errHeadLine
+		return 0, errHeadLine
 	}
 	rest := b[i+1:]
 	if err := r.version(rest); err != nil {
-		return err
+		return 0, err
 	}
 	if rest[8] != '\r' || rest[9] != '\n' {
-		return errHeadLine
+		return 0, errHeadLine
 	}
-	if err := r.fields(rest[10:], lines); err != nil {
-		return err
+	if rest, err = r.fields(rest[10:], lines); err != nil {
+		return 0, err
 	}
-	return r.meaning()
+	return len(b) - len(rest), r.meaning()
 }
 
 // version reads "HTTP/1.x". A head is never shorter than it: it ends with an empty line.
@@ -171,35 +173,46 @@ func (h *head) version(b []byte) error {
 	return nil
 }
 
-// fields reads header lines up to the empty one, which b ends with.
-func (h *head) fields(b []byte, most int) error {
+// fields reads header lines up to an empty one, which b ends with at the latest, and returns what is
+// behind it.
+func (h *head) fields(b []byte, most int) (rest []byte, err error) {
 	for b[0] != '\r' {
 		if len(h.Fields) == most {
-			return errTooMany
+			return nil, errTooMany
 		}
 		i := 0
 		for classes[b[i]]&inToken != 0 {
 			i++
 		}
 		if i == 0 || b[i] != ':' { // a line that begins with a space would continue the one before: obs-fold
-			return errFieldName
+			return nil, errFieldName
 		}
 		name := b[:i]
 		i++
 		start := i
+		for i+8 <= len(b) && !control(binary.LittleEndian.Uint64(b[i:])) {
+			i += 8
+		}
 		for classes[b[i]]&inValue != 0 {
 			i++
 		}
 		if b[i] != '\r' || b[i+1] != '\n' {
-			return errFieldValue
+			return nil, errFieldValue
 		}
 		h.Fields = append(h.Fields, Field{name, trim(b[start:i]), kindOf(name)})
 		b = b[i+2:]
 	}
-	if len(b) != 2 || b[1] != '\n' {
-		return errFieldValue
+	if b[1] != '\n' {
+		return nil, errFieldValue
 	}
-	return nil
+	return b[2:], nil
+}
+
+// control reports whether one of eight bytes may be a control character: below 0x20, or 0x7f.
+func control(w uint64) bool {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	del := w ^ 0x7f*ones
+	return ((w-0x20*ones)&^w|(del-ones)&^del)&highs != 0
 }
 
 func kindOf(name []byte) Kind {
@@ -302,19 +315,20 @@ func AppendField[N, V string | []byte](dst []byte, name N, value V) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// parse reads an answer's head, b, which ends with an empty line.
-func (r *Response) parse(b []byte, lines int) error {
+// parse reads an answer's head from b, likewise.
+func (r *Response) parse(b []byte, lines int) (n int, err error) {
+	all := len(b)
 	*r = Response{head: head{Fields: r.Fields[:0], options: r.options[:0]}}
 	if err := r.version(b); err != nil {
-		return errStatusLine
+		return 0, errStatusLine
 	}
 	b = b[len("HTTP/1.1"):]
 	if len(b) < len(" 200\r\n\r\n") || b[0] != ' ' || b[4] != ' ' && b[4] != '\r' {
-		return errStatusLine
+		return 0, errStatusLine
 	}
 	for _, digit := range b[1:4] {
 		if digit < '0' || digit > '9' {
-			return errStatusLine
+			return 0, errStatusLine
 		}
 		r.Status = r.Status*10 + int(digit-'0')
 	}
@@ -323,11 +337,12 @@ func (r *Response) parse(b []byte, lines int) error {
 		i++
 	}
 	if b[i] != '\r' || b[i+1] != '\n' || r.Status < 100 {
-		return errStatusLine
+		return 0, errStatusLine
 	}
 	r.line = b[1:i]
-	if err := r.fields(b[i+2:], lines); err != nil {
-		return err
+	rest, err := r.fields(b[i+2:], lines)
+	if err != nil {
+		return 0, err
 	}
-	return r.meaning()
+	return all - len(rest), r.meaning()
 }

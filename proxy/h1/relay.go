@@ -176,9 +176,6 @@ func (x *Exchange) await(up *wire, to *Upstream, r Relay) error {
 		if err != nil {
 			return err
 		}
-		if err = a.parse(up.unread()[:n], to.Lines); err != nil {
-			return fmt.Errorf("%w: %w", ErrNoAnswer, err)
-		}
 		up.r += n
 		up.base = headroom
 		switch {
@@ -203,27 +200,33 @@ func (x *Exchange) await(up *wire, to *Upstream, r Relay) error {
 	}
 }
 
-// answerHead waits for an answer's head. While the client holds its body back it does not wait long:
+// answerHead waits for an answer's head and reads it. While the client holds its body back it does not wait long:
 // many upstreams do not know how to ask for it.
 func (x *Exchange) answerHead(up *wire, to *Upstream) (n int, err error) {
 	first := to.Answer
 	if x.upload == nil && !x.body.ended && x.waits() {
 		first = min(continueWait, first)
 	}
-	n, err = up.head(to.HeadBytes, first, to.Answer)
-	if err == nil {
-		return n, nil
+	if up.r != up.w { // most often all of it is there
+		if n, err = x.answer.parse(up.sealed(), to.Lines); err == nil && n <= min(up.w-up.r, to.HeadBytes) {
+			return n, nil
+		}
 	}
+	n, err = up.head(to.HeadBytes, first, to.Answer)
 	if err == errExpired && up.r == up.w && first < to.Answer {
 		up.revive(up.nc.SetReadDeadline)
 		if err := x.goOn(up, to); err != nil {
 			return 0, err
 		}
-		if n, err = up.head(to.HeadBytes, to.Answer, to.Answer); err == nil {
-			return n, nil
-		}
+		n, err = up.head(to.HeadBytes, to.Answer, to.Answer)
 	}
-	return 0, x.noHead(up, err)
+	if err == nil {
+		_, err = x.answer.parse(up.unread()[:n], to.Lines)
+	}
+	if err != nil {
+		return 0, x.noHead(up, err)
+	}
+	return n, nil
 }
 
 // noHead says why there is no answer's head.
@@ -387,7 +390,7 @@ func (x *Exchange) appendTrailers(dst []byte) []byte {
 		return dst
 	}
 	var t head
-	if err := t.fields(x.answerBody.chunks.trailers, maxTrailers); err != nil {
+	if _, err := t.fields(x.answerBody.chunks.trailers, maxTrailers); err != nil {
 		return dst // the body is whole without them
 	}
 	for _, f := range t.Fields {

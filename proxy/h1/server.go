@@ -166,12 +166,11 @@ func (s *Server) converse(c *wire) {
 
 var exchanges = sync.Pool{New: func() any { return new(Exchange) }}
 
-// receive takes a request's head, of which so many bytes have come and are it, or 0. What it returns
-// has to be served, whatever the error.
-func (s *Server) receive(c *wire, n int) (*Exchange, error) {
+// exchange begins one, which has to be served, or to be released.
+func (s *Server) exchange(c *wire) *Exchange {
 	x := exchanges.Get().(*Exchange)
 	x.s, x.c = s, c
-	return x, x.receive(n)
+	return x
 }
 
 // serve has a request answered, and says whether another one may follow on the connection, or else
@@ -184,7 +183,6 @@ func (s *Server) serve(x *Exchange, err error) (more, linger bool) {
 			return // and the exchange is not used again
 		}
 		x.release()
-		exchanges.Put(x)
 	}()
 	if err == nil {
 		s.Handler(x)

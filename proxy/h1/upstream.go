@@ -95,6 +95,7 @@ func (u *Upstream) pop() *wire {
 // put keeps a connection for the next request. Nothing may be left in it.
 func (u *Upstream) put(c *wire) {
 	c.rest()
+	c.rested = time.Now()
 	u.mu.Lock()
 	keep := !u.closed && len(u.idle) < u.MostIdle
 	if keep {

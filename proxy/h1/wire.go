@@ -77,6 +77,9 @@ type wire struct {
 	used  bool                  // it was used before, so it may have been closed meanwhile
 	short int                   // how much of it was not taken at once
 
+	rested time.Time // a pooled one: when it was used last
+	turn   uintptr   // the descriptor, while it is this goroutine's turn at it; 0: it is not
+
 	send    func(fd uintptr) bool // writeNow
 	pending []byte                // what it has still to send
 	sendErr error
@@ -155,6 +158,13 @@ func (c *wire) cutWrite() { _ = c.nc.SetWriteDeadline(past) }
 // unread is what was read and not used.
 func (c *wire) unread() []byte { return c.buf[c.r:c.w] }
 
+// sealed is what was read and not used, with an empty line behind it that is not part of it: what is
+// read up to there needs no further look at where it ends.
+func (c *wire) sealed() []byte {
+	copy(c.buf[c.w:], crlfcrlf)
+	return c.buf[c.r : c.w+len(crlfcrlf)]
+}
+
 // fill reads more, at least a byte. While it waits for the first byte it holds no buffer. It fails
 // with errBufferFull when nothing more fits, and with io.EOF when the other end has closed.
 func (c *wire) fill() error {
@@ -228,13 +238,17 @@ func (c *wire) writeNow(fd uintptr) bool {
 	return true
 }
 
+// unseen is how long a connection may rest without being looked at before it is used again. What an
+// upstream does on its own within it could as well come a moment after the look.
+const unseen = time.Millisecond
+
 // askNow sends first and then reads. What readiness the runtime had noted is forgotten before it is
 // called, so nothing of an answer can come between the two unnoticed, and no read need be tried before
 // there is something.
 func (c *wire) askNow(fd uintptr) bool {
 	if b := c.asked; b != nil {
 		c.asked = nil
-		if c.used {
+		if c.used && time.Since(c.rested) > unseen {
 			if _, err := sysPeek(fd); err != syscall.EAGAIN {
 				c.sendErr = errStale
 				return true
@@ -293,6 +307,15 @@ var (
 
 // write sends all of b within a limit of time.
 func (c *wire) write(b []byte, within time.Duration) error {
+	if c.turn != 0 { // what the socket has room for needs no wait, and so no limit
+		n, err := sysWrite(c.turn, b)
+		if err != nil && err != syscall.EAGAIN {
+			return err
+		}
+		if b = b[n:]; len(b) == 0 {
+			return nil
+		}
+	}
 	c.out.begin(c.watch, within)
 	err := c.writeAll(b)
 	end := c.out.end()
