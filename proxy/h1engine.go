@@ -27,6 +27,7 @@ type overH1 struct {
 	cookies []string // the lines of the Cookie header
 	scratch []byte   // what takes the place of header values
 	before  before
+	waited  bool // for a gate, so that the client's leaving was looked for
 }
 
 // before is what a trusted peer says of where the request came from.
@@ -70,6 +71,9 @@ func (p *Proxy) carry(c *h1.Exchange) {
 	x.begin(p, c)
 	defer func() {
 		x.end()
+		if x.waited {
+			c.Stay()
+		}
 		cookies, scratch := x.cookies[:0], x.scratch[:0]
 		*x = overH1{}
 		x.cookies, x.scratch = cookies, scratch
@@ -150,7 +154,10 @@ func (x *overH1) settle(wait time.Duration) error {
 	}
 }
 
-func (x *overH1) gone() <-chan struct{} { return x.c.Gone() }
+func (x *overH1) gone() <-chan struct{} {
+	x.waited = true
+	return x.c.Gone()
+}
 
 func (x *overH1) forward() bool {
 	writes := x.match.writes != 0

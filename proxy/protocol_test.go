@@ -294,7 +294,7 @@ func TestUpstreamStopsWithinItsAnswer(t *testing.T) {
 		<-r.Context().Done()
 	})
 	conf := config(legacy.URL)
-	conf.Timeouts.Answer = 50 * time.Millisecond
+	conf.Timeouts.Answer = 500 * time.Millisecond
 	p := start(t, conf)
 	_, in := dial(t, p, "GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
 	res, err := http.ReadResponse(in, nil)
@@ -396,4 +396,48 @@ func awaitEnds(t *testing.T, c *http.Client, u *rawUpstream, n int) {
 	}
 	io.Copy(io.Discard, res.Body)
 	res.Body.Close()
+}
+
+// What a client has sent behind a write that is held is answered behind it, in order, however much it is.
+func TestRequestsBehindAHeldWrite(t *testing.T) {
+	legacy := newBackend(t, "legacy", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %s", r.URL.Path, body)
+	})
+	p := start(t, config(legacy.URL, delivery(t, legacy.URL)))
+	apply(t, p, toggle(1, strangler.ModeLegacy, 0), gated(toggle(2, strangler.ModeLegacy, 0)))
+	const behind = 300
+	var script strings.Builder
+	fmt.Fprintf(&script, "POST /couriers HTTP/1.1\r\nHost: x\r\nX: %s\r\nContent-Length: 5\r\n\r\nhello", strings.Repeat("y", 20_000))
+	for i := range behind {
+		fmt.Fprintf(&script, "GET /x/%d HTTP/1.1\r\nHost: x\r\nX: %s\r\n\r\n", i, strings.Repeat("z", 100))
+	}
+	_, in := dial(t, p, script.String())
+	await(t, "the write to be held", func() bool { return p.Stats("delivery").Held == 1 })
+	apply(t, p, toggle(3, strangler.ModeLegacy, 0))
+	if a := readAnswer(t, in); a.body != "/couriers hello" {
+		t.Fatalf("%+v", a)
+	}
+	for i := range behind {
+		if a := readAnswer(t, in); a.body != fmt.Sprintf("/x/%d ", i) {
+			t.Fatalf("%d: %+v", i, a)
+		}
+	}
+}
+
+// A client of HTTP/1.0, to whom the connection's end is the body's, sees that an answer broke off.
+func TestBrokenAnswerToHTTP10(t *testing.T) {
+	broken := newRawUpstream(t, func(r *http.Request, n int) (string, bool) {
+		return "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", false
+	})
+	p := start(t, config(broken.url()))
+	if engine != EngineH1 {
+		return // net/http's server ends the connection as if the answer were whole
+	}
+	for range 20 {
+		_, in := dial(t, p, "GET /x HTTP/1.0\r\nHost: x\r\n\r\n")
+		if all, err := io.ReadAll(in); err == nil {
+			t.Fatalf("%q ends as if it were whole", all)
+		}
+	}
 }

@@ -91,9 +91,6 @@ func (x *Exchange) Tag() any { return x.c.tag }
 // SetTag keeps something with the client's connection, for this and its later exchanges.
 func (x *Exchange) SetTag(tag any) { x.c.tag = tag }
 
-// Closing says that the connection ends with this exchange, which the client is told.
-func (x *Exchange) Closing() { x.shut = true }
-
 // Sent is how much of the answer's body was read from the upstream, in bytes, of which the client may
 // have got less.
 func (x *Exchange) Sent() int64 { return x.answerBody.read }

@@ -111,7 +111,7 @@ func (r *Request) meaning() error {
 	if !host(r.Host) {
 		return errHost
 	}
-	if !upgrades || r.Minor == 0 {
+	if !upgrades || r.Minor == 0 || r.framing == chunked || r.Length > 0 { // behind a body nobody could tell the two apart
 		r.Upgrade = nil
 	}
 	r.strip()

@@ -23,9 +23,7 @@ type Relay interface {
 const (
 	mostInterim    = 8           // 1xx answers to one request
 	continueWait   = time.Second // for an upstream to ask for the body that a client holds back
-	inlineAnswer   = 4 << 10     // bytes of an answer's body that are sent with its head
-	spliceFrom     = 256 << 10   // bytes of a body from which on the kernel moves it
-	splicePiece    = 1 << 20     // so that progress is seen within a limit of time
+	spliceFrom     = 256 << 10   // bytes of a body from which on the kernel moves it, as many at once
 	uploadFarewell = 500 * time.Millisecond
 )
 
@@ -340,7 +338,7 @@ func (x *Exchange) broke(err error) error {
 	if err == ErrLeft {
 		return fmt.Errorf("%w: %w", ErrClient, err)
 	}
-	x.abort = true
+	x.abort = x.Minor == 0 && x.answerBody.framing != sized // the connection's end would pass for the body's
 	return fmt.Errorf("%w: %w", ErrBroken, err)
 }
 
@@ -410,9 +408,9 @@ func (x *Exchange) splice(up *wire) (handled bool, err error) {
 		return false, nil
 	}
 	b := &x.answerBody
-	want := min(b.left, splicePiece)
+	want := min(b.left, spliceFrom)
 	up.in.begin(up.watch, b.pause)
-	x.c.out.begin(x.c.watch, x.s.Limits.Stall)
+	x.c.out.begin(x.c.watch, spliceFrom/largeBuffer*x.s.Limits.Stall) // as for as many bytes that are written one buffer after another
 	n, err := to.ReadFrom(&io.LimitedReader{R: from, N: want})
 	stalled, cut := x.c.out.end(), up.in.end()
 	b.left -= n

@@ -277,10 +277,11 @@ func (c *wire) enlarge(size int) {
 	c.buf, c.r, c.w, c.base = b, headroom, headroom+n, headroom
 }
 
-// detach hands the buffer over to whoever still needs what was used of it, and goes on with another.
+// detach hands the buffer over to whoever still needs what was used of it, and goes on with another, of
+// that size or more where more is unread.
 func (c *wire) detach(size int) (old []byte) {
 	old = c.buf
-	b := borrow(size)
+	b := borrow(max(size, headroom+c.w-c.r+tailroom))
 	c.w = headroom + copy(b[headroom:], c.buf[c.r:c.w])
 	c.buf, c.r, c.base = b, headroom, headroom
 	return old
