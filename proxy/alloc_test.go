@@ -8,7 +8,6 @@ import (
 	"net"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/strangler-fig/strangler"
@@ -17,32 +16,17 @@ import (
 // canned is an upstream that answers whatever ends with an empty line with the same bytes, and allocates nothing.
 func canned(t testing.TB, answer string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all sync.WaitGroup
-	all.Go(func() {
+	l := accepts(t, func(conn net.Conn) {
+		in, text := make([]byte, 8<<10), []byte(answer)
 		for {
-			conn, err := l.Accept()
-			if err != nil {
+			if _, err := conn.Read(in); err != nil {
 				return
 			}
-			all.Go(func() {
-				defer conn.Close()
-				in, text := make([]byte, 8<<10), []byte(answer)
-				for {
-					if _, err := conn.Read(in); err != nil {
-						return
-					}
-					if _, err := conn.Write(text); err != nil {
-						return
-					}
-				}
-			})
+			if _, err := conn.Write(text); err != nil {
+				return
+			}
 		}
 	})
-	t.Cleanup(func() { l.Close(); all.Wait() })
 	return "http://" + l.Addr().String()
 }
 

@@ -36,25 +36,8 @@ type forwarded struct {
 
 func newRecorder(t *testing.T, reply string) *recorder {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	u := &recorder{Listener: l, reply: reply}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() {
-				defer conn.Close()
-				u.serve(conn)
-			})
-		}
-	})
-	t.Cleanup(func() { l.Close(); all.Wait() })
+	u := &recorder{reply: reply}
+	u.Listener = accepts(t, u.serve)
 	return u
 }
 

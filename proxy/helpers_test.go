@@ -67,6 +67,30 @@ func newBackend(t *testing.T, name string, do func(http.ResponseWriter, *http.Re
 	return b
 }
 
+// accepts serves each connection to a new listener by hand until the test ends.
+func accepts(t testing.TB, serve func(net.Conn)) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer conn.Close()
+				serve(conn)
+			})
+		}
+	})
+	t.Cleanup(func() { l.Close(); all.Wait() })
+	return l
+}
+
 func (b *backend) requests() []*http.Request {
 	b.mu.Lock()
 	defer b.mu.Unlock()

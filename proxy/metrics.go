@@ -93,7 +93,8 @@ var sideNames = [...]string{legacySide: "legacy", serviceSide: "service", noSide
 
 // metrics are the collectors; a capabilityMetrics has one capability's, looked up beforehand.
 type metrics struct {
-	requests, shadows    *prometheus.CounterVec
+	requests, byRoute    *prometheus.CounterVec
+	shadows              *prometheus.CounterVec
 	seconds, holdSeconds *prometheus.HistogramVec
 	held, gateClosed     *prometheus.GaugeVec
 }
@@ -103,6 +104,8 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "strangler_proxy_requests_total",
 			Help: "Requests by capability (empty: none claims it), side and status class."}, []string{"capability", "side", "class"}),
+		byRoute: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "strangler_proxy_route_requests_total",
+			Help: "Requests of a capability's routes by route, side and status class. Touches are not among them."}, []string{"capability", "route", "side", "class"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "strangler_proxy_request_seconds",
 			Help: "From the request's head to the end of its answer, holds included.", Buckets: buckets}, []string{"capability", "side"}),
 		holdSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "strangler_proxy_hold_seconds",
@@ -115,7 +118,7 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 			Help: "Shadowed requests: sent, of these failed, and dropped from the full queue."}, []string{"capability", "outcome"}),
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.holdSeconds, m.held, m.gateClosed, m.shadows} {
+	for _, c := range []prometheus.Collector{m.requests, m.byRoute, m.seconds, m.holdSeconds, m.held, m.gateClosed, m.shadows} {
 		errs = append(errs, to.Register(c))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -130,6 +133,29 @@ type capabilityMetrics struct {
 	held, gateClosed                        prometheus.Gauge
 	holdSeconds                             prometheus.Observer
 	shadowSent, shadowFailed, shadowDropped prometheus.Counter
+}
+
+// routeMetrics counts one route's requests. Its counters are made when they are first needed: there
+// may be very many routes.
+type routeMetrics struct {
+	vec               *prometheus.CounterVec
+	capability, route string
+	counters          [noSide + 1][len(outcomeNames)]atomic.Pointer[prometheus.Counter]
+}
+
+func (m *metrics) ofRoute(capability, route string) *routeMetrics {
+	return &routeMetrics{vec: m.byRoute, capability: capability, route: route}
+}
+
+func (r *routeMetrics) count(side int, how outcome) {
+	at := &r.counters[side][how]
+	c := at.Load()
+	if c == nil {
+		made := r.vec.WithLabelValues(r.capability, r.route, sideNames[side], outcomeNames[how])
+		c = &made
+		at.Store(c)
+	}
+	(*c).Inc()
 }
 
 type sideMetrics struct {
@@ -163,16 +189,20 @@ func (m *metrics) of(capability string) *capabilityMetrics {
 	return c
 }
 
+func sideIndex(side strangler.Side) int {
+	switch side {
+	case strangler.Legacy:
+		return legacySide
+	case strangler.Service:
+		return serviceSide
+	}
+	return noSide
+}
+
 // count takes one request that has ended into account. An upgraded connection's duration says
 // nothing about its answer, and is left out.
 func (c *capabilityMetrics) count(side strangler.Side, how outcome, took time.Duration) {
-	s := &c.sides[noSide]
-	switch side {
-	case strangler.Legacy:
-		s = &c.sides[legacySide]
-	case strangler.Service:
-		s = &c.sides[serviceSide]
-	}
+	s := &c.sides[sideIndex(side)]
 	s.requests.Add(1)
 	s.outcomes[how].Inc()
 	if how == http.StatusInternalServerError/100 || how == outcomeBroken {

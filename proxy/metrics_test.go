@@ -52,6 +52,8 @@ func TestMetrics(t *testing.T) {
 		`strangler_proxy_requests_total{capability="delivery",class="5xx",side="none"} 1`,
 		`strangler_proxy_requests_total{capability="",class="2xx",side="legacy"} 1`,
 		`strangler_proxy_request_seconds_count{capability="delivery",side="legacy"} 3`,
+		`strangler_proxy_route_requests_total{capability="delivery",class="2xx",route="GET /couriers/{id}",side="legacy"} 1`,
+		`strangler_proxy_route_requests_total{capability="delivery",class="2xx",route="POST /couriers",side="service"} 1`,
 		`strangler_proxy_hold_seconds_count{capability="delivery"} 1`,
 		`strangler_proxy_held{capability="delivery"} 0`,
 		`strangler_proxy_gate_closed{capability="delivery"} 0`,

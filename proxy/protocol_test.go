@@ -183,28 +183,13 @@ func TestAnswerBeforeTheBodysEnd(t *testing.T) {
 	if engine != EngineH1 {
 		return // net/http's server waits for some of the body first
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all sync.WaitGroup
-	t.Cleanup(func() { l.Close(); all.Wait() })
-	all.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() {
-				defer conn.Close()
-				in := bufio.NewReader(conn)
-				if _, err := http.ReadRequest(in); err != nil {
-					return
-				}
-				io.WriteString(conn, "HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\nConnection: close\r\n\r\nmuch")
-				io.Copy(io.Discard, io.LimitReader(in, 1<<20)) // so that the answer is not lost by a reset
-			})
+	l := accepts(t, func(conn net.Conn) {
+		in := bufio.NewReader(conn)
+		if _, err := http.ReadRequest(in); err != nil {
+			return
 		}
+		io.WriteString(conn, "HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\nConnection: close\r\n\r\nmuch")
+		io.Copy(io.Discard, io.LimitReader(in, 1<<20)) // so that the answer is not lost by a reset
 	})
 	p := start(t, config("http://"+l.Addr().String()))
 	conn, in := dial(t, p, "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")
@@ -440,4 +425,38 @@ func TestBrokenAnswerToHTTP10(t *testing.T) {
 			t.Fatalf("%q ends as if it were whole", all)
 		}
 	}
+}
+
+// A write is in flight until its answer comes, although its client has left and interim answers cannot be passed on.
+func TestAWriteOutlivesItsClientBehindInterimAnswers(t *testing.T) {
+	step, finish := make(chan struct{}), make(chan struct{})
+	legacy := newBackend(t, "legacy", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "POST" {
+			for range 3 {
+				w.WriteHeader(http.StatusEarlyHints)
+				<-step
+			}
+			<-finish
+		}
+		io.WriteString(w, "legacy")
+	})
+	p := start(t, config(legacy.URL, delivery(t, legacy.URL)))
+	apply(t, p, toggle(1, strangler.ModeLegacy, 0))
+	conn, in := dial(t, p, "POST /couriers HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+	if line, err := in.ReadString('\n'); err != nil || !strings.Contains(line, "103") {
+		t.Fatalf("%q %v", line, err)
+	}
+	conn.Close()
+	c := client(t)
+	for range 3 {
+		step <- struct{}{}
+		for range 100 { // in which the interim answer meets a connection that is gone
+			ask(t, c, "GET", p.URL()+"/couriers/7", "")
+		}
+	}
+	if s := p.Stats("delivery"); s.InFlight != 1 {
+		t.Errorf("while the upstream works on the write: %+v", s)
+	}
+	close(finish)
+	await(t, "the write to end", func() bool { return p.Stats("delivery").InFlight == 0 })
 }

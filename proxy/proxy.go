@@ -21,6 +21,7 @@ type Proxy struct {
 	byName       map[string]*capability
 	passed       func(capability string) time.Time
 	router       *router
+	routes       []*routeMetrics // by the router's patterns
 	signer       *signer
 	forwarding   forwarding
 	legacy       *upstream
@@ -114,6 +115,9 @@ func New(config Config) (*Proxy, error) {
 		c.shadow = newShadow(p, c)
 		p.capabilities = append(p.capabilities, c)
 		p.byName[c.Name] = c
+	}
+	for _, r := range rt.patterns {
+		p.routes = append(p.routes, metrics.ofRoute(p.capabilities[r.capability].Name, r.text))
 	}
 	p.snapshot.Store(&snapshot{toggles: make([]*strangler.Toggle, len(p.capabilities))})
 	p.transport, p.shadowing = newTransport(config.Timeouts), newTransport(config.Timeouts)

@@ -10,8 +10,15 @@ import (
 // router says of a method and a path whose route it is and whose tables it may write. It never
 // changes: toggles say where a capability's requests go, not which they are.
 type router struct {
-	routes  tree
-	touches []touched
+	routes   tree
+	patterns []pattern // what the tree's values are
+	touches  []touched
+}
+
+// pattern is one route of a capability.
+type pattern struct {
+	capability int
+	text       string // "GET /couriers/{id}"
 }
 
 // touched has one tree for each capability that declares touches, because one request may touch
@@ -25,6 +32,7 @@ type touched struct {
 // capability claims.
 type match struct {
 	route  int    // index of the capability that the request belongs to, or none
+	by     int    // where there is one, the index of its pattern
 	writes uint64 // bit i: the request may write the tables of capability i, and passes its gate
 }
 
@@ -55,7 +63,8 @@ func newRouter(capabilities []strangler.Capability) (*router, error) {
 			if err := compatible(routes); err != nil {
 				return nil, err
 			}
-			rt.routes.add(r.Method, r.Pattern, i)
+			rt.routes.add(r.Method, r.Pattern, len(rt.patterns))
+			rt.patterns = append(rt.patterns, pattern{i, r.String()})
 		}
 	}
 	for i, c := range capabilities {
@@ -108,9 +117,12 @@ func conflict(a, b strangler.Route) (yes bool) {
 
 // match takes an escaped and clean path.
 func (rt *router) match(method, path string) match {
-	m := match{route: rt.routes.match(method, path)}
-	if m.route != none && !safe(method) {
-		m.writes = 1 << m.route
+	m := match{route: none}
+	if by := rt.routes.match(method, path); by != none {
+		m.route, m.by = rt.patterns[by].capability, by
+		if !safe(method) {
+			m.writes = 1 << m.route
+		}
 	}
 	for i := range rt.touches {
 		if rt.touches[i].tree.match(method, path) != none {

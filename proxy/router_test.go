@@ -71,23 +71,28 @@ func TestRouterSaysWhoseItIs(t *testing.T) {
 		request string
 		want    match
 	}{
-		{"POST /a", match{0, 0b11}}, // b's touch is wider than the route: the route says where, both are held
-		{"GET /a/7", match{0, 0b10}},
-		{"HEAD /a/7", match{0, 0b10}},
-		{"DELETE /a/7", match{none, 0b10}}, // another method than those listed
-		{"GET /all/7", match{0, 0b10}},
-		{"PATCH /all/7", match{0, 0b11}},
-		{"OPTIONS /all/7", match{0, 0b10}},
-		{"POST /orders/7/accept", match{none, 0b11}},
-		{"GET /orders/7/accept", match{none, 0b10}},
-		{"GET /ping", match{none, 0b11}}, // a read that writes
-		{"POST /b", match{1, 0b10}},
-		{"POST /else", match{none, 0b10}},
-		{"GET /else", match{none, 0b10}},
-		{"OPTIONS *", match{none, 0}},
+		{"POST /a", match{route: 0, writes: 0b11}}, // b's touch is wider than the route: the route says where, both are held
+		{"GET /a/7", match{route: 0, writes: 0b10}},
+		{"HEAD /a/7", match{route: 0, writes: 0b10}},
+		{"DELETE /a/7", match{route: none, writes: 0b10}}, // another method than those listed
+		{"GET /all/7", match{route: 0, writes: 0b10}},
+		{"PATCH /all/7", match{route: 0, writes: 0b11}},
+		{"OPTIONS /all/7", match{route: 0, writes: 0b10}},
+		{"POST /orders/7/accept", match{route: none, writes: 0b11}},
+		{"GET /orders/7/accept", match{route: none, writes: 0b10}},
+		{"GET /ping", match{route: none, writes: 0b11}}, // a read that writes
+		{"POST /b", match{route: 1, writes: 0b10}},
+		{"POST /else", match{route: none, writes: 0b10}},
+		{"GET /else", match{route: none, writes: 0b10}},
+		{"OPTIONS *", match{route: none, writes: 0}},
 	} {
 		method, path, _ := strings.Cut(one.request, " ")
-		if got := rt.match(method, cleanPath(path)); got != one.want {
+		got := rt.match(method, cleanPath(path))
+		if by := rt.patterns[got.by]; got.route != none && (by.capability != got.route || !strings.HasPrefix(path, strings.TrimSuffix(by.text[strings.Index(by.text, "/"):], "/{id}")) && by.text != "/all/{x}") {
+			t.Errorf("%s is said to be by %+v", one.request, by)
+		}
+		got.by = 0
+		if got != one.want {
 			t.Errorf("%s: %+v, want %+v", one.request, got, one.want)
 		}
 	}

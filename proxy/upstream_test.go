@@ -26,42 +26,27 @@ type rawUpstream struct {
 
 func newRawUpstream(t *testing.T, reply func(r *http.Request, n int) (string, bool)) *rawUpstream {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	u := &rawUpstream{Listener: listener, seen: map[string]int{}, head: map[string]http.Header{}}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			conn, err := listener.Accept()
+	u := &rawUpstream{seen: map[string]int{}, head: map[string]http.Header{}}
+	u.Listener = accepts(t, func(conn net.Conn) {
+		in := bufio.NewReader(conn)
+		for n := 1; ; n++ {
+			r, err := http.ReadRequest(in)
 			if err != nil {
 				return
 			}
-			all.Go(func() {
-				defer conn.Close()
-				in := bufio.NewReader(conn)
-				for n := 1; ; n++ {
-					r, err := http.ReadRequest(in)
-					if err != nil {
-						return
-					}
-					if _, err := io.Copy(io.Discard, r.Body); err != nil {
-						return
-					}
-					u.mu.Lock()
-					u.seen[r.Method+" "+r.URL.Path]++
-					u.head[r.Method+" "+r.URL.Path] = r.Header
-					u.mu.Unlock()
-					text, more := reply(r, n)
-					if _, err := io.WriteString(conn, text); err != nil || !more {
-						return
-					}
-				}
-			})
+			if _, err := io.Copy(io.Discard, r.Body); err != nil {
+				return
+			}
+			u.mu.Lock()
+			u.seen[r.Method+" "+r.URL.Path]++
+			u.head[r.Method+" "+r.URL.Path] = r.Header
+			u.mu.Unlock()
+			text, more := reply(r, n)
+			if _, err := io.WriteString(conn, text); err != nil || !more {
+				return
+			}
 		}
 	})
-	t.Cleanup(func() { listener.Close(); all.Wait() })
 	return u
 }
 

@@ -170,6 +170,9 @@ func (x *exchange) end() {
 	}
 	took := time.Since(x.began)
 	x.accounts().count(x.side(), outcome, took)
+	if x.match.route != none {
+		x.p.routes[x.match.by].count(sideIndex(x.side()), outcome)
+	}
 	if x.p.access != nil {
 		x.p.access.add(x, took)
 	}

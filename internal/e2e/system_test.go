@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -104,7 +105,7 @@ func (s *system) node(name string) node {
 	n := node{file: filepath.Join(s.dir, name), proxyPort: freePort(s.t), adminPort: freePort(s.t)}
 	text := fmt.Sprintf(`
 control: %q
-proxy: {listen: 127.0.0.1:%d}
+proxy: {listen: 127.0.0.1:%d, engine: %s}
 admin: {listen: 127.0.0.1:%d}
 legacy: {url: "http://127.0.0.1:%d", health: /healthz, database: %q}
 capabilities:
@@ -118,7 +119,7 @@ capabilities:
       - courier_requests%s
     capture: %s
     playbook: {canary: [50%%, 100%%], hold: 20ms, shadow: 20ms, soak: 20ms, approve: []}
-`, s.controlDSN, n.proxyPort, n.adminPort, s.legacyPort, s.legacyDSN, s.servicePort, s.serviceDSN, s.deliveries(), s.kind.capture())
+`, s.controlDSN, n.proxyPort, cmp.Or(os.Getenv("STRANGLER_ENGINE"), "h1"), n.adminPort, s.legacyPort, s.legacyDSN, s.servicePort, s.serviceDSN, s.deliveries(), s.kind.capture())
 	must(s.t, os.WriteFile(n.file, []byte(text), 0o600))
 	return n
 }

@@ -26,7 +26,7 @@ var (
 	link     = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	heading  = regexp.MustCompile(`(?m)^#{1,6} +(.+?) *$`)
 	testName = regexp.MustCompile(`^(?:Test|Fuzz|Benchmark|Example)[A-Z]\w*$`)
-	target   = regexp.MustCompile(`(?m)^([a-z-]+):`)
+	target   = regexp.MustCompile(`(?m)^([a-z0-9-]+):`)
 	slugDrop = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 

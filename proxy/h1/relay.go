@@ -191,7 +191,7 @@ func (x *Exchange) await(up *wire, to *Upstream, r Relay) error {
 		case x.Minor == 1:
 			dst := append(append(append(x.out[:0], "HTTP/1.1 "...), a.line...), "\r\n"...)
 			x.out = append(a.append(dst), "\r\n"...)
-			if err := x.send(x.out); err != nil {
+			if err := x.send(x.out); err != nil && !x.c.through.Load() {
 				return err
 			}
 		}
