@@ -14,7 +14,10 @@ import (
 	"testing"
 )
 
-var h2specFailure = regexp.MustCompile(`(?m)^\s+× (\d+: .*)$`)
+var (
+	h2specFailure = regexp.MustCompile(`(?m)× (\d+: .*)$`)
+	h2specSummary = regexp.MustCompile(`\d+ tests, \d+ passed, \d+ skipped, \d+ failed`)
+)
 
 // h2spec returns the cases that fail at an address, each with the section that it stands in.
 func h2spec(t *testing.T, address string) (failed []string, summary string) {
@@ -24,13 +27,11 @@ func h2spec(t *testing.T, address string) (failed []string, summary string) {
 		t.Fatal(err)
 	}
 	out, _ := exec.Command("../bin/h2spec", "-h", u.Hostname(), "-p", u.Port(), "-o", "2").CombinedOutput() // it exits 1 where a case fails
-	text := string(out)
-	before, failures, _ := strings.Cut(text, "Failures:")
-	for _, m := range h2specFailure.FindAllStringSubmatch(before, -1) {
+	_, failures, _ := strings.Cut(string(out), "Failures:")
+	for _, m := range h2specFailure.FindAllStringSubmatch(failures, -1) {
 		failed = append(failed, m[1])
 	}
-	lines := strings.Split(strings.TrimSpace(failures+before), "\n")
-	return failed, lines[len(lines)-1]
+	return failed, h2specSummary.FindString(string(out))
 }
 
 // TestH2Spec fails no case of h2spec that Go's own server passes.
@@ -47,8 +48,8 @@ func TestH2Spec(t *testing.T) {
 	theirs, theirSummary := h2spec(t, plain.URL)
 	ours, summary := h2spec(t, p.URL())
 	t.Logf("net/http: %s; the proxy: %s", theirSummary, summary)
-	if !strings.Contains(summary, "passed") {
-		t.Fatalf("h2spec did not run: %q", summary)
+	if summary == "" || theirSummary == "" {
+		t.Fatal("h2spec did not run")
 	}
 	for _, one := range ours {
 		if !slices.Contains(theirs, one) {
