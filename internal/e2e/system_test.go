@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -140,12 +142,25 @@ func (s *system) deliveries() string {
 
 func (s *system) wholeOrders() bool { return s.kind.capture() == strangler.CaptureLogical }
 
+// lastPort is the one that was handed out last. They are none of those that the kernel gives to whoever asks for any or
+// connects somewhere, so nobody else has one between here and the program that is to listen on it, and no two systems, which run
+// side by side, have the same.
+var lastPort atomic.Int32
+
+func init() { lastPort.Store(10_000 + rand.Int32N(5_000)) }
+
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	for {
+		port := int(lastPort.Add(1))
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		must(t, err)
+		must(t, l.Close())
+		return port
+	}
 }
 
 // program is a process that can be killed and started again.
