@@ -317,7 +317,5 @@ func TestUnknownStateIsNotLegacy(t *testing.T) {
 	if got := legacy.paths(); len(got) != 1 {
 		t.Errorf("legacy was sent %v", got)
 	}
-	if s := p.Stats("delivery"); s.InFlight != 0 {
-		t.Errorf("%+v", s)
-	}
+	await(t, "all to end", func() bool { return p.Stats("delivery").InFlight == 0 })
 }

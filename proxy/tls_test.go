@@ -180,22 +180,37 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	const fast, slow = "GET /x HTTP/1.1\r\nHost: x\r\n\r\n", "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"
 	for range 20 { // each of them waits for a request that does not come, until a later one takes its place
-		if _, in := dial(t, p, fast); !ok(in) {
-			t.Fatal("a new connection found no room")
-		}
+		await(t, "room", func() bool { _, in := dial(t, p, fast); return ok(in) })
 	}
-	var waiting []*bufio.Reader
-	for range 3 {
-		_, in := dial(t, p, slow)
-		waiting = append(waiting, in)
+	answered := make(chan bool, 3)
+	for under := 21; under <= 23; under++ {
+		var refused chan bool
+		await(t, "a request to be under way", func() bool {
+			if refused == nil { // again, where the one that has to make room was not yet back from its own request
+				_, in := dial(t, p, slow)
+				refused = make(chan bool, 1)
+				go func(refused chan bool) {
+					if _, err := in.Peek(1); err != nil {
+						refused <- true
+						return
+					}
+					answered <- ok(in)
+				}(refused)
+			}
+			select {
+			case <-refused:
+				refused = nil
+			default:
+			}
+			return len(legacy.requests()) == under
+		})
 	}
-	await(t, "three requests", func() bool { return len(legacy.requests()) == 23 })
 	if _, in := dial(t, p, fast); ok(in) {
 		t.Error("a fourth connection was served")
 	}
 	close(block)
-	for _, in := range waiting {
-		if !ok(in) {
+	for range 3 {
+		if !<-answered {
 			t.Error("a request that was under way was not answered")
 		}
 	}

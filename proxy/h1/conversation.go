@@ -16,6 +16,7 @@ type conversation struct {
 	turn   func(fd uintptr) bool // take, made once
 	within time.Duration         // which the next wait is limited to
 	x      *Exchange             // received within turn, and left
+	served bool                  // the first wait is over
 	over   bool
 	linger bool
 	http2  bool // the client speaks HTTP/2: the connection is somebody else's
@@ -92,6 +93,10 @@ func (v *conversation) wait() bool {
 func (v *conversation) pause() bool {
 	c := v.c
 	c.rest()
+	if v.served { // before it can be found idle
+		c.served.Store(true)
+	}
+	v.served = true
 	c.idle.Store(true)
 	c.in.begin(c.watch, v.within)
 	v.within = v.s.Limits.Idle

@@ -115,7 +115,7 @@ func (s *Server) makeRoom() bool {
 	defer s.Watch.mu.Unlock()
 	looked := 0
 	for c := range s.clients { // in no order
-		if word := c.in.word.Load(); c.idle.Load() && c.in.cut(word, closing) {
+		if word := c.in.word.Load(); c.idle.Load() && (c.served.Load() || s.Watch.now.Load()-c.born > newcomer) && c.in.cut(word, closing) {
 			c.evicted.Store(true)
 			c.cutRead()
 			s.leaving++
@@ -136,6 +136,9 @@ func (s *Server) stays(c *wire) {
 		s.leaving--
 	}
 }
+
+// newcomer is how long a connection that has not asked for anything yet is left to do so, in nanoseconds.
+const newcomer = int64(time.Second)
 
 // mostLooked bounds what a flood of connections costs.
 const mostLooked = 64

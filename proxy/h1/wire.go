@@ -65,6 +65,8 @@ type wire struct {
 	through  atomic.Bool                   // which is seen through to its answer although the client leaves
 	gone     atomic.Pointer[chan struct{}] // closed when the client leaves
 
+	served  atomic.Bool // a client's: it has asked for something
+	born    int64       // of the watch's time
 	evicted atomic.Bool // a client's: it makes room for another one
 	dead    atomic.Bool // cut for good: no phase brings it back to life
 
@@ -86,7 +88,7 @@ type wire struct {
 }
 
 func newWire(nc net.Conn, watch *Watch) *wire {
-	c := &wire{nc: nc, watch: watch, raw: rawOf(nc)}
+	c := &wire{nc: nc, watch: watch, raw: rawOf(nc), born: watch.now.Load()}
 	c.read, c.send, c.ask = c.readNow, c.writeNow, c.askNow
 	watch.add(c)
 	return c
