@@ -4,6 +4,7 @@ package h1
 const (
 	maxSizeLine = 256
 	maxTrailers = 8 << 10
+	mostDigits  = 16 // of a size, zeros in front of it included
 )
 
 var (
@@ -93,7 +94,7 @@ func (d *chunks) size(c byte) error {
 		if d.state == atSize {
 			d.left = 0
 		}
-		if d.left > 1<<55 {
+		if d.left > 1<<55 || d.line > mostDigits {
 			return errChunkSize
 		}
 		d.state, d.left = inSize, d.left<<4|int64(digit)
