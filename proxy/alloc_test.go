@@ -87,7 +87,7 @@ func canaryProxy(t testing.TB, answer string) *Proxy {
 	return p
 }
 
-// A proxied request allocates nothing, be it a read of a canary or a write through its gate.
+// A proxied request whose identity is a header allocates nothing, be it a read of a canary or a write through its gate.
 func TestARequestAllocatesNothing(t *testing.T) {
 	if engine != EngineH1 {
 		return

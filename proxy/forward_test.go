@@ -107,6 +107,7 @@ func TestForwardedPaths(t *testing.T) {
 		{"/couriers/7?a=1;b=%zz&c", "/couriers/7?a=1;b=%zz&c", service},
 		{"//couriers//7?x", "/couriers/7?x", service},
 		{"/x/../couriers/%2e/a%20b%2Fc", "/couriers/a%20b%2Fc", service},
+		{`/./couriers/"7`, "/couriers/%227", service}, // cleaned and escaped, as long as it was
 		{"http://elsewhere.example/couriers/7", "/couriers/7", service},
 		{"http://user:secret@elsewhere.example/couriers/7", "/couriers/7", service},
 		{"//restaurants/./a%2fb/..?q=a;b", "//restaurants/./a%2fb/..?q=a;b", legacy},

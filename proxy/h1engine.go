@@ -23,7 +23,6 @@ import (
 type overH1 struct {
 	exchange
 	c       *h1.Exchange
-	query   string   // with its '?'
 	cookies []string // the lines of the Cookie header
 	scratch []byte   // what takes the place of header values
 	before  before
@@ -87,24 +86,14 @@ func (p *Proxy) carry(c *h1.Exchange) {
 	if host != "" {
 		x.renameHost(host)
 	}
-	x.query, x.request.Path = query, cleanPath(path)
-	if ok && (len(path)+len(query) != len(c.Target) || x.request.Path != path && p.claims(x)) {
-		c.Target = append(append([]byte(nil), x.target(path)...), query...)
+	x.request.Path = cleanPath(path)
+	if clean := x.request.Path; clean != path && p.router.match(c.Method, clean).claimed() {
+		path = clean // what a capability claims is forwarded as it was matched, everything else as it came
+	}
+	if raw := text(c.Target); ok && (len(path)+len(query) != len(raw) || raw[:len(path)] != path) {
+		c.Target = append(append([]byte(nil), path...), query...)
 	}
 	x.walk()
-}
-
-// target is the path that is forwarded: for what a capability claims the one that was matched, for
-// everything else the one that came.
-func (x *overH1) target(path string) string {
-	if x.p.claims(x) {
-		return x.request.Path
-	}
-	return path
-}
-
-func (p *Proxy) claims(x *overH1) bool {
-	return p.router.match(x.request.Method, x.request.Path).claimed()
 }
 
 func (x *overH1) begin(p *Proxy, c *h1.Exchange) {

@@ -95,6 +95,7 @@ var requestScripts = []script{
 	{name: "Connection: close", pieces: with("GET /x", "Connection: close"), want: "200 | GET /x"},
 	{name: "Connection: close among others", pieces: with("GET /x", "Connection: foo,  CLOSE ", "Foo: bar"), want: "200 | GET /x"},
 	{name: "Connection names a line", pieces: with("GET /x", "Connection: X-Private", "X-Private: 1", "X-Public: 2"), want: through("GET /x")},
+	{name: "Connection names very many lines", pieces: with("GET /x", "Connection: "+strings.Repeat("x,", 1000)), want: "431", differs: "net/http does not bound them"},
 	{name: "Connection names Host", pieces: with("GET /x", "Connection: Host, X-Forwarded-For, Strangler-Owner"), want: through("GET /x")},
 	{name: "hop by hop", pieces: with("GET /x", "Keep-Alive: 5", "Proxy-Connection: keep-alive", "Proxy-Authorization: x", "Te: gzip, trailers", "Trailer: X", "Upgrade: h2c", "Connection: Upgrade"), want: through("GET /x")},
 	{name: "several lines of a name", pieces: with("GET /x", "Accept: a", "accept: b", "Cookie: a=1", "Cookie: b=2"), want: through("GET /x")},

@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -68,6 +69,8 @@ func TestTLS(t *testing.T) {
 	files := TLS{Cert: filepath.Join(dir, "proxy.crt"), Key: filepath.Join(dir, "proxy.key")}
 	conf := config(legacy.URL, delivery(t, service.URL))
 	conf.TLS = files
+	log := &logged{}
+	conf.Log = slog.New(slog.NewTextHandler(log, nil))
 	if p, err := New(conf); err != nil {
 		t.Fatal(err)
 	} else if err := p.Start(); err == nil || !strings.Contains(err.Error(), "proxy.crt") {
@@ -114,7 +117,7 @@ func TestTLS(t *testing.T) {
 	if err := os.WriteFile(files.Cert, []byte("none"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(certificateLook) // in which nothing happens: the pair that is in use stays
+	await(t, "the files to be looked at", func() bool { serial(); return log.said("cannot be read") })
 	if got := serial(); got != 2 {
 		t.Errorf("certificate %d is in use behind one that cannot be read", got)
 	}

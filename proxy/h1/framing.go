@@ -14,6 +14,9 @@ const (
 
 const unknownLength = -1
 
+// mostOptions bounds how many lines Connection may name: each of them is looked for among all lines.
+const mostOptions = 32
+
 // Refusals of RFC 9112, 6.3: what another reader could take for the beginning of another message.
 var (
 	errLength   = malformed("Content-Length is not one number")
@@ -105,6 +108,9 @@ func (r *Request) meaning() error {
 			r.expects = r.Minor == 1
 		}
 	}
+	if len(r.options) > mostOptions {
+		return errTooMany
+	}
 	if hosts > 1 || hosts == 0 && r.Minor == 1 {
 		return errNoHost
 	}
@@ -145,6 +151,9 @@ func (r *Response) meaning() error {
 		case trailer:
 			r.trailer = f.Value
 		}
+	}
+	if len(r.options) > mostOptions {
+		return errTooMany
 	}
 	if !upgrades {
 		r.upgrade = nil
