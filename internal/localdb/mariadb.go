@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,7 +21,7 @@ const (
 	mariadbSuperuser = "root"
 
 	// dropTime is how long Drop waits for what a session that it has ended held in the database.
-	dropTime = 10 * time.Second
+	dropTime = time.Minute
 )
 
 var mariadb = &flavour{
@@ -89,7 +90,7 @@ func dropMariaDB(ctx context.Context, s *Server, database string) error {
 			for begun := time.Now(); ; {
 				_, err := db.ExecContext(ctx, fmt.Sprintf("SET STATEMENT lock_wait_timeout = %d FOR DROP DATABASE %s", int(wait.Seconds()), backquote(database)))
 				if !errors.As(err, &answer) || answer.Number != notEmpty || time.Since(begun) > dropTime {
-					return err
+					return s.leftIn(database, err)
 				}
 				select {
 				case <-tick.C:
@@ -121,6 +122,15 @@ func dropMariaDB(ctx context.Context, s *Server, database string) error {
 		}
 		return drop(dropTime)
 	})
+}
+
+// leftIn says of a folder that is not empty what is in it.
+func (s *Server) leftIn(database string, err error) error {
+	files, _ := filepath.Glob(filepath.Join(s.data(), database, "*"))
+	if err == nil || len(files) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w; in it: %s", err, strings.Join(files, ", "))
 }
 
 // hashed is what MariaDB keeps of a password. No statement and no file has to hold more.

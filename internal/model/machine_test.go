@@ -62,7 +62,8 @@ func newMachine(t *rapid.T, s *stand, tr *trace) *machine {
 	must(t, err)
 	t.Cleanup(func() { must(t, os.RemoveAll(m.dir)) })
 	m.sides[strangler.Legacy], m.sides[strangler.Service] = s.fresh(t)
-	m.c = strangler.Capability{Name: "billing", Capture: s.capture, Legacy: strangler.Upstream{Database: s.dsns[strangler.Legacy]}, Service: strangler.Upstream{Database: s.dsns[strangler.Service]},
+	capture := rapid.SampledFrom(s.captures).Draw(t, "capture")
+	m.c = strangler.Capability{Name: "billing", Capture: capture, Legacy: strangler.Upstream{Database: s.dsns[strangler.Legacy]}, Service: strangler.Upstream{Database: s.dsns[strangler.Service]},
 		Tables: []strangler.Table{{From: "invoice", To: "invoice"}, {From: "line", To: m.sides[strangler.Service].line}}}
 	m.dsn = "sqlite:" + filepath.Join(m.dir, "control.db")
 	m.bounds = migrations.Bounds{Chunk: rapid.IntRange(1, 4).Draw(t, "rows in a chunk"), Part: rapid.SampledFrom([]int64{1, 1 << 40}).Draw(t, "bytes to be cut"), Attempts: 2}

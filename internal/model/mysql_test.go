@@ -1,13 +1,11 @@
 package model
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -125,8 +123,7 @@ func atMySQL(t *testing.T) lodging {
 		must(t, errors.Join(server.Role(ctx, "shop"), server.Role(ctx, "billing"), server.Role(ctx, "strangler", "GRANT PROCESS, REPLICATION SLAVE ON *.* TO strangler@'%'",
 			"GRANT ALL ON `shop\\_%`.* TO strangler@'%'", "GRANT ALL ON `billing\\_%`.* TO strangler@'%'", "SET GLOBAL binlog_row_metadata = 'FULL'", "SET GLOBAL sync_binlog = 1")))
 	})
-	capture := strangler.Capture(cmp.Or(os.Getenv("STRANGLER_CAPTURE"), string(strangler.CaptureTriggers)))
-	return lodging{speech: mysql, capture: capture, open: func(t *rapid.T, side strangler.Side, n int) (*application, string) {
+	return lodging{speech: mysql, captures: bothCaptures(), open: func(t *rapid.T, side strangler.Side, n int) (*application, string) {
 		name := fmt.Sprintf("%s_%d", owners[side], n)
 		must(t, server.Create(ctx, name, owners[side]))
 		t.Cleanup(func() { must(t, server.Drop(ctx, name)) })

@@ -1,13 +1,11 @@
 package model
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -100,8 +98,7 @@ func atPostgres(t *testing.T) lodging {
 		_, err = root.Exec("GRANT SET ON PARAMETER session_replication_role TO strangler")
 		must(t, err)
 	})
-	capture := strangler.Capture(cmp.Or(os.Getenv("STRANGLER_CAPTURE"), string(strangler.CaptureTriggers)))
-	return lodging{speech: postgres, capture: capture, open: func(t *rapid.T, side strangler.Side, n int) (*application, string) {
+	return lodging{speech: postgres, captures: bothCaptures(), open: func(t *rapid.T, side strangler.Side, n int) (*application, string) {
 		name := fmt.Sprintf("%s_%d", owners[side], n)
 		must(t, server.Create(ctx, name, owners[side]))
 		t.Cleanup(func() { must(t, server.Drop(ctx, name)) })

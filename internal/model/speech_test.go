@@ -2,6 +2,7 @@ package model
 
 import (
 	"maps"
+	"os"
 	"slices"
 	"testing"
 
@@ -35,7 +36,7 @@ type stand struct {
 	dsns  map[strangler.Side]string // as Strangler connects
 	dir   string
 
-	capture strangler.Capture
+	captures []strangler.Capture // of which each run has one
 }
 
 // newStand makes the stands of a pair of engines.
@@ -43,8 +44,8 @@ type newStand func(t *testing.T) *stand
 
 // lodging is an engine's place for either side.
 type lodging struct {
-	speech  *speech
-	capture strangler.Capture
+	speech   *speech
+	captures []strangler.Capture
 	// open makes a new database for a side, empty, and opens it for an application; n is no other's.
 	open func(t *rapid.T, side strangler.Side, n int) (a *application, dsn string)
 }
@@ -55,11 +56,19 @@ var (
 	lines  = map[strangler.Side]string{strangler.Legacy: "line", strangler.Service: "invoice_line"}
 )
 
+// bothCaptures are those of a server that lets its log be read, or the one that STRANGLER_CAPTURE names.
+func bothCaptures() []strangler.Capture {
+	if only := os.Getenv("STRANGLER_CAPTURE"); only != "" {
+		return []strangler.Capture{strangler.Capture(only)}
+	}
+	return []strangler.Capture{strangler.CaptureTriggers, strangler.CaptureLogical}
+}
+
 // across makes stands whose sides are with one engine, or with two.
 func across(legacy, service func(t *testing.T) lodging) newStand {
 	return func(t *testing.T) *stand {
 		here, there := legacy(t), service(t)
-		s := &stand{speech: here.speech, capture: here.capture, dir: t.TempDir(), dsns: map[strangler.Side]string{}}
+		s := &stand{speech: here.speech, captures: here.captures, dir: t.TempDir(), dsns: map[strangler.Side]string{}}
 		n := 0
 		s.fresh = func(t *rapid.T) (monolith, other *application) {
 			n++

@@ -89,7 +89,7 @@ func judgeSQLite(err error) verdict {
 // atSQLite has its databases in files.
 func atSQLite(t *testing.T) lodging {
 	within := t.TempDir()
-	return lodging{speech: sqlite, open: func(t *rapid.T, side strangler.Side, n int) (*application, string) {
+	return lodging{speech: sqlite, captures: []strangler.Capture{strangler.CaptureTriggers}, open: func(t *rapid.T, side strangler.Side, n int) (*application, string) {
 		path := filepath.Join(within, fmt.Sprintf("%s_%d.db", side, n))
 		t.Cleanup(func() {
 			for _, end := range []string{"", "-wal", "-shm"} {

@@ -254,7 +254,7 @@ func captureCrash(t *testing.T, lab Lab) {
 func captureSerialsApart(t *testing.T, lab Lab) {
 	older := lab.Speech().Older
 	if older == "" {
-		older = "UPDATE strangler_position SET applied = applied - 1"
+		older = "UPDATE strangler_position SET applied = CAST(applied AS DECIMAL) - 1"
 	}
 	for name, restored := range map[string]func(p *Pair){
 		"the owner": func(p *Pair) {

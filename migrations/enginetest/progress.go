@@ -11,6 +11,7 @@ import (
 
 var progressRules = []rule{
 	{"the position advances by compare-and-swap", positionAdvances},
+	{"a position is kept as the owner's engine writes it", positionOfAnotherEngine},
 	{"marks change by compare-and-swap and come back as they were", marksRoundTrip},
 	{"a table is divided once, and each part has its mark", partsDivide},
 	{"keys are kept by kind, once, and dropped", keysKept},
@@ -31,6 +32,20 @@ func positionAdvances(t *testing.T, lab Lab) {
 	p.Wants(p.Apply(func(a migrations.Apply) error { return a.Advance(ctx, at, b.Next()) }), strangler.ErrSuperseded)
 	if now, err := p.Service.Applied(ctx); err != nil || now != b.Next() || now == at {
 		t.Errorf("the position is %q, %v; want %q", now, err, b.Next())
+	}
+}
+
+// positionOfAnotherEngine keeps what the engines write: a number, and behind it a place in a log of the server's.
+func positionOfAnotherEngine(t *testing.T, lab Lab) {
+	ctx := t.Context()
+	p := Armed(t, lab, Couriers, Moved...)
+	at, err := p.Service.Applied(ctx)
+	p.must(err)
+	for _, next := range []migrations.Position{"1", "2@23456789012", "3@1:27843:1796038714"} {
+		p.must(p.Apply(func(a migrations.Apply) error { return a.Advance(ctx, at, next) }))
+		if at, err = p.Service.Applied(ctx); err != nil || at != next {
+			t.Fatalf("the position is %q, %v; want %q", at, err, next)
+		}
 	}
 }
 

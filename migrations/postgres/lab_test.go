@@ -183,6 +183,7 @@ func (lab) Speech() enginetest.Speech {
 func (l decoding) Speech() enginetest.Speech {
 	s := l.lab.Speech()
 	s.Streamed = true
+	s.Older = "UPDATE strangler_position SET applied = (split_part(applied, '@', 1)::bigint - 1) || '@' || split_part(applied, '@', 2)"
 	s.Obstacle = [2]string{"CREATE PUBLICATION strangler_delivery", "DROP PUBLICATION strangler_delivery"}
 	s.Edges, s.Keys = identified(s.Edges), identified(s.Keys)
 	s.Tampers = append([]enginetest.Tamper{

@@ -17,7 +17,7 @@ import (
 // sharedTables are one set for all capabilities of a database. Sweep drops them once they are empty.
 var sharedTables = []struct{ name, columns string }{
 	{"strangler_fence", "capability text PRIMARY KEY, control_id text NOT NULL, epoch bigint NOT NULL, state text NOT NULL CHECK (state IN ('open', 'closed')), term bigint NOT NULL, server text NOT NULL"},
-	{"strangler_position", "capability text PRIMARY KEY, applied bigint NOT NULL, forgotten bigint NOT NULL, durable bigint NOT NULL, lsn bigint NOT NULL DEFAULT 0, base bigint"},
+	{"strangler_position", "capability text PRIMARY KEY, applied text NOT NULL, forgotten bigint NOT NULL, durable bigint NOT NULL, base bigint"},
 	{"strangler_mark", "capability text, tbl integer, part integer, after bytea, upto bytea, done bytea, flight bytea, in_flight boolean NOT NULL, attempt bigint NOT NULL, finished boolean NOT NULL, copied bigint NOT NULL, columns text NOT NULL, loose text[], PRIMARY KEY (capability, tbl, part)"},
 	{"strangler_key", "capability text, kind text, tbl integer, key bytea, PRIMARY KEY (capability, kind, tbl, key)"},
 	{"strangler_writer", `capability text, "user" text, application text, address text, writes bigint NOT NULL, last timestamptz NOT NULL, PRIMARY KEY (capability, "user", application, address)`},
@@ -104,7 +104,7 @@ func (d *Database) install(ctx context.Context, tables []*table, state migration
 		up.add("CREATE TABLE IF NOT EXISTS %s (%s)", d.ours(t.name), t.columns)
 	}
 	up.add("INSERT INTO %s (capability, control_id, epoch, state, term, server) VALUES (%s, %s, 0, %s, 0, %s)", d.ours("strangler_fence"), c, literal(d.b.ControlID), literal(string(state)), d.server())
-	up.add("INSERT INTO %s (capability, applied, forgotten, durable) VALUES (%s, 0, 0, 0)", d.ours("strangler_position"), c)
+	up.add("INSERT INTO %s (capability, applied, forgotten, durable) VALUES (%s, '0', 0, 0)", d.ours("strangler_position"), c)
 	down.refuseUnless(fmt.Sprintf("the fence of %s is not %s here, so its rows may be the only copy; see strangler split status %s", d.b.Capability, state, d.b.Capability), d.stateIs(state))
 	for i, t := range tables {
 		whole := state == migrations.FenceOpen // the monolith's tables have all their rows, the service's are to be copied
