@@ -52,14 +52,14 @@ func (c Capability) Stateless() bool { return len(c.Tables) == 0 }
 
 // Upstream is one side of a capability: where its requests go and where its rows are.
 type Upstream struct {
-	URL      string // base URL, without a path
-	Health   string // path that answers 2xx when the upstream is able to serve
+	URLs     []string // base URLs of its servers, without a path: each serves any request; none: it is nowhere yet
+	Health   string   // path that answers 2xx when a server is able to serve; empty: servers are not asked
 	Database string // DSN; empty where the capability has no tables
 }
 
 // String and GoString leave the DSN out: it may hold a password.
-func (u Upstream) String() string   { return u.URL }
-func (u Upstream) GoString() string { return u.URL }
+func (u Upstream) String() string   { return strings.Join(u.URLs, ", ") }
+func (u Upstream) GoString() string { return u.String() }
 
 // Table names one table that moves.
 type Table struct {

@@ -58,7 +58,7 @@ type PlannedStep struct {
 
 // Show says how the playbook goes for a capability. It reads the capability's settings only.
 func Show(c strangler.Capability) Plan {
-	p := Plan{Capability: c.Name, Stateless: c.Stateless(), Legacy: c.Legacy.URL, Service: c.Service.URL}
+	p := Plan{Capability: c.Name, Stateless: c.Stateless(), Legacy: c.Legacy.String(), Service: c.Service.String()}
 	for _, r := range c.Routes {
 		p.Routes = append(p.Routes, r.String())
 	}

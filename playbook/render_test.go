@@ -44,7 +44,7 @@ func TestRender(t *testing.T) {
 // TestRenderHTML: the page fetches nothing, and escapes what a configuration may hold.
 func TestRenderHTML(t *testing.T) {
 	c := delivery()
-	c.Service.URL = `http://x.test/<script>alert("x")</script>`
+	c.Service.URLs = []string{`http://x.test/<script>alert("x")</script>`}
 	html, err := RenderHTML(c)
 	if err != nil {
 		t.Fatal(err)

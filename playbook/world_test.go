@@ -78,8 +78,8 @@ func delivery() strangler.Capability {
 		Tables: []strangler.Table{{From: "couriers", To: "couriers"}, {From: "courier_actions", To: "actions"},
 			{From: "orders", To: "deliveries", Columns: map[string]string{"id": "order_id"}, Drop: []string{"total"}, Where: "courier <> 0", OneWay: true}},
 		OnDelete: map[string]strangler.Delete{"invoices(order_id)": strangler.DeleteCascade, "couriers(zone)": strangler.DeleteRestrict},
-		Legacy:   strangler.Upstream{URL: "http://monolith.test"},
-		Service:  strangler.Upstream{URL: "http://delivery.test"},
+		Legacy:   strangler.Upstream{URLs: []string{"http://monolith.test"}},
+		Service:  strangler.Upstream{URLs: []string{"http://delivery.test"}},
 		Playbook: strangler.PlaybookSettings{
 			Canary: []strangler.Percent{10_000, 500_000, strangler.Hundred}, Soak: 20 * time.Second, Approve: []string{Cutover, Complete},
 		},

@@ -17,8 +17,8 @@ import (
 
 // Config is what a Proxy is made of. Legacy and Secret are required.
 type Config struct {
-	Listen       string // host:port; port 0 takes a free one
-	Legacy       string // base URL of the monolith, without a path: what no capability claims goes there
+	Listen       string             // host:port; port 0 takes a free one
+	Legacy       strangler.Upstream // the monolith: what no capability claims goes there
 	Capabilities []strangler.Capability
 	Trust        []netip.Prefix // peers whose X-Forwarded-*, Forwarded and X-Real-IP are believed
 	Secret       []byte         // signs our cookie (HMAC-SHA256); at least 32 bytes, the same on every instance
@@ -29,8 +29,9 @@ type Config struct {
 	// goroutines, and must not block.
 	Passed func(capability string) time.Time
 
-	Engine     Engine // empty: EngineH1
-	TLS        TLS    // zero: in the clear
+	Health     time.Duration // how often each server with a health path is asked; default 5 s
+	Engine     Engine        // empty: EngineH1
+	TLS        TLS           // zero: in the clear
 	Access     AccessLog
 	Hold       HoldLimits
 	Limits     Limits
@@ -95,6 +96,7 @@ var capabilityName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
 func (c Config) withDefaults() Config {
 	setDefault(&c.Listen, "127.0.0.1:0")
 	setDefault(&c.Engine, EngineH1)
+	setDefault(&c.Health, 5*time.Second)
 	setDefault(&c.Hold.Requests, 1000)
 	setDefault(&c.Hold.Wait, 10*time.Second)
 	setDefault(&c.Hold.Drain, 2*time.Second)
@@ -130,7 +132,7 @@ func setDefault[T comparable](field *T, value T) {
 
 // Validate says what is unusable, as an ErrConfig. Routes that contradict each other are found by New.
 func (c Config) Validate() error {
-	if _, err := parseUpstream(c.Legacy); err != nil {
+	if _, err := newUpstream(c.Legacy, "", strangler.Legacy, nil, nil); err != nil {
 		return fmt.Errorf("%w: the monolith's address: %w", strangler.ErrConfig, err)
 	}
 	if len(c.Secret) < secretBytes {
@@ -138,6 +140,9 @@ func (c Config) Validate() error {
 	}
 	if c.Engine != "" && c.Engine != EngineH1 && c.Engine != EngineNetHTTP {
 		return fmt.Errorf("%w: engine %q; it is %s or %s", strangler.ErrConfig, c.Engine, EngineH1, EngineNetHTTP)
+	}
+	if c.Health < 0 {
+		return fmt.Errorf("%w: the time between questions for health is negative: %s; leave it 0 for its default", strangler.ErrConfig, c.Health)
 	}
 	if c.Hold.Requests < 0 || c.Hold.Wait < 0 || c.Hold.Drain < 0 {
 		return fmt.Errorf("%w: a bound of the gate is negative: %+v; leave it 0 for its default", strangler.ErrConfig, c.Hold)
@@ -174,8 +179,8 @@ func validateCapability(c strangler.Capability) error {
 	if !capabilityName.MatchString(c.Name) {
 		return fmt.Errorf("a name is made of letters, digits, '-', '_' and '.'")
 	}
-	if c.Service.URL != "" {
-		if _, err := parseUpstream(c.Service.URL); err != nil {
+	if len(c.Service.URLs) > 0 {
+		if _, err := newUpstream(c.Service, c.Name, strangler.Service, nil, nil); err != nil {
 			return fmt.Errorf("the service's address: %w", err)
 		}
 	}

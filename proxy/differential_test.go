@@ -109,7 +109,7 @@ const sentinel = "GET /sentinel HTTP/1.1\r\nHost: sentinel\r\nConnection: close\
 func play(t *testing.T, with Engine, reply string, pieces ...string) played {
 	t.Helper()
 	u := newRecorder(t, reply)
-	conf := config("http://"+u.Addr().String(), strangler.Capability{Name: "delivery", Routes: routes(t, "POST /couriers", "GET /couriers/{id}"), Service: strangler.Upstream{URL: "http://" + u.Addr().String()}})
+	conf := config("http://"+u.Addr().String(), strangler.Capability{Name: "delivery", Routes: routes(t, "POST /couriers", "GET /couriers/{id}"), Service: strangler.Upstream{URLs: []string{"http://" + u.Addr().String()}}})
 	conf.Engine = with
 	p := start(t, conf)
 	apply(t, p, toggle(1, strangler.ModeLegacy, 0))

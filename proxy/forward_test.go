@@ -146,7 +146,7 @@ func TestForwardedPaths(t *testing.T) {
 // Several capabilities' owners stand in one header, ordered; before anything is known there is none.
 func TestOwnerHeader(t *testing.T) {
 	legacy := newBackend(t, "legacy", nil)
-	billing := strangler.Capability{Name: "billing", Routes: routes(t, "POST /bills"), Service: strangler.Upstream{URL: legacy.URL}, Tables: []strangler.Table{{From: "b", To: "b"}}}
+	billing := strangler.Capability{Name: "billing", Routes: routes(t, "POST /bills"), Service: strangler.Upstream{URLs: []string{legacy.URL}}, Tables: []strangler.Table{{From: "b", To: "b"}}}
 	p := start(t, config(legacy.URL, delivery(t, legacy.URL), billing))
 	owners := func() []string {
 		ask(t, client(t), "GET", p.URL()+"/restaurants", "", strangler.OwnerHeader+": forged")

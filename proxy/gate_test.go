@@ -255,7 +255,9 @@ func TestApplyOrdersToggles(t *testing.T) {
 }
 
 func TestApplyRefusesWhatCannotBeServed(t *testing.T) {
-	p := start(t, config("http://127.0.0.1:1", delivery(t, "")))
+	without := config("http://127.0.0.1:1", delivery(t, ""))
+	without.Capabilities[0].Service.URLs = nil
+	p := start(t, without)
 	base := toggle(1, strangler.ModeLegacy, 0)
 	for name, one := range map[string]struct {
 		change func(*strangler.Toggle)

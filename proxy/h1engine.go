@@ -43,25 +43,25 @@ func (p *Proxy) newServer() *h1.Server {
 	})
 }
 
-// connect makes the pool of connections to an upstream.
-func (u *upstream) connect(limits Timeouts, w *h1.Watch) {
+// connect makes the pool of connections to a server.
+func (s *server) connect(limits Timeouts, w *h1.Watch) {
 	c := h1.UpstreamConfig{
-		Address: u.host, Host: u.host, Dial: limits.Dial, Answer: limits.Answer, Pause: limits.Answer,
+		Address: s.host, Host: s.host, Dial: limits.Dial, Answer: limits.Answer, Pause: limits.Answer,
 		Idle: idleUpstream, MostIdle: mostIdle, HeadBytes: maxAnswerHead, Lines: maxAnswerLines,
 	}
-	host, _, err := net.SplitHostPort(u.host)
+	host, _, err := net.SplitHostPort(s.host)
 	port := ":80"
-	if u.scheme == "https" {
+	if s.scheme == "https" {
 		port = ":443"
 	}
 	if err != nil {
-		host = strings.Trim(u.host, "[]")
-		c.Address = u.host + port
+		host = strings.Trim(s.host, "[]")
+		c.Address = s.host + port
 	}
-	if u.scheme == "https" {
+	if s.scheme == "https" {
 		c.TLS = &tls.Config{ServerName: host, NextProtos: []string{"http/1.1"}}
 	}
-	u.pool = h1.NewUpstream(c, w)
+	s.pool = h1.NewUpstream(c, w)
 }
 
 // carry is the walk of a request that package h1 has read.
@@ -150,7 +150,7 @@ func (x *overH1) gone() <-chan struct{} {
 
 func (x *overH1) forward() bool {
 	writes := x.match.writes != 0
-	err := x.c.Forward(x.to().pool, x, !writes && safe(x.request.Method), writes)
+	err := x.c.Forward(x, !writes && safe(x.request.Method), writes)
 	x.sent = x.c.Sent()
 	switch {
 	case err == nil:
@@ -170,6 +170,14 @@ func (x *overH1) forward() bool {
 		x.failed(noAnswer, err)
 	}
 	return true
+}
+
+// Upstream is the pool of the server that the request goes to.
+func (x *overH1) Upstream() *h1.Upstream {
+	if s := x.next(); s != nil {
+		return s.pool
+	}
+	return nil
 }
 
 // Request makes the lines of the client's request into those that the upstream gets, as rewrite does
@@ -333,6 +341,7 @@ func (x *overH1) shadow(s *shadow, lines []byte) {
 // Answer sees the head of an answer before the client does.
 func (x *overH1) Answer(a *h1.Response, dst []byte) []byte {
 	x.wrote()
+	x.fared = fareWell
 	if a.Status == http.StatusSwitchingProtocols {
 		x.leave() // what follows is no request: from here on the connection does not hold up a gate
 		x.uncount()

@@ -139,13 +139,13 @@ func delivery(t testing.TB, service string) strangler.Capability {
 		Name:    "delivery",
 		Routes:  routes(t, "POST /couriers", "GET /couriers/{id}", "POST /couriers/{id}/availability"),
 		Touches: touches(t, "POST /orders/{id}/accept", "GET /orders/{id}/refresh"),
-		Service: strangler.Upstream{URL: service},
+		Service: strangler.Upstream{URLs: []string{service}},
 		Tables:  []strangler.Table{{From: "couriers", To: "couriers"}},
 	}
 }
 
 func config(legacy string, capabilities ...strangler.Capability) Config {
-	return Config{Engine: engine, Listen: "127.0.0.1:0", Legacy: legacy, Capabilities: capabilities, Secret: bytes.Repeat([]byte("s"), 32)}
+	return Config{Engine: engine, Listen: "127.0.0.1:0", Legacy: strangler.Upstream{URLs: []string{legacy}}, Capabilities: capabilities, Secret: bytes.Repeat([]byte("s"), 32)}
 }
 
 // start runs a proxy until the test ends.

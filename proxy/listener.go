@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/strangler-fig/strangler"
@@ -39,6 +40,7 @@ func (p *Proxy) Start() error {
 	}
 	p.listener = listener
 	p.http = p.newHTTPServer(secured)
+	p.examine()
 	switch {
 	case secured != nil:
 		p.serves(func() error { return p.http.ServeTLS(listener, "", "") })
@@ -46,8 +48,8 @@ func (p *Proxy) Start() error {
 		p.serves(func() error { return p.http.Serve(listener) })
 	default:
 		p.watch = h1.NewWatch()
-		for _, u := range p.upstreams() {
-			u.connect(p.config.Timeouts, p.watch)
+		for _, s := range p.servers() {
+			s.connect(p.config.Timeouts, p.watch)
 		}
 		p.h1 = p.newServer()
 		p.handed = newHanded(listener.Addr())
@@ -103,12 +105,12 @@ func (h *handed) Close() error {
 	return nil
 }
 
-// upstreams are the sides that requests go to.
-func (p *Proxy) upstreams() []*upstream {
-	all := []*upstream{p.legacy}
+// servers are those that requests go to, of every side.
+func (p *Proxy) servers() []*server {
+	all := slices.Clone(p.legacy.servers)
 	for _, c := range p.capabilities {
 		if c.service != nil {
-			all = append(all, c.service)
+			all = append(all, c.service.servers...)
 		}
 	}
 	return all
@@ -195,8 +197,8 @@ func (p *Proxy) drain(ctx context.Context) error {
 	<-ended
 	p.work.Wait()
 	if p.watch != nil {
-		for _, u := range p.upstreams() {
-			err = errors.Join(err, u.pool.Close())
+		for _, s := range p.servers() {
+			err = errors.Join(err, s.pool.Close())
 		}
 		p.watch.Close()
 	}

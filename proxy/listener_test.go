@@ -14,9 +14,10 @@ import (
 
 func TestConfigIsChecked(t *testing.T) {
 	for name, change := range map[string]func(*Config){
-		"no legacy":         func(c *Config) { c.Legacy = "" },
-		"legacy with path":  func(c *Config) { c.Legacy += "/app" },
-		"another scheme":    func(c *Config) { c.Legacy = "ftp://x" },
+		"no legacy":         func(c *Config) { c.Legacy.URLs = nil },
+		"legacy with path":  func(c *Config) { c.Legacy.URLs[0] += "/app" },
+		"another scheme":    func(c *Config) { c.Legacy.URLs[0] = "ftp://x" },
+		"a server twice":    func(c *Config) { c.Legacy.URLs = append(c.Legacy.URLs, c.Legacy.URLs[0]) },
 		"a short secret":    func(c *Config) { c.Secret = c.Secret[:31] },
 		"negative bound":    func(c *Config) { c.Hold.Drain = -1 },
 		"negative timeout":  func(c *Config) { c.Timeouts.Dial = -1 },

@@ -97,6 +97,7 @@ type metrics struct {
 	shadows              *prometheus.CounterVec
 	seconds, holdSeconds *prometheus.HistogramVec
 	held, gateClosed     *prometheus.GaugeVec
+	serverUp             *prometheus.GaugeVec
 }
 
 func newMetrics(to prometheus.Registerer) (*metrics, error) {
@@ -114,11 +115,13 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 			Help: "Writes held at a closed gate now."}, []string{"capability"}),
 		gateClosed: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "strangler_proxy_gate_closed",
 			Help: "1 while the capability's gate is closed."}, []string{"capability"}),
+		serverUp: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "strangler_proxy_server_up",
+			Help: "1 while a server of a side is given requests, 0 while it is left out."}, []string{"capability", "side", "server"}),
 		shadows: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "strangler_proxy_shadow_total",
 			Help: "Shadowed requests: sent, of these failed, and dropped from the full queue."}, []string{"capability", "outcome"}),
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.requests, m.byRoute, m.seconds, m.holdSeconds, m.held, m.gateClosed, m.shadows} {
+	for _, c := range []prometheus.Collector{m.requests, m.byRoute, m.seconds, m.holdSeconds, m.held, m.gateClosed, m.serverUp, m.shadows} {
 		errs = append(errs, to.Register(c))
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -44,7 +44,7 @@ func newReverseProxy(p *Proxy) *httputil.ReverseProxy {
 		Rewrite:        func(pr *httputil.ProxyRequest) { carrierOf(pr.In).send(pr) },
 		ModifyResponse: func(answer *http.Response) error { return carrierOf(answer.Request).answered(answer) },
 		ErrorHandler:   func(_ http.ResponseWriter, r *http.Request, err error) { carrierOf(r).unanswered(err) },
-		Transport:      p.transport,
+		Transport:      balanced{p.transport},
 		BufferPool:     &buffers{sync.Pool{New: func() any { return new([bufferBytes]byte) }}},
 		ErrorLog:       slog.NewLogLogger(p.config.Log.Handler(), slog.LevelDebug),
 	}
@@ -130,7 +130,6 @@ func (x *overHTTP) answer(a own) bool {
 
 // unanswered sorts what went wrong.
 func (x *overHTTP) unanswered(err error) {
-	var dial *net.OpError
 	var slow net.Error
 	how := noAnswer
 	switch {
@@ -138,7 +137,7 @@ func (x *overHTTP) unanswered(err error) {
 		how = clientLeft
 	case x.uploadBroke.Load():
 		how = uploadBroke
-	case errors.As(err, &dial) && dial.Op == "dial":
+	case unreached(err):
 		how = unreachable
 	case errors.As(err, &slow) && slow.Timeout():
 		how = tooSlow
@@ -146,10 +145,15 @@ func (x *overHTTP) unanswered(err error) {
 	x.failed(how, err)
 }
 
+// unreached reports whether nothing was sent.
+func unreached(err error) bool {
+	var dial *net.OpError
+	return errors.As(err, &dial) && dial.Op == "dial"
+}
+
 // send makes the request that goes out, and offers it to the shadow.
 func (x *overHTTP) send(pr *httputil.ProxyRequest) {
-	to, out := x.to(), pr.Out
-	out.URL.Scheme, out.URL.Host = to.scheme, to.host
+	out := pr.Out
 	out.URL.Opaque = ""                   // of a target like "x:y", which would go out in place of the path
 	out.URL.RawQuery = pr.In.URL.RawQuery // as it came: nothing here depends on it
 	if x.match.claimed() && x.request.Path != pr.In.URL.EscapedPath() {
@@ -194,6 +198,7 @@ func (x *overHTTP) answered(answer *http.Response) error {
 		return errUnasked
 	}
 	x.wrote()
+	x.fared = fareWell
 	if answer.StatusCode == http.StatusSwitchingProtocols {
 		x.leave() // what follows is no request: from here on the connection does not hold up a gate
 		x.uncount()

@@ -78,11 +78,11 @@ func New(config Config) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	legacy, err := parseUpstream(config.Legacy)
+	metrics, err := newMetrics(config.Registerer)
 	if err != nil {
 		return nil, err
 	}
-	metrics, err := newMetrics(config.Registerer)
+	legacy, err := newUpstream(config.Legacy, "", strangler.Legacy, metrics, config.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -107,8 +107,8 @@ func New(config Config) (*Proxy, error) {
 		if !c.stateless {
 			c.wrote = newWrote(started)
 		}
-		if conf.Service.URL != "" {
-			if c.service, err = parseUpstream(conf.Service.URL); err != nil {
+		if len(conf.Service.URLs) > 0 {
+			if c.service, err = newUpstream(conf.Service, conf.Name, strangler.Service, metrics, config.Log); err != nil {
 				return nil, err
 			}
 		}

@@ -77,6 +77,9 @@ func (x *exchange) failed(how failure, err error) {
 	if how != unreachable {
 		x.wrote()
 	}
+	if how == noAnswer || how == tooSlow {
+		x.fared = fareIll
+	}
 	why := refusal{http.StatusBadGateway, "upstream_failed", "the upstream did not answer", repeatable}
 	switch how {
 	case clientLeft:

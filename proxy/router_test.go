@@ -109,7 +109,7 @@ func TestRoutesThatContradictAreRefused(t *testing.T) {
 		"two of one name":      {{Name: "a"}, {Name: "a"}},
 		"a name with a space":  {{Name: "a b"}},
 		"a shadow that writes": {{Name: "a", Shadow: strangler.Shadow{Methods: []string{"POST"}}}},
-		"a service with path":  {{Name: "a", Service: strangler.Upstream{URL: base + "/v1"}}},
+		"a service with path":  {{Name: "a", Service: strangler.Upstream{URLs: []string{base + "/v1"}}}},
 	} {
 		if _, err := New(config(base, capabilities...)); !errors.Is(err, strangler.ErrConfig) {
 			t.Errorf("%s: %v, want an ErrConfig", name, err)

@@ -57,7 +57,6 @@ func (s *shadow) sample(out *http.Request, itself bool) {
 
 // copy offers a request that goes to the monolith; the target and the header are the shadow's to keep.
 func (s *shadow) copy(method string, target *url.URL, host string, header http.Header) {
-	target.Scheme, target.Host = s.c.service.scheme, s.c.service.host
 	header[ShadowHeader] = []string{"1"}
 	s.offer(&http.Request{Method: method, URL: target, Host: host, Header: header})
 }
@@ -101,6 +100,10 @@ func (s *shadow) send(r *http.Request) {
 	defer cancel()
 	s.sent.Add(1)
 	s.c.metrics.shadowSent.Inc()
+	to := s.c.service.pick(0)
+	to.running.Add(1)
+	defer to.running.Add(-1)
+	r.URL.Scheme, r.URL.Host = to.scheme, to.host
 	answer, err := s.p.shadowing.RoundTrip(r.WithContext(ctx))
 	if err == nil {
 		_, err = io.Copy(io.Discard, io.LimitReader(answer.Body, shadowBody))

@@ -264,7 +264,7 @@ func TestUpstreamOverTLS(t *testing.T) {
 	roots.AddCert(secure.Certificate())
 	p = start(t, config(secure.URL))
 	if engine == EngineH1 {
-		p.legacy.pool.TLS.RootCAs = roots
+		p.legacy.servers[0].pool.TLS.RootCAs = roots
 	} else {
 		p.transport.TLSClientConfig = &tls.Config{RootCAs: roots}
 	}

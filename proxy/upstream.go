@@ -1,20 +1,84 @@
 package proxy
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"math/bits"
+	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/proxy/h1"
 )
 
-// upstream is where one side's requests go.
+const (
+	mostServers = bits.UintSize    // of one upstream: those that a request has tried are one machine word
+	mostTried   = 3                // by one request, none of which could be reached
+	fewFailures = 3                // requests in a row without a whole answer, until a server is left out
+	outTime     = 10 * time.Second // how long it is left out
+)
+
+// upstream is one side of a capability: the servers that its requests go to.
 type upstream struct {
-	scheme, host string
-	pool         *h1.Upstream // its connections, where engine h1 is in use
+	capability string // empty: the monolith
+	side       strangler.Side
+	health     string // path; empty: servers are not asked
+	servers    []*server
+	turn       atomic.Uint32 // where the next choice begins to look, so that equals take turns
+	log        *slog.Logger
 }
 
-func parseUpstream(base string) (*upstream, error) {
+// server is one address of an upstream.
+type server struct {
+	of           *upstream
+	bit          uint64
+	scheme, host string
+	pool         *h1.Upstream // its connections, where engine h1 is in use
+
+	running atomic.Int64 // requests that it has now
+	failed  atomic.Int32 // of them in a row
+	out     atomic.Int64 // until when it is left out because requests failed, in Unix nanoseconds; 0: it is not
+	ill     atomic.Bool  // its health path says so
+	up      prometheus.Gauge
+}
+
+func newUpstream(conf strangler.Upstream, capability string, side strangler.Side, m *metrics, log *slog.Logger) (*upstream, error) {
+	u := &upstream{capability: capability, side: side, health: conf.Health, log: log}
+	if len(conf.URLs) == 0 {
+		return nil, errors.New("there is none")
+	}
+	if len(conf.URLs) > mostServers {
+		return nil, fmt.Errorf("%d addresses; a side has at most %d", len(conf.URLs), mostServers)
+	}
+	known := make(map[string]bool)
+	for i, base := range conf.URLs {
+		s, err := parseServer(base)
+		if err != nil {
+			return nil, err
+		}
+		if known[s.host] {
+			return nil, fmt.Errorf("%s stands twice", s.host)
+		}
+		known[s.host] = true
+		s.of, s.bit = u, 1<<i
+		if m != nil {
+			s.up = m.serverUp.WithLabelValues(capability, string(side), s.host)
+			s.up.Set(1)
+		}
+		u.servers = append(u.servers, s)
+	}
+	return u, nil
+}
+
+func parseServer(base string) (*server, error) {
 	u, err := url.Parse(base)
 	switch {
 	case err != nil:
@@ -24,8 +88,160 @@ func parseUpstream(base string) (*upstream, error) {
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
 		return nil, fmt.Errorf("%q has more than scheme, host and port; a path or a password is not forwarded", u.Redacted())
 	}
-	return &upstream{scheme: u.Scheme, host: u.Host}, nil
+	return &server{scheme: u.Scheme, host: u.Host}, nil
 }
+
+// pick is the server with the fewest requests under way, of those that were not tried: one that is well, or else any, since a
+// refusal by the last of them tells the client more than one of ours. Nil: all were tried.
+func (u *upstream) pick(tried uint64) *server {
+	if len(u.servers) == 1 {
+		if tried == 0 {
+			return u.servers[0]
+		}
+		return nil
+	}
+	var best *server
+	var well bool
+	var least int64
+	first := int(u.turn.Add(1))
+	for i := range u.servers {
+		s := u.servers[(first+i)%len(u.servers)]
+		if tried&s.bit != 0 {
+			continue
+		}
+		isWell, running := s.well(), s.running.Load()
+		if best == nil || isWell && !well || isWell == well && running < least {
+			best, well, least = s, isWell, running
+		}
+	}
+	return best
+}
+
+func (s *server) well() bool {
+	if s.ill.Load() {
+		return false
+	}
+	until := s.out.Load()
+	return until == 0 || time.Now().UnixNano() >= until
+}
+
+// answered notes that a request got its whole answer.
+func (s *server) answered() {
+	if s.failed.Load() == 0 {
+		return
+	}
+	s.failed.Store(0)
+	if s.out.Swap(0) != 0 {
+		s.tell("a server answers again")
+	}
+}
+
+// missed notes that a request could not be sent, or got no whole answer. Where there is another server this one is left out for a
+// while; then a request tries it again.
+func (s *server) missed(unreached bool) {
+	if n := s.failed.Add(1); len(s.of.servers) == 1 || !unreached && n < fewFailures {
+		return
+	}
+	if s.out.Swap(time.Now().Add(outTime).UnixNano()) == 0 {
+		s.tell("a server is left out: requests to it failed")
+	}
+}
+
+// examined notes what its health path said.
+func (s *server) examined(ill bool, why error) {
+	if s.ill.Swap(ill) == ill {
+		return
+	}
+	if ill {
+		s.tell("a server is left out: its health path says so", strangler.LogError, why)
+	} else {
+		s.tell("a server is well again")
+	}
+}
+
+// tell logs a change and shows it in the metrics.
+func (s *server) tell(what string, more ...any) {
+	well := s.well()
+	level := slog.LevelInfo
+	s.up.Set(1)
+	if !well {
+		level = slog.LevelWarn
+		s.up.Set(0)
+	}
+	s.of.log.Log(context.Background(), level, what, append([]any{strangler.LogCapability, s.of.capability, "side", s.of.side, "server", s.host}, more...)...)
+}
+
+// next is the server that the request is sent to. It lets go of the one before, which could not be reached; nil: there is no other.
+func (x *exchange) next() *server {
+	if x.server != nil {
+		x.server.missed(true)
+		x.release()
+	}
+	if bits.OnesCount64(x.tried) == mostTried {
+		return nil
+	}
+	s := x.to().pick(x.tried)
+	if s != nil {
+		x.server = s
+		x.tried |= s.bit
+		s.running.Add(1)
+	}
+	return s
+}
+
+// fare is how a server did by a request.
+type fare int8
+
+const (
+	fareUnknown fare = iota // the client left, or the request is still under way
+	fareWell
+	fareIll
+)
+
+// release ends the request's time at its server.
+func (x *exchange) release() {
+	s := x.server
+	if s == nil {
+		return
+	}
+	x.server = nil
+	s.running.Add(-1)
+	switch {
+	case x.broken || x.fared == fareIll:
+		s.missed(false)
+	case x.fared == fareWell:
+		s.answered()
+	}
+}
+
+// balanced is the transport of engine nethttp: it sends a request to a server of its side, and to another one where that could
+// not be reached.
+type balanced struct{ *http.Transport }
+
+func (b balanced) RoundTrip(r *http.Request) (*http.Response, error) {
+	x := carrierOf(r)
+	if r.Body != nil && len(x.to().servers) > 1 {
+		r.Body = keptOpen{r.Body}
+	}
+	var failure error
+	for {
+		s := x.next()
+		if s == nil {
+			return nil, failure
+		}
+		r.URL.Scheme, r.URL.Host = s.scheme, s.host
+		answer, err := b.Transport.RoundTrip(r)
+		if err == nil || !unreached(err) || r.Context().Err() != nil {
+			return answer, err
+		}
+		failure = err
+	}
+}
+
+// keptOpen is a body that outlasts a server which could not be reached; ReverseProxy closes it.
+type keptOpen struct{ io.Reader }
+
+func (keptOpen) Close() error { return nil }
 
 // foreignCookies leaves out a cookie that an upstream sets under our name.
 func foreignCookies(set []string) []string {

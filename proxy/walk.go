@@ -40,6 +40,9 @@ type exchange struct {
 	snapshot *snapshot
 	cookie   identity // the cookie's; capabilities with a header of their own have another
 	decision decision
+	server   *server // that has it now
+	tried    uint64  // the bits of the servers that it was given to
+	fared    fare
 
 	status int   // of the answer's head; 0: none was passed on
 	sent   int64 // bytes of the answer's body
@@ -159,6 +162,7 @@ func (x *exchange) wrote() {
 
 // end settles the accounts, however the walk was left.
 func (x *exchange) end() {
+	x.release()
 	x.leave()
 	x.uncount()
 	outcome := outcomeOf(x.status)

@@ -147,7 +147,7 @@ func (r *reader) service(k *strangler.Capability, f field) {
 		r.problem(keys["url"], "it is missing; write where the service listens, as in http://127.0.0.1:9001")
 	}
 	k.Service = strangler.Upstream{
-		URL:      r.baseURL(keys["url"]),
+		URLs:     r.baseURLs(keys["url"]),
 		Health:   r.path(keys["health"]),
 		Database: r.dsn(keys["database"], ""),
 	}

@@ -41,6 +41,7 @@ type Proxy struct {
 
 	Limits   Limits
 	Timeouts Timeouts
+	Health   time.Duration // how often each server that has a health path is asked; 5 s unless given
 }
 
 // TLS names the files that clients are spoken to with over TLS; both or none.

@@ -49,7 +49,7 @@ capabilities:
   delivery:
     routes:  [POST /couriers, "GET /couriers/{id}", "POST /couriers/{id}/availability"]
     touches: [{route: "POST /orders/{id}/accept", seam: true}]
-    service: {url: http://127.0.0.1:9001, health: /healthz, database: "postgres://strangler@localhost/delivery"}
+    service: {url: [http://127.0.0.1:9001, http://127.0.0.2:9001], health: /healthz, database: "postgres://strangler@localhost/delivery"}
     tables:
       - couriers
       - {from: courier_actions, to: actions, columns: {type: kind}, values: {type: {1: pickup, "2": dropoff}}, reverse: false, set: {source: shop, tenant: 7}, drop: [note], where: "state <> 'now' AND courier_id > 0"}
@@ -68,7 +68,7 @@ func delivery(legacy strangler.Upstream) strangler.Capability {
 		Name:     "delivery",
 		Routes:   []strangler.Route{{Method: "POST", Pattern: "/couriers"}, {Method: "GET", Pattern: "/couriers/{id}"}, {Method: "POST", Pattern: "/couriers/{id}/availability"}},
 		Touches:  []strangler.Touch{{Route: strangler.Route{Method: "POST", Pattern: "/orders/{id}/accept"}, Seam: true}},
-		Service:  strangler.Upstream{URL: "http://127.0.0.1:9001", Health: "/healthz", Database: "postgres://strangler@localhost/delivery"},
+		Service:  strangler.Upstream{URLs: []string{"http://127.0.0.1:9001", "http://127.0.0.2:9001"}, Health: "/healthz", Database: "postgres://strangler@localhost/delivery"},
 		Legacy:   legacy,
 		Tables:   []strangler.Table{{From: "couriers", To: "couriers"}, {From: "courier_actions", To: "actions", OneWay: true, Columns: map[string]string{"type": "kind"}, Values: map[string]map[string]string{"type": {"1": "pickup", "2": "dropoff"}}, Set: map[string]string{"source": "shop", "tenant": "7"}, Drop: []string{"note"}, Where: "state <> 'now' AND courier_id > 0"}},
 		OnDelete: map[string]strangler.Delete{"orders(courier_id)": strangler.DeleteCascade, "couriers(zone, region)": strangler.DeleteRestrict, "fines(courier)": strangler.DeleteIgnore},
@@ -93,14 +93,14 @@ func delivery(legacy strangler.Upstream) strangler.Capability {
 
 func TestLoadReadsEverySection(t *testing.T) {
 	c := load(t, whole, map[string]string{"STRANGLER_TOKEN": "s3cret"})
-	legacy := strangler.Upstream{URL: "http://127.0.0.1:9000", Database: "postgres://strangler@localhost/shop"}
+	legacy := strangler.Upstream{URLs: []string{"http://127.0.0.1:9000"}, Database: "postgres://strangler@localhost/shop"}
 	want := &Config{
 		File:    c.File,
 		Dir:     filepath.Dir(c.File),
 		Control: "sqlite:" + filepath.Join(filepath.Dir(c.File), ".strangler", "control.db"),
 		Proxy: Proxy{Listen: "127.0.0.1:8080", Engine: "nethttp", Trust: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Hold: Hold{Requests: 1000, Wait: 10 * time.Second, Drain: 2 * time.Second},
 			Limits:   Limits{Head: 64 << 10, Lines: 200, Connections: 10_000, Requests: 4096},
-			Timeouts: Timeouts{Head: 10 * time.Second, Body: time.Minute, Idle: 2 * time.Minute, Dial: 3 * time.Second, Answer: 2 * time.Minute}},
+			Timeouts: Timeouts{Head: 10 * time.Second, Body: time.Minute, Idle: 2 * time.Minute, Dial: 3 * time.Second, Answer: 2 * time.Minute}, Health: 5 * time.Second},
 		Admin:        Admin{Listen: "127.0.0.1:8081", Token: "s3cret"},
 		Legacy:       legacy,
 		Capabilities: []strangler.Capability{delivery(legacy)},
@@ -128,7 +128,7 @@ capabilities:
 	full := delivery(c.Legacy)
 	want := strangler.Capability{
 		Name: "search", Routes: []strangler.Route{{Pattern: "/search"}},
-		Service: strangler.Upstream{URL: "http://127.0.0.1:9002"}, Legacy: strangler.Upstream{URL: "http://127.0.0.1:9000"},
+		Service: strangler.Upstream{URLs: []string{"http://127.0.0.1:9002"}}, Legacy: strangler.Upstream{URLs: []string{"http://127.0.0.1:9000"}},
 		Shadow: strangler.Shadow{Sample: full.Shadow.Sample, Methods: full.Shadow.Methods}, Guard: full.Guard, Playbook: full.Playbook,
 	}
 	if diff := cmp.Diff([]strangler.Capability{want}, c.Capabilities); diff != "" {
@@ -192,7 +192,7 @@ capabilities:
   a: {routes: [/a], service: &s {url: http://h:2}, guard: {min_requests: &n 5}}
   b: {routes: [/b], service: *s, guard: {min_requests: *n}}
 `, nil)
-	if b := c.Capabilities[1]; b.Service.URL != "http://h:2" || b.Guard.MinRequests != 5 {
+	if b := c.Capabilities[1]; b.Service.String() != "http://h:2" || b.Guard.MinRequests != 5 {
 		t.Errorf("aliases read as %+v, %+v", b.Service, b.Guard)
 	}
 }

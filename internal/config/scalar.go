@@ -7,9 +7,12 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/strangler-fig/strangler"
 )
@@ -75,6 +78,31 @@ func (r *reader) baseURL(f field) string {
 	}
 	return ""
 }
+
+// baseURLs are those of one server, or a list of several servers' that all serve the same.
+func (r *reader) baseURLs(f field) (all []string) {
+	fields := []field{f}
+	if f.given() && f.node.Kind == yaml.SequenceNode {
+		if fields = r.list(f); len(fields) == 0 {
+			r.problem(f, "the list is empty; write where it listens, as in http://127.0.0.1:9000")
+		}
+	}
+	for _, one := range fields {
+		u := r.baseURL(one)
+		if u != "" && slices.Contains(all, u) {
+			r.problem(one, "%s stands twice; keep one", u)
+		} else if u != "" {
+			all = append(all, u)
+		}
+	}
+	if len(all) > maxServers {
+		r.problem(f, "there are %d; a side has at most %d servers", len(all), maxServers)
+	}
+	return all
+}
+
+// maxServers is how many servers one side may have, as package proxy has it.
+const maxServers = 64
 
 // path reads a path on an upstream; empty where it is not given.
 func (r *reader) path(f field) string {

@@ -29,7 +29,7 @@ func (r *reader) sections(c *Config, root field) {
 }
 
 func (r *reader) proxy(f field) Proxy {
-	keys := r.object(f, "listen", "tls", "trust", "engine", "access_log", "hold", "limits", "timeouts")
+	keys := r.object(f, "listen", "tls", "trust", "engine", "access_log", "hold", "limits", "timeouts", "health_interval")
 	p := Proxy{Listen: r.address(keys["listen"], defaultProxy), Trust: []netip.Prefix{}}
 	for _, item := range r.list(keys["trust"]) {
 		if prefix, ok := r.prefix(item); ok {
@@ -51,6 +51,7 @@ func (r *reader) proxy(f field) Proxy {
 		Head: r.span(times["head"], 10*time.Second), Body: r.span(times["body"], time.Minute), Idle: r.span(times["idle"], 2*time.Minute),
 		Dial: r.span(times["dial"], 3*time.Second), Answer: r.span(times["answer"], 2*time.Minute),
 	}
+	p.Health = r.span(keys["health_interval"], 5*time.Second)
 	hold := r.object(keys["hold"], "requests", "wait", "drain")
 	p.Hold = Hold{
 		Requests: r.whole(hold["requests"], 1000, 1),
@@ -134,7 +135,7 @@ func (r *reader) legacy(c *Config, f field) {
 	if !keys["url"].given() {
 		r.problem(keys["url"], "it is missing; write where the monolith listens, as in http://127.0.0.1:9000")
 	}
-	c.Legacy.URL = r.baseURL(keys["url"])
+	c.Legacy.URLs = r.baseURLs(keys["url"])
 	c.Legacy.Health = r.path(keys["health"])
 	r.legacyDatabase = keys["database"].given()
 	c.Legacy.Database = r.dsn(keys["database"], "")

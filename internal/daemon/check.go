@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,9 +35,10 @@ func Check(ctx context.Context, cfg *config.Config) ([]Finding, error) {
 	if err := store.Close(); err != nil {
 		return nil, err
 	}
-	out = append(out, Finding{Check: "control", Message: "the control store opens: " + id}, reach(ctx, "", "legacy upstream", cfg.Legacy))
+	out = append(out, Finding{Check: "control", Message: "the control store opens: " + id})
+	out = append(out, reach(ctx, "", "legacy upstream", cfg.Legacy)...)
 	for _, c := range cfg.Capabilities {
-		out = append(out, reach(ctx, c.Name, "service upstream", c.Service))
+		out = append(out, reach(ctx, c.Name, "service upstream", c.Service)...)
 		out = append(out, touches(c)...)
 		if !c.Stateless() {
 			out = append(out, tables(ctx, cfg, c, id)...)
@@ -46,19 +48,23 @@ func Check(ctx context.Context, cfg *config.Config) ([]Finding, error) {
 }
 
 // reach warns: the daemon starts though an upstream is down.
-func reach(ctx context.Context, capability, check string, up strangler.Upstream) Finding {
-	asked := up
-	if asked.Health == "" {
-		asked.Health = "/"
+func reach(ctx context.Context, capability, check string, up strangler.Upstream) (out []Finding) {
+	if len(up.URLs) == 0 {
+		return []Finding{{Capability: capability, Check: check, Warning: true, Message: "it has no url yet", Next: []string{"write in strangler.yaml where it listens, before a toggle sends anything there"}}}
 	}
-	err := probe(ctx, asked)
-	switch {
-	case err == nil:
-		return Finding{Capability: capability, Check: check, Message: up.URL + " answers"}
-	case up.Health == "" && !unreachable(err):
-		return Finding{Capability: capability, Check: check, Message: up.URL + " answers, and has no health path to ask"}
+	for _, url := range up.URLs {
+		found := Finding{Capability: capability, Check: check, Message: url + " answers"}
+		err := probe(ctx, url, cmp.Or(up.Health, "/"))
+		switch {
+		case err == nil:
+		case up.Health == "" && !unreachable(err):
+			found.Message += ", and has no health path to ask"
+		default:
+			found.Warning, found.Message, found.Next = true, fmt.Sprintf("%s is not well: %v", url, err), []string{"start it before the cutover"}
+		}
+		out = append(out, found)
 	}
-	return Finding{Capability: capability, Check: check, Warning: true, Message: fmt.Sprintf("%s is not well: %v", up.URL, err), Next: []string{"start it before the cutover"}}
+	return out
 }
 
 func touches(c strangler.Capability) (out []Finding) {

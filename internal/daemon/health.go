@@ -14,22 +14,32 @@ import (
 // probeTimeout bounds one health probe of an upstream.
 const probeTimeout = 2 * time.Second
 
-// healthy asks an upstream for its health path; one without a path is taken at its word.
+// healthy asks the servers of an upstream for its health path: one of them has to be well. Where there is no path, or no server,
+// they are taken at their word.
 func healthy(ctx context.Context, c strangler.Capability, side strangler.Side) error {
 	up := c.Service
 	if side == strangler.Legacy {
 		up = c.Legacy
 	}
-	return probe(ctx, up)
-}
-
-func probe(ctx context.Context, up strangler.Upstream) error {
 	if up.Health == "" {
 		return nil
 	}
+	var errs []error
+	for _, url := range up.URLs {
+		err := probe(ctx, url, up.Health)
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// probe asks one server for a path.
+func probe(ctx context.Context, url, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(up.URL, "/")+up.Health, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+path, nil)
 	if err != nil {
 		return err
 	}
@@ -41,7 +51,7 @@ func probe(ctx context.Context, up strangler.Upstream) error {
 		return err
 	}
 	if resp.StatusCode/100 != 2 {
-		return answered{fmt.Errorf("GET %s%s answered %s", up.URL, up.Health, resp.Status)}
+		return answered{fmt.Errorf("GET %s%s answered %s", url, path, resp.Status)}
 	}
 	return nil
 }

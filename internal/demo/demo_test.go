@@ -149,7 +149,7 @@ func TestInterruptedDemoStopsEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, url := range []string{"http://" + c.Proxy.Listen, c.Admin.URL(), c.Legacy.URL, c.Capabilities[0].Service.URL} {
+	for _, url := range []string{"http://" + c.Proxy.Listen, c.Admin.URL(), c.Legacy.String(), c.Capabilities[0].Service.String()} {
 		if conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://")); err == nil {
 			conn.Close()
 			t.Errorf("something still listens at %s", url)

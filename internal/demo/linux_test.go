@@ -98,8 +98,8 @@ func TestAKilledDemoLeavesNothingRunning(t *testing.T) {
 	}
 	var ends []net.Conn
 	for _, address := range []string{
-		net.JoinHostPort(server.Host, strconv.Itoa(int(server.Port))), strings.TrimPrefix(c.Legacy.URL, "http://"),
-		strings.TrimPrefix(c.Capabilities[0].Service.URL, "http://"), c.Proxy.Listen,
+		net.JoinHostPort(server.Host, strconv.Itoa(int(server.Port))), strings.TrimPrefix(c.Legacy.URLs[0], "http://"),
+		strings.TrimPrefix(c.Capabilities[0].Service.URLs[0], "http://"), c.Proxy.Listen,
 	} {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {

@@ -12,6 +12,9 @@ import (
 
 // Relay is what a request's caller adds to it on its way. Its methods run on the exchange's goroutine.
 type Relay interface {
+	// Upstream is where the request goes. It is asked for again when that one could not be reached, before anything was sent;
+	// nil: there is nowhere else.
+	Upstream() *Upstream
 	// Request appends header lines to the request that goes out. Before it does it may change the
 	// exchange's Target and Upgrade, and the values and kinds of its Fields; Dropped ones do not go out.
 	Request(dst []byte) []byte
@@ -31,15 +34,20 @@ const (
 // a body is sent again where the connection turns out to have been closed by the upstream before. One
 // that is seen through is waited for although its client has left. The error tells where it ended:
 // until the answer's head was passed on, the client has been told nothing.
-func (x *Exchange) Forward(to *Upstream, r Relay, repeatable, through bool) error {
+func (x *Exchange) Forward(r Relay, repeatable, through bool) error {
 	if err := x.gather(); err != nil {
 		x.shut = true
 		return err
 	}
+	to := r.Upstream()
 	x.out = x.request(x.out[:0], to, r)
 	for fresh := false; ; {
 		up, used, err := to.take(x.s.ctx, fresh, !x.body.ended)
 		if err != nil {
+			if next := x.elsewhere(r); next != nil {
+				to = next
+				continue
+			}
 			return err
 		}
 		x.c.through.Store(through)
@@ -67,6 +75,14 @@ func (x *Exchange) Forward(to *Upstream, r Relay, repeatable, through bool) erro
 		}
 		fresh = true
 	}
+}
+
+// elsewhere is another upstream for a request that was not sent; nil: there is none, or nobody waits for it.
+func (x *Exchange) elsewhere(r Relay) *Upstream {
+	if x.s.ctx.Err() != nil {
+		return nil
+	}
+	return r.Upstream()
 }
 
 // gather reads a small body whole, so that it goes out with its head, in one write.
