@@ -52,7 +52,7 @@ func (c Capability) Stateless() bool { return len(c.Tables) == 0 }
 
 // Upstream is one side of a capability: where its requests go and where its rows are.
 type Upstream struct {
-	URLs     []string // base URLs of its servers, without a path: each serves any request; none: it is nowhere yet
+	URLs     []string // base URLs of its servers, without a path (http, https, or for HTTP/2 h2c and h2): each serves any request; none: it is nowhere yet
 	Health   string   // path that answers 2xx when a server is able to serve; empty: servers are not asked
 	Database string // DSN; empty where the capability has no tables
 }

@@ -132,7 +132,7 @@ func setDefault[T comparable](field *T, value T) {
 
 // Validate says what is unusable, as an ErrConfig. Routes that contradict each other are found by New.
 func (c Config) Validate() error {
-	if _, err := newUpstream(c.Legacy, "", strangler.Legacy, nil, nil); err != nil {
+	if _, err := newUpstream(c.Legacy, "", strangler.Legacy); err != nil {
 		return fmt.Errorf("%w: the monolith's address: %w", strangler.ErrConfig, err)
 	}
 	if len(c.Secret) < secretBytes {
@@ -180,7 +180,7 @@ func validateCapability(c strangler.Capability) error {
 		return fmt.Errorf("a name is made of letters, digits, '-', '_' and '.'")
 	}
 	if len(c.Service.URLs) > 0 {
-		if _, err := newUpstream(c.Service, c.Name, strangler.Service, nil, nil); err != nil {
+		if _, err := newUpstream(c.Service, c.Name, strangler.Service); err != nil {
 			return fmt.Errorf("the service's address: %w", err)
 		}
 	}

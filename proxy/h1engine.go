@@ -150,6 +150,9 @@ func (x *overH1) gone() <-chan struct{} {
 
 func (x *overH1) forward() bool {
 	writes := x.match.writes != 0
+	if x.to().http2 {
+		return x.bridge(writes)
+	}
 	err := x.c.Forward(x, !writes && safe(x.request.Method), writes)
 	x.sent = x.c.Sent()
 	switch {
@@ -170,6 +173,19 @@ func (x *overH1) forward() bool {
 		x.failed(noAnswer, err)
 	}
 	return true
+}
+
+// bridge has the other engine carry the request on, to an upstream in HTTP/2.
+func (x *overH1) bridge(writes bool) (done bool) {
+	over := &overHTTP{exchange: x.exchange}
+	over.via = over
+	err := x.c.Bridge(writes, func(w http.ResponseWriter, r *http.Request) {
+		over.w, over.in = w, r
+		done = over.forward()
+	})
+	x.exchange = over.exchange
+	x.via = x
+	return done && err == nil
 }
 
 // Upstream is the pool of the server that the request goes to.

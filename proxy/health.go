@@ -57,7 +57,7 @@ func (p *Proxy) probe(s *server) (err error) {
 		return err
 	}
 	r.Header.Set("User-Agent", "strangler-health")
-	answer, err := p.shadowing.RoundTrip(r)
+	answer, err := s.of.beside.RoundTrip(r)
 	if err != nil {
 		return err
 	}

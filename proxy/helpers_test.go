@@ -148,12 +148,15 @@ func config(legacy string, capabilities ...strangler.Capability) Config {
 	return Config{Engine: engine, Listen: "127.0.0.1:0", Legacy: strangler.Upstream{URLs: []string{legacy}}, Capabilities: capabilities, Secret: bytes.Repeat([]byte("s"), 32)}
 }
 
-// start runs a proxy until the test ends.
-func start(t *testing.T, c Config) *Proxy {
+// start runs a proxy until the test ends. What is changed of it is changed before it is started.
+func start(t *testing.T, c Config, changes ...func(*Proxy)) *Proxy {
 	t.Helper()
 	p, err := New(c)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, change := range changes {
+		change(p)
 	}
 	if err := p.Start(); err != nil {
 		t.Fatal(err)

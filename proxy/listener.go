@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 
 	"github.com/strangler-fig/strangler"
@@ -49,7 +48,9 @@ func (p *Proxy) Start() error {
 	default:
 		p.watch = h1.NewWatch()
 		for _, s := range p.servers() {
-			s.connect(p.config.Timeouts, p.watch)
+			if !s.http2 {
+				s.connect(p.config.Timeouts, p.watch)
+			}
 		}
 		p.h1 = p.newServer()
 		p.handed = newHanded(listener.Addr())
@@ -105,13 +106,20 @@ func (h *handed) Close() error {
 	return nil
 }
 
-// servers are those that requests go to, of every side.
-func (p *Proxy) servers() []*server {
-	all := slices.Clone(p.legacy.servers)
+// upstreams are the sides that requests go to.
+func (p *Proxy) upstreams() []*upstream {
+	all := []*upstream{p.legacy}
 	for _, c := range p.capabilities {
 		if c.service != nil {
-			all = append(all, c.service.servers...)
+			all = append(all, c.service)
 		}
+	}
+	return all
+}
+
+func (p *Proxy) servers() (all []*server) {
+	for _, u := range p.upstreams() {
+		all = append(all, u.servers...)
 	}
 	return all
 }
@@ -169,6 +177,7 @@ func (p *Proxy) drain(ctx context.Context) error {
 	server, ours := p.http, p.h1
 	p.mu.Unlock()
 
+	defer context.AfterFunc(ctx, p.cancel)() // cuts what is carried by net/http
 	var draining sync.WaitGroup
 	var err, oursErr error
 	if ours != nil {
@@ -198,15 +207,19 @@ func (p *Proxy) drain(ctx context.Context) error {
 	p.work.Wait()
 	if p.watch != nil {
 		for _, s := range p.servers() {
-			err = errors.Join(err, s.pool.Close())
+			if s.pool != nil {
+				err = errors.Join(err, s.pool.Close())
+			}
 		}
 		p.watch.Close()
 	}
 	if p.access != nil {
 		err = errors.Join(err, p.access.close())
 	}
-	p.transport.CloseIdleConnections()
-	p.shadowing.CloseIdleConnections()
+	for _, u := range p.upstreams() {
+		u.transport.CloseIdleConnections()
+		u.beside.CloseIdleConnections()
+	}
 	if err != nil {
 		return fmt.Errorf("the proxy is closed, but requests were still running and were cut: %w", err)
 	}

@@ -21,10 +21,13 @@ import (
 // The engine on net/http and httputil.ReverseProxy: what the other engine is compared with, and what
 // can be switched to if that one should be in doubt.
 
-// newTransport speaks HTTP/1.1 only: Go's HTTP/2 client has retries of its own.
-func newTransport(limits Timeouts) *http.Transport {
+// newTransport speaks one protocol only. Go's HTTP/2 client sends a request again by itself where the server says that it did not
+// act on it (RFC 9113, 8.7), and only where it still has all of it.
+func newTransport(limits Timeouts, http2 bool) *http.Transport {
 	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
+	protocols.SetHTTP1(!http2)
+	protocols.SetHTTP2(http2)
+	protocols.SetUnencryptedHTTP2(http2)
 	return &http.Transport{
 		DialContext:            (&net.Dialer{Timeout: limits.Dial, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    limits.Dial,
@@ -35,8 +38,12 @@ func newTransport(limits Timeouts) *http.Transport {
 		MaxResponseHeaderBytes: maxAnswerHead,
 		DisableCompression:     true,
 		Protocols:              protocols,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: deadAfter / 2, PingTimeout: deadAfter / 2},
 	}
 }
+
+// deadAfter is how long a connection in HTTP/2, which many requests share, may be silent before it is given up.
+const deadAfter = 20 * time.Second
 
 // newReverseProxy finds the request's carrier in the context.
 func newReverseProxy(p *Proxy) *httputil.ReverseProxy {
@@ -44,7 +51,7 @@ func newReverseProxy(p *Proxy) *httputil.ReverseProxy {
 		Rewrite:        func(pr *httputil.ProxyRequest) { carrierOf(pr.In).send(pr) },
 		ModifyResponse: func(answer *http.Response) error { return carrierOf(answer.Request).answered(answer) },
 		ErrorHandler:   func(_ http.ResponseWriter, r *http.Request, err error) { carrierOf(r).unanswered(err) },
-		Transport:      balanced{p.transport},
+		Transport:      balanced{},
 		BufferPool:     &buffers{sync.Pool{New: func() any { return new([bufferBytes]byte) }}},
 		ErrorLog:       slog.NewLogLogger(p.config.Log.Handler(), slog.LevelDebug),
 	}
@@ -98,6 +105,9 @@ func (x *overHTTP) gone() <-chan struct{} { return x.in.Context().Done() }
 // same, and the gate has to know until when. ReverseProxy panics when an answer breaks off, which
 // ends the client's connection.
 func (x *overHTTP) forward() bool {
+	// An upstream may answer before it has taken the whole body, and the server would read that away. Where it cannot be told
+	// so, as with HTTP/2, it does not.
+	_ = http.NewResponseController(x.w).EnableFullDuplex()
 	ctx := context.WithValue(x.in.Context(), carrierKey{}, x)
 	if x.match.writes != 0 {
 		var cancel context.CancelFunc
@@ -160,6 +170,10 @@ func (x *overHTTP) send(pr *httputil.ProxyRequest) {
 		if path, err := url.PathUnescape(x.request.Path); err == nil {
 			out.URL.Path, out.URL.RawPath = path, x.request.Path
 		}
+	}
+	if x.to().http2 { // which has no upgrades
+		delete(out.Header, "Connection")
+		delete(out.Header, "Upgrade")
 	}
 	out.Trailer = nil // a client's trailers could carry names that were taken out of its headers
 	x.p.forwarding.rewrite(out.Header, pr.In, x.peer, x.snapshot.owners)
@@ -252,15 +266,21 @@ type rejoinedBody struct {
 const stall = 30 * time.Second
 
 // requestBody notes that the client, not the upstream, broke off. The transport may still be reading
-// it when the walk goes on.
+// it when the walk goes on, and after it has closed it.
 type requestBody struct {
 	io.ReadCloser
-	x *overHTTP
+	x      *overHTTP
+	closed atomic.Bool
+}
+
+func (b *requestBody) Close() error {
+	b.closed.Store(true)
+	return b.ReadCloser.Close()
 }
 
 func (b *requestBody) Read(buf []byte) (int, error) {
 	n, err := b.ReadCloser.Read(buf)
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF && !b.closed.Load() {
 		b.x.uploadBroke.Store(true)
 	}
 	return n, err

@@ -27,15 +27,12 @@ type Proxy struct {
 	legacy       *upstream
 	unclaimed    *capabilityMetrics
 	reverse      *httputil.ReverseProxy
-	transport    *http.Transport
 
 	applying sync.Mutex // serialises changes of snapshot
 	snapshot atomic.Pointer[snapshot]
 
 	watch  *h1.Watch // nil with engine nethttp
 	access *access   // nil: there is no log
-
-	shadowing *http.Transport // its own connections: shadows never take one from the walk
 
 	ctx      context.Context // ends what outlasts a drain
 	cancel   context.CancelFunc
@@ -82,7 +79,7 @@ func New(config Config) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	legacy, err := newUpstream(config.Legacy, "", strangler.Legacy, metrics, config.Log)
+	legacy, err := newUpstream(config.Legacy, "", strangler.Legacy)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +105,7 @@ func New(config Config) (*Proxy, error) {
 			c.wrote = newWrote(started)
 		}
 		if len(conf.Service.URLs) > 0 {
-			if c.service, err = newUpstream(conf.Service, conf.Name, strangler.Service, metrics, config.Log); err != nil {
+			if c.service, err = newUpstream(conf.Service, conf.Name, strangler.Service); err != nil {
 				return nil, err
 			}
 		}
@@ -120,7 +117,9 @@ func New(config Config) (*Proxy, error) {
 		p.routes = append(p.routes, metrics.ofRoute(p.capabilities[r.capability].Name, r.text))
 	}
 	p.snapshot.Store(&snapshot{toggles: make([]*strangler.Toggle, len(p.capabilities))})
-	p.transport, p.shadowing = newTransport(config.Timeouts), newTransport(config.Timeouts)
+	for _, u := range p.upstreams() {
+		u.equip(p, metrics)
+	}
 	p.reverse = newReverseProxy(p)
 	return p, nil
 }

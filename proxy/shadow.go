@@ -104,7 +104,7 @@ func (s *shadow) send(r *http.Request) {
 	to.running.Add(1)
 	defer to.running.Add(-1)
 	r.URL.Scheme, r.URL.Host = to.scheme, to.host
-	answer, err := s.p.shadowing.RoundTrip(r.WithContext(ctx))
+	answer, err := s.c.service.beside.RoundTrip(r.WithContext(ctx))
 	if err == nil {
 		_, err = io.Copy(io.Discard, io.LimitReader(answer.Body, shadowBody))
 		if closeErr := answer.Body.Close(); err == nil {

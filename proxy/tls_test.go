@@ -266,7 +266,7 @@ func TestUpstreamOverTLS(t *testing.T) {
 	if engine == EngineH1 {
 		p.legacy.servers[0].pool.TLS.RootCAs = roots
 	} else {
-		p.transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+		p.legacy.transport.TLSClientConfig = &tls.Config{RootCAs: roots}
 	}
 	for i := range 5 {
 		if a := ask(t, c, "POST", p.URL()+"/x", strings.Repeat("x", i*50_000)); a.status != 200 || a.body != "legacy" {

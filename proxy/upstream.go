@@ -32,7 +32,10 @@ type upstream struct {
 	side       strangler.Side
 	health     string // path; empty: servers are not asked
 	servers    []*server
-	turn       atomic.Uint32 // where the next choice begins to look, so that equals take turns
+	http2      bool            // its servers are spoken to in HTTP/2
+	transport  *http.Transport // of engine nethttp, and of both where it is HTTP/2
+	beside     *http.Transport // of shadows and questions for health, which never take a connection from the walk
+	turn       atomic.Uint32   // where the next choice begins to look, so that equals take turns
 	log        *slog.Logger
 }
 
@@ -40,7 +43,8 @@ type upstream struct {
 type server struct {
 	of           *upstream
 	bit          uint64
-	scheme, host string
+	scheme, host string // http or https
+	http2        bool
 	pool         *h1.Upstream // its connections, where engine h1 is in use
 
 	running atomic.Int64 // requests that it has now
@@ -50,8 +54,9 @@ type server struct {
 	up      prometheus.Gauge
 }
 
-func newUpstream(conf strangler.Upstream, capability string, side strangler.Side, m *metrics, log *slog.Logger) (*upstream, error) {
-	u := &upstream{capability: capability, side: side, health: conf.Health, log: log}
+// newUpstream takes a side's addresses apart. Before it can be sent anything it needs equip.
+func newUpstream(conf strangler.Upstream, capability string, side strangler.Side) (*upstream, error) {
+	u := &upstream{capability: capability, side: side, health: conf.Health}
 	if len(conf.URLs) == 0 {
 		return nil, errors.New("there is none")
 	}
@@ -68,14 +73,24 @@ func newUpstream(conf strangler.Upstream, capability string, side strangler.Side
 			return nil, fmt.Errorf("%s stands twice", s.host)
 		}
 		known[s.host] = true
-		s.of, s.bit = u, 1<<i
-		if m != nil {
-			s.up = m.serverUp.WithLabelValues(capability, string(side), s.host)
-			s.up.Set(1)
+		if http2 := s.http2; i == 0 {
+			u.http2 = http2
+		} else if u.http2 != http2 {
+			return nil, errors.New("some of them are HTTP/2 and some are not; write h2c:// or h2:// for all of a side's servers, or for none")
 		}
+		s.of, s.bit = u, 1<<i
 		u.servers = append(u.servers, s)
 	}
 	return u, nil
+}
+
+func (u *upstream) equip(p *Proxy, m *metrics) {
+	u.log = p.config.Log
+	u.transport, u.beside = newTransport(p.config.Timeouts, u.http2), newTransport(p.config.Timeouts, u.http2)
+	for _, s := range u.servers {
+		s.up = m.serverUp.WithLabelValues(u.capability, string(u.side), s.host)
+		s.up.Set(1)
+	}
 }
 
 func parseServer(base string) (*server, error) {
@@ -83,13 +98,16 @@ func parseServer(base string) (*server, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
+	case schemes[u.Scheme] == "", u.Host == "":
 		return nil, fmt.Errorf("%q is not of the form http://host:port", base)
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
 		return nil, fmt.Errorf("%q has more than scheme, host and port; a path or a password is not forwarded", u.Redacted())
 	}
-	return &server{scheme: u.Scheme, host: u.Host}, nil
+	return &server{scheme: schemes[u.Scheme], host: u.Host, http2: strings.HasPrefix(u.Scheme, "h2")}, nil
 }
+
+// schemes are those of a server's address, and how it is connected to: h2c is HTTP/2 in the clear, h2 over TLS.
+var schemes = map[string]string{"http": "http", "https": "https", "h2c": "http", "h2": "https"}
 
 // pick is the server with the fewest requests under way, of those that were not tried: one that is well, or else any, since a
 // refusal by the last of them tells the client more than one of ours. Nil: all were tried.
@@ -214,13 +232,14 @@ func (x *exchange) release() {
 	}
 }
 
-// balanced is the transport of engine nethttp: it sends a request to a server of its side, and to another one where that could
+// balanced is a ReverseProxy's transport: it sends a request to a server of its side, and to another one where that could
 // not be reached.
-type balanced struct{ *http.Transport }
+type balanced struct{}
 
-func (b balanced) RoundTrip(r *http.Request) (*http.Response, error) {
+func (balanced) RoundTrip(r *http.Request) (*http.Response, error) {
 	x := carrierOf(r)
-	if r.Body != nil && len(x.to().servers) > 1 {
+	to := x.to()
+	if r.Body != nil && len(to.servers) > 1 {
 		r.Body = keptOpen{r.Body}
 	}
 	var failure error
@@ -230,7 +249,7 @@ func (b balanced) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, failure
 		}
 		r.URL.Scheme, r.URL.Host = s.scheme, s.host
-		answer, err := b.Transport.RoundTrip(r)
+		answer, err := to.transport.RoundTrip(r)
 		if err == nil || !unreached(err) || r.Context().Err() != nil {
 			return answer, err
 		}

@@ -123,12 +123,12 @@ legacy: {url: "http://127.0.0.1:9000/"}
 capabilities:
   search:
     routes: [/search]
-    service: {url: http://127.0.0.1:9002}
+    service: {url: "h2c://127.0.0.1:9002"}
 `, nil)
 	full := delivery(c.Legacy)
 	want := strangler.Capability{
 		Name: "search", Routes: []strangler.Route{{Pattern: "/search"}},
-		Service: strangler.Upstream{URLs: []string{"http://127.0.0.1:9002"}}, Legacy: strangler.Upstream{URLs: []string{"http://127.0.0.1:9000"}},
+		Service: strangler.Upstream{URLs: []string{"h2c://127.0.0.1:9002"}}, Legacy: strangler.Upstream{URLs: []string{"http://127.0.0.1:9000"}},
 		Shadow: strangler.Shadow{Sample: full.Shadow.Sample, Methods: full.Shadow.Methods}, Guard: full.Guard, Playbook: full.Playbook,
 	}
 	if diff := cmp.Diff([]strangler.Capability{want}, c.Capabilities); diff != "" {

@@ -122,6 +122,7 @@ func TestProblems(t *testing.T) {
 		"memory":           {head + "control: 'sqlite::memory:'\n", nil, []string{"line 2, control: a database in memory, or a file: URI, is not kept between processes; write sqlite:path"}},
 		"two slashes":      {head + "control: sqlite://a.db\n", nil, []string{"line 2, control: two slashes say neither relative nor absolute; write sqlite:path or sqlite:/path"}},
 		"a server twice":   {"legacy: {url: ['http://h:1', 'http://h:1/']}\n", nil, []string{"line 1, legacy.url[1]: http://h:1 stands twice; keep one"}},
+		"two protocols":    {"legacy: {url: ['http://h:1', 'h2c://h:2']}\n", nil, []string{"line 1, legacy.url[1]: some servers are HTTP/2 and some are not; write h2c:// or h2:// for all of them, or for none"}},
 		"no server":        {"legacy: {url: []}\n", nil, []string{"line 1, legacy.url: the list is empty; write where it listens, as in http://127.0.0.1:9000"}},
 		"no time":          {head + "proxy: {hold: {wait: 0s}}\n", nil, []string{`line 2, proxy.hold.wait: "0s": write a duration above zero, as in 10s`}},
 		"one port":         {head + "proxy: {listen: '127.0.0.1:8081'}\n", nil, []string{"line 1, admin: proxy and admin both listen on 127.0.0.1:8081; give one of them another port"}},

@@ -59,15 +59,16 @@ func Loopback(listen string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-// baseURL reads scheme, host and port, without a path. It comes back without a slash at its end.
-func (r *reader) baseURL(f field) string {
+// baseURL reads scheme, host and port, without a path. It comes back without a slash at its end. More schemes than http and https
+// may be allowed.
+func (r *reader) baseURL(f field, schemes ...string) string {
 	s, ok := r.text(f)
 	if !ok {
 		return ""
 	}
 	u, err := url.Parse(s)
 	switch {
-	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
+	case err != nil, u.Scheme != "http" && u.Scheme != "https" && !slices.Contains(schemes, u.Scheme), u.Hostname() == "":
 		r.problem(f, "%q is not a URL; write scheme, host and port, as in http://127.0.0.1:9000", Redact(f.node.Value))
 	case u.User != nil:
 		r.problem(f, "a user or password in the URL is not sent on; write %s://%s", u.Scheme, u.Host)
@@ -88,12 +89,16 @@ func (r *reader) baseURLs(f field) (all []string) {
 		}
 	}
 	for _, one := range fields {
-		u := r.baseURL(one)
-		if u != "" && slices.Contains(all, u) {
+		u := r.baseURL(one, "h2c", "h2")
+		switch {
+		case u == "":
+			continue
+		case slices.Contains(all, u):
 			r.problem(one, "%s stands twice; keep one", u)
-		} else if u != "" {
-			all = append(all, u)
+		case len(all) > 0 && strings.HasPrefix(u, "h2") != strings.HasPrefix(all[0], "h2"):
+			r.problem(one, "some servers are HTTP/2 and some are not; write h2c:// or h2:// for all of them, or for none")
 		}
+		all = append(all, u)
 	}
 	if len(all) > maxServers {
 		r.problem(f, "there are %d; a side has at most %d servers", len(all), maxServers)

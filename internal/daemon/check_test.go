@@ -2,6 +2,8 @@ package daemon_test
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -79,5 +81,34 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestCheckAsksEveryServer, in HTTP/2 where it takes nothing else.
+func TestCheckAsksEveryServer(t *testing.T) {
+	up := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 || r.URL.Path != "/healthz" {
+			w.WriteHeader(http.StatusTeapot)
+		}
+	}))
+	up.Config.Protocols = new(http.Protocols)
+	up.Config.Protocols.SetUnencryptedHTTP2(true)
+	up.Start()
+	defer up.Close()
+	url := "h2c://" + up.Listener.Addr().String()
+	file := filepath.Join(t.TempDir(), "strangler.yaml")
+	must(t, os.WriteFile(file, []byte("legacy: {url: ["+url+", h2c://127.0.0.1:1], health: /healthz}\ncapabilities: {}\n"), 0o600))
+	cfg, err := config.Load(file, func(string) (string, bool) { return "", false })
+	must(t, err)
+	found, err := daemon.Check(t.Context(), cfg)
+	must(t, err)
+	warned := map[string]bool{}
+	for _, f := range found {
+		if f.Check == "legacy upstream" {
+			warned[f.Message] = f.Warning
+		}
+	}
+	if w, said := warned[url+" answers"]; len(warned) != 2 || !said || w {
+		t.Errorf("of a server that answers and one that does not, check says %+v", warned)
 	}
 }

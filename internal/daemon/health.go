@@ -39,11 +39,16 @@ func healthy(ctx context.Context, c strangler.Capability, side strangler.Side) e
 func probe(ctx context.Context, url, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+path, nil)
+	asked, client := url, http.DefaultClient
+	if scheme, host, _ := strings.Cut(url, "://"); strings.HasPrefix(scheme, "h2") {
+		asked, client = map[string]string{"h2c": "http", "h2": "https"}[scheme]+"://"+host, overHTTP2()
+		defer client.CloseIdleConnections()
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(asked, "/")+path, nil)
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return err
 	}
@@ -54,6 +59,14 @@ func probe(ctx context.Context, url, path string) error {
 		return answered{fmt.Errorf("GET %s%s answered %s", url, path, resp.Status)}
 	}
 	return nil
+}
+
+// overHTTP2 speaks nothing else.
+func overHTTP2() *http.Client {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Client{Transport: &http.Transport{Protocols: protocols}}
 }
 
 // answered is an upstream that can be reached and does not say that it is well.

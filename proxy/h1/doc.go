@@ -18,6 +18,7 @@
 //  7. body.go and chunked.go read bodies, upload.go sends those that do not fit a buffer while the
 //     answer may already come, tunnel.go is what follows an upgrade. errors.go says why an exchange
 //     ended early.
+//  8. bridge.go is another way for 5 and 6: a handler of net/http's answers, for upstreams in HTTP/2.
 //
 // # What a caller relies on
 //
