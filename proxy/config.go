@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/bits"
+	"net"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -17,7 +18,9 @@ import (
 
 // Config is what a Proxy is made of. Legacy and Secret are required.
 type Config struct {
-	Listen       string             // host:port; port 0 takes a free one
+	Listen string // host:port; port 0 takes a free one
+	// Listener makes the listener; nil: net.Listen. It has to be one of TCP.
+	Listener     func(network, address string) (net.Listener, error)
 	Legacy       strangler.Upstream // the monolith: what no capability claims goes there
 	Capabilities []strangler.Capability
 	Trust        []netip.Prefix // peers whose X-Forwarded-*, Forwarded and X-Real-IP are believed
@@ -111,6 +114,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Timeouts.Body, time.Minute)
 	if c.Passed == nil {
 		c.Passed = func(string) time.Time { return time.Time{} }
+	}
+	if c.Listener == nil {
+		c.Listener = net.Listen
 	}
 	if c.Registerer == nil {
 		c.Registerer = prometheus.NewRegistry()

@@ -28,7 +28,7 @@ func (p *Proxy) Start() error {
 			return err
 		}
 	}
-	listener, err := net.Listen("tcp", p.config.Listen)
+	listener, err := p.config.Listener("tcp", p.config.Listen)
 	if err == nil && p.config.Access.File != "" {
 		if p.access, err = openAccess(p, p.config.Access); err != nil {
 			return errors.Join(err, listener.Close())
@@ -161,6 +161,25 @@ func (p *Proxy) URL() string {
 // Handler is the walk for a server of the caller's own, which has to be shut down before Close: Close
 // waits for its requests, but cannot cut them.
 func (p *Proxy) Handler() http.Handler { return http.HandlerFunc(p.serve) }
+
+// Retire is for a process whose listener another one has taken over: it stops listening, and has each connection end with its next
+// answer, so that no client finds one closed under its request. It returns when none is left, or when ctx ends. Gates work
+// meanwhile. Close has to follow.
+func (p *Proxy) Retire(ctx context.Context) {
+	p.mu.Lock()
+	ours, listener := p.h1, p.listener
+	p.mu.Unlock()
+	p.retiring.Store(true)
+	if listener == nil {
+		return
+	}
+	_ = listener.Close() // whoever serves it ends with that
+	if ours == nil {     // nobody counts the connections
+		<-ctx.Done()
+		return
+	}
+	ours.Retire(ctx)
+}
 
 // Close stops listening, answers what the gates hold with 503, and waits for every other request,
 // upgraded connections included. When ctx ends first it cuts those that remain, waits for them, and

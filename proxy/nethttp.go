@@ -78,6 +78,9 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	x := &overHTTP{exchange: exchange{p: p, began: time.Now(), match: match{route: none}, host: r.Host, protocol: r.Proto}, w: w, in: r}
 	x.via = x
 	defer x.end()
+	if p.retiring.Load() && r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close")
+	}
 	x.peer = p.forwarding.peer(r.RemoteAddr).over(r.TLS != nil, r.Header.Get("X-Forwarded-Proto"))
 	x.request = Request{Method: r.Method, Path: cleanPath(r.URL.EscapedPath()), Header: canonical(r.Header), Cookies: r.Header["Cookie"]}
 	if r.URL.Opaque != "" || r.URL.Scheme != "" && r.URL.Scheme != "http" && r.URL.Scheme != "https" {

@@ -38,6 +38,7 @@ type Proxy struct {
 	cancel   context.CancelFunc
 	running  sync.RWMutex  // held for reading by every request, so that Close can wait for them
 	closing  chan struct{} // closed when Close begins
+	retiring atomic.Bool
 	work     sync.WaitGroup
 	mu       sync.Mutex // guards what follows
 	listener net.Listener

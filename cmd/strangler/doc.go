@@ -6,7 +6,8 @@
 //   - app.go is the tree of commands and what they share: the file, the format, the daemon's client.
 //   - arguments.go checks arguments; output.go prints results as text or JSON; progress.go redraws them
 //     while they change; exit.go turns an error into its exit code and its words.
-//   - hooks.go is what needs no daemon and is connected from elsewhere; wire.go connects it.
+//   - hooks.go is what needs no daemon and is connected from elsewhere; wire.go connects it. upgrade.go has
+//     a daemon replaced by a new process.
 //
 // Then one file a verb: serve.go, demo.go, check.go, toggle.go, migrate.go, split.go (split_owner.go
 // hands writes over, split_follow.go watches a copy), playbook.go (playbook_run.go drives runs,

@@ -20,9 +20,10 @@ type hooks struct {
 
 // ServeOptions are the daemon's. It returns nil when its context ends.
 type ServeOptions struct {
-	Roles []string // "proxy", "worker"
-	Log   *slog.Logger
-	Ready func(Serving) // called once, when everything listens
+	Roles   []string // "proxy", "worker"
+	Log     *slog.Logger
+	PIDFile string        // where the process's number is written when it is ready; empty: nowhere
+	Ready   func(Serving) // called once, when everything listens
 }
 
 // Serving is where a daemon listens.

@@ -12,7 +12,7 @@ import (
 
 func (a *app) serve() *cobra.Command {
 	var roles []string
-	var level, format string
+	var level, format, pidFile string
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the daemon: proxy, split workers, playbook engine, admin API",
@@ -20,10 +20,14 @@ func (a *app) serve() *cobra.Command {
 is down. What was under way when it was killed goes on when it starts again.
 
 --roles divides it over machines: "proxy" takes requests, "worker" moves rows and runs
-playbooks. The admin API is always there. The log goes to stderr.`,
+playbooks. The admin API is always there. The log goes to stderr.
+
+SIGTERM ends it when the requests under way have their answers. SIGUSR2 (kill -USR2) has the
+program's file, as it is then, take over with the same arguments: no connection is refused, and
+what was under way is finished here.`,
 		Example: `  strangler serve
   strangler serve --roles proxy --log-format json
-  strangler serve -c /etc/strangler/strangler.yaml`,
+  strangler serve -c /etc/strangler/strangler.yaml --pid-file /run/strangler.pid`,
 		Args: needs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, role := range roles {
@@ -42,10 +46,11 @@ playbooks. The admin API is always there. The log goes to stderr.`,
 			if a.hooks.Serve == nil {
 				return notConnected("daemon")
 			}
-			return a.hooks.Serve(cmd.Context(), cfg, ServeOptions{Roles: roles, Log: log, Ready: a.announce})
+			return a.hooks.Serve(cmd.Context(), cfg, ServeOptions{Roles: roles, Log: log, PIDFile: pidFile, Ready: a.announce})
 		},
 	}
 	cmd.Flags().StringSliceVar(&roles, "roles", []string{"proxy", "worker"}, "what this instance does: proxy, worker")
+	cmd.Flags().StringVar(&pidFile, "pid-file", "", "where the number of the process that serves is written once it does")
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	cmd.Flags().StringVar(&format, "log-format", "text", "text or json")
 	return cmd

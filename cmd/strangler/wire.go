@@ -29,7 +29,7 @@ func connected(env func(string) (string, bool)) hooks {
 			if err != nil {
 				return err
 			}
-			return daemon.Run(ctx, cfg, daemon.Options{
+			return upgradable(ctx, o.PIDFile, o.Log, func(all daemon.Options) error { return daemon.Run(ctx, cfg, all) }, daemon.Options{
 				Proxy: slices.Contains(o.Roles, "proxy"), Worker: slices.Contains(o.Roles, "worker"), Fault: fault, Log: o.Log,
 				Ready: func(d *daemon.Daemon) {
 					if o.Ready != nil {

@@ -12,8 +12,9 @@ import (
 
 // Config is what a Server needs. Previews, Metrics and Log may be left out.
 type Config struct {
-	Listen       string // host:port; port 0 takes a free one
-	Token        string // the bearer token; may be empty only on a loopback address
+	Listen       string                                              // host:port; port 0 takes a free one
+	Listener     func(network, address string) (net.Listener, error) // makes the listener; nil: net.Listen
+	Token        string                                              // the bearer token; may be empty only on a loopback address
 	Capabilities []strangler.Capability
 
 	Toggles  Toggles

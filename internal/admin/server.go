@@ -49,6 +49,9 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	if cfg.Listener == nil {
+		cfg.Listener = net.Listen
+	}
 	if cfg.Log == nil {
 		cfg.Log = strangler.Discard()
 	}
@@ -70,7 +73,7 @@ func New(cfg Config) (*Server, error) {
 
 // Open listens and begins to serve. An address that cannot be had is an error at once.
 func (s *Server) Open() error {
-	listener, err := net.Listen("tcp", s.cfg.Listen)
+	listener, err := s.cfg.Listener("tcp", s.cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("admin API: %w; nothing was started; is another strangler serve running? (admin.listen)", err)
 	}

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,8 +28,10 @@ import (
 	"github.com/strangler-fig/strangler/proxy"
 )
 
-// closeTimeout bounds how long requests in flight may take when the daemon ends.
-const closeTimeout = 20 * time.Second
+const (
+	closeTimeout  = 20 * time.Second // how long requests in flight may take when the daemon ends
+	retireTimeout = 10 * time.Second // how long clients that ask for nothing keep their connection when another process has taken over
+)
 
 // Options are what the file does not say.
 type Options struct {
@@ -38,6 +42,13 @@ type Options struct {
 	Fault func(point string) error
 	Log   *slog.Logger
 	Ready func(*Daemon) // called once, when everything listens; may be nil
+	// Listen makes the listeners of the proxy and the admin API; nil: net.Listen.
+	Listen func(network, address string) (net.Listener, error)
+	// Replaced is closed when another process, which has inherited the listeners, serves in this one's place. Nil: never.
+	Replaced <-chan struct{}
+	Left     func() // called when this process has left runs and splits to that other one; may be nil
+	// Before is closed when the process that this one replaces has left them. Nil: there was none.
+	Before <-chan struct{}
 }
 
 // Daemon is one process of `strangler serve`.
@@ -54,7 +65,8 @@ type Daemon struct {
 	playbook *playbook.Engine
 	admin    *admin.Server
 	registry *prometheus.Registry
-	cleanups []func() error // run in reverse
+	failed   chan error // has what ends the daemon, at most once
+	cleanups []cleanup  // run in reverse
 }
 
 // Run serves until ctx ends, then closes.
@@ -70,6 +82,9 @@ func Run(ctx context.Context, cfg *config.Config, opts Options) error {
 	select {
 	case <-ctx.Done():
 	case failed = <-d.admin.Failed():
+	case failed = <-d.failed:
+	case <-opts.Replaced:
+		failed = d.retire(ctx)
 	}
 	return errors.Join(failed, d.Close())
 }
@@ -79,7 +94,7 @@ func Start(ctx context.Context, cfg *config.Config, opts Options) (d *Daemon, er
 	if opts.Log == nil {
 		opts.Log = strangler.Discard()
 	}
-	d = &Daemon{cfg: cfg, opts: opts, log: opts.Log, id: instanceID(), registry: prometheus.NewRegistry()}
+	d = &Daemon{cfg: cfg, opts: opts, log: opts.Log, id: instanceID(), registry: prometheus.NewRegistry(), failed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -126,14 +141,51 @@ func instanceID() string {
 	return fmt.Sprintf("%s-%d-%s", host, os.Getpid(), hex.EncodeToString(b))
 }
 
-func (d *Daemon) onClose(f func() error) { d.cleanups = append(d.cleanups, f) }
+// cleanup ends one part of the daemon.
+type cleanup struct {
+	part string
+	f    func() error
+}
+
+// The parts that a successor takes over at once.
+const (
+	partAdmin    = "admin"
+	partPlaybook = "playbook"
+	partSplits   = "splits"
+)
+
+func (d *Daemon) onClose(part string, f func() error) {
+	d.cleanups = append(d.cleanups, cleanup{part, f})
+}
+
+// retire leaves everything to the process that serves in this one's place: commands, runs and splits at once, clients with the next
+// answer of each. This process's gates work until the last has left.
+func (d *Daemon) retire(ctx context.Context) error {
+	d.log.Info("another process has taken over; this one ends when its clients have left")
+	var errs []error
+	for _, c := range slices.Backward(d.cleanups) {
+		if c.part == partAdmin || c.part == partPlaybook || c.part == partSplits {
+			errs = append(errs, c.f())
+		}
+	}
+	d.cleanups = slices.DeleteFunc(d.cleanups, func(c cleanup) bool { return c.part == partAdmin || c.part == partPlaybook || c.part == partSplits })
+	if d.opts.Left != nil {
+		d.opts.Left()
+	}
+	if d.proxy != nil {
+		bounded, cancel := context.WithTimeout(ctx, retireTimeout)
+		defer cancel()
+		d.proxy.Retire(bounded)
+	}
+	return errors.Join(errs...)
+}
 
 // Close ends what Start began, last first: the admin API, the proxy after its requests, the playbook,
 // the splits after a cutover in flight, the control store.
 func (d *Daemon) Close() error {
 	var errs []error
-	for _, f := range slices.Backward(d.cleanups) {
-		errs = append(errs, f())
+	for _, c := range slices.Backward(d.cleanups) {
+		errs = append(errs, c.f())
 	}
 	d.cleanups = nil
 	return errors.Join(errs...)
@@ -155,7 +207,7 @@ func (d *Daemon) makeProxy() (err error) {
 		return err
 	}
 	d.proxy, err = proxy.New(proxy.Config{
-		Listen: d.cfg.Proxy.Listen, Engine: proxy.Engine(d.cfg.Proxy.Engine), Legacy: d.cfg.Legacy, Capabilities: d.cfg.Capabilities, Trust: d.cfg.Proxy.Trust,
+		Listen: d.cfg.Proxy.Listen, Listener: d.opts.Listen, Engine: proxy.Engine(d.cfg.Proxy.Engine), Legacy: d.cfg.Legacy, Capabilities: d.cfg.Capabilities, Trust: d.cfg.Proxy.Trust,
 		Access: proxy.AccessLog{File: d.cfg.Proxy.Access.File, Format: proxy.AccessFormat(d.cfg.Proxy.Access.Format)},
 		TLS:    proxy.TLS(d.cfg.Proxy.TLS), Limits: proxy.Limits(d.cfg.Proxy.Limits), Timeouts: proxy.Timeouts(d.cfg.Proxy.Timeouts),
 		Secret: secret, Health: d.cfg.Proxy.Health, Hold: proxy.HoldLimits{Requests: d.cfg.Proxy.Hold.Requests, Wait: d.cfg.Proxy.Hold.Wait, Drain: d.cfg.Proxy.Hold.Drain},
@@ -196,7 +248,7 @@ func (d *Daemon) openStore(ctx context.Context) error {
 		store, err := control.Open(ctx, control.Config{DSN: d.cfg.Control, Log: d.log, Fault: d.opts.Fault})
 		if err == nil {
 			d.store = store
-			d.onClose(store.Close)
+			d.onClose("store", store.Close)
 			if errLast == nil && last.ControlID != store.ID() {
 				return strangler.Refuse("control", fmt.Sprintf("%s is another control store (%s) than the one this daemon served before (%s)", config.Redact(d.cfg.Control), store.ID(), last.ControlID),
 					"put the old store back", "delete "+d.snapshotPath()+" if the new one is meant")
@@ -231,7 +283,7 @@ func (d *Daemon) startProxy() error {
 	if err := d.proxy.Start(); err != nil {
 		return err
 	}
-	d.onClose(func() error {
+	d.onClose("proxy", func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
 		return d.proxy.Close(ctx)
@@ -245,7 +297,7 @@ func (d *Daemon) joinFleet(ctx context.Context) error {
 	if err := d.fleet.start(ctx); err != nil {
 		return err
 	}
-	d.onClose(d.fleet.close)
+	d.onClose("fleet", d.fleet.close)
 	return nil
 }
 
@@ -259,7 +311,7 @@ func (d *Daemon) makeWorker(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	d.onClose(d.splits.Close)
+	d.onClose(partSplits, d.splits.Close)
 	d.playbook, err = playbook.New(playbook.Config{
 		Capabilities: d.cfg.Capabilities, Ledger: d.store, Approvals: d.store, Toggles: d.fleet, Splits: splitsPort{d.splits},
 		Owners: d.splits, Traffic: trafficPort{d.proxy}, Poll: 250 * time.Millisecond, Log: d.log,
@@ -271,17 +323,44 @@ func (d *Daemon) makeWorker(ctx context.Context) (err error) {
 	if !d.opts.Worker {
 		return nil
 	}
-	d.splits.Start(context.WithoutCancel(ctx))
-	if err := d.playbook.Start(ctx); err != nil {
-		return err
+	d.onClose(partPlaybook, d.playbook.Close)
+	if d.opts.Before == nil {
+		return d.work(ctx)
 	}
-	d.onClose(d.playbook.Close)
+	d.succeed(context.WithoutCancel(ctx))
 	return nil
+}
+
+// work sets splits and runs going.
+func (d *Daemon) work(ctx context.Context) error {
+	d.splits.Start(context.WithoutCancel(ctx))
+	return d.playbook.Start(ctx)
+}
+
+// succeed works as soon as the process before has left off: two that work on one run would each take it for the other's.
+func (d *Daemon) succeed(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	var waiting sync.WaitGroup
+	d.onClose(partPlaybook, func() error {
+		cancel()
+		waiting.Wait()
+		return nil
+	})
+	waiting.Go(func() {
+		select {
+		case <-d.opts.Before:
+		case <-ctx.Done():
+			return
+		}
+		if err := d.work(ctx); err != nil && ctx.Err() == nil {
+			d.failed <- fmt.Errorf("taking over the runs of the process before: %w; they go on when it is started again", err)
+		}
+	})
 }
 
 func (d *Daemon) startAdmin() (err error) {
 	d.admin, err = admin.New(admin.Config{
-		Listen: d.cfg.Admin.Listen, Token: d.cfg.Admin.Token, Capabilities: d.cfg.Capabilities,
+		Listen: d.cfg.Admin.Listen, Listener: d.opts.Listen, Token: d.cfg.Admin.Token, Capabilities: d.cfg.Capabilities,
 		Toggles: togglesPort{d.store, d.fleet}, Splits: splitsPort{d.splits}, Owners: ownersPort{d}, Runs: runsPort{d}, Health: d, Previews: previewsPort{d},
 		Metrics: promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{}), Log: d.log,
 	})
@@ -291,7 +370,7 @@ func (d *Daemon) startAdmin() (err error) {
 	if err := d.admin.Open(); err != nil {
 		return err
 	}
-	d.onClose(func() error {
+	d.onClose(partAdmin, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
 		return d.admin.Close(ctx)

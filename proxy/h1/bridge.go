@@ -214,7 +214,7 @@ func (w *bridgeWriter) writeHead(status int) {
 		return
 	}
 	x.status = status
-	if x.s.closing.Load() {
+	if x.s.state.Load() != serving {
 		x.shut = true
 	}
 	out := w.lines(w.statusLine(status))

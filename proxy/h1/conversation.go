@@ -89,18 +89,22 @@ func (v *conversation) wait() bool {
 	return !v.over
 }
 
-// pause begins the time between two requests, unless the server is closing.
+// pause begins the time between two requests, unless the server is closed.
 func (v *conversation) pause() bool {
 	c := v.c
 	c.rest()
-	if v.served { // before it can be found idle
+	first := !v.served
+	if !first { // before it can be found idle
 		c.served.Store(true)
 	}
-	v.served = true
 	c.idle.Store(true)
 	c.in.begin(c.watch, v.within)
-	v.within = v.s.Limits.Idle
-	if v.s.closing.Load() {
+	v.served, v.within = true, v.s.Limits.Idle
+	if v.s.state.Load() == closed { // wake may have come before there was something to end
+		if first {
+			c.in.shorten(c.in.word.Load(), c.born+newcomer)
+			return true
+		}
 		c.in.end()
 		c.idle.Store(false)
 		return false

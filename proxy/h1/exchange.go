@@ -146,7 +146,7 @@ func (x *Exchange) Answer(status int, lines, body []byte) error {
 		return nil
 	}
 	x.status = status
-	if x.s.closing.Load() {
+	if x.s.state.Load() != serving {
 		x.shut = true
 	}
 	out := append(x.out[:0], "HTTP/1.1 "...)
@@ -196,7 +196,7 @@ func (x *Exchange) finish() (more, linger bool) {
 		}
 		return false, false
 	}
-	more = x.status != 0 && !x.shut && x.kept() && !x.s.closing.Load()
+	more = x.status != 0 && !x.shut && x.kept() // the state may have changed since the client was told
 	if !x.body.ended {
 		if more && x.expects && !x.told {
 			more = false // it may still send the body, or not

@@ -287,7 +287,7 @@ func (x *Exchange) send(b []byte) error {
 // compose writes the final answer's head as the client gets it.
 func (x *Exchange) compose(dst []byte, up *wire, r Relay) []byte {
 	a := &x.answer
-	if x.s.closing.Load() {
+	if x.s.state.Load() != serving {
 		x.shut = true
 	}
 	x.lines = r.Answer(a, x.lines[:0])

@@ -39,7 +39,7 @@ type Server struct {
 	Config
 	ctx      context.Context // ends what Close cuts
 	cancel   context.CancelFunc
-	closing  atomic.Bool
+	state    atomic.Int32
 	mu       sync.Mutex
 	listener net.Listener
 	clients  map[*wire]struct{}
@@ -57,19 +57,21 @@ func NewServer(c Config) *Server {
 // Serve takes connections from a listener until Close, and then returns net.ErrClosed.
 func (s *Server) Serve(l net.Listener) error {
 	s.mu.Lock()
-	if s.closing.Load() {
+	if s.state.Load() != serving {
 		s.mu.Unlock()
 		return errors.Join(net.ErrClosed, l.Close())
 	}
 	s.listener = l
+	s.running.Add(1)
 	s.mu.Unlock()
+	defer s.running.Done()
 	for pause := time.Duration(0); ; {
 		nc, err := l.Accept()
 		switch {
 		case err == nil:
 			pause = 0
 			s.begin(nc)
-		case s.closing.Load():
+		case s.state.Load() != serving:
 			return net.ErrClosed
 		case temporary(err): // out of descriptors: those who are served now will give some back
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
@@ -91,10 +93,6 @@ func temporary(err error) bool {
 func (s *Server) begin(nc net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing.Load() {
-		_ = nc.Close() // nothing was read from it
-		return
-	}
 	for len(s.clients)-s.leaving >= s.Limits.Connections {
 		if !s.makeRoom() {
 			_ = nc.Close() // nothing was read from it
@@ -206,22 +204,50 @@ func (s *Server) refuse(x *Exchange, err error) (more, linger bool) {
 	return false, true // nobody knows what else it is sending
 }
 
-// Close stops taking connections and requests, and waits for those under way. When ctx ends first it
-// cuts them, waits, and says so.
-func (s *Server) Close(ctx context.Context) error {
-	defer s.cancel()
-	s.closing.Store(true)
+// The states of a server, in their order.
+const (
+	serving  int32 = iota
+	retiring       // it takes no connections any more, and ends each with its next answer
+	closed         // and those that are between two requests at once
+)
+
+// Retire stops taking connections, and ends each with its next answer, so that no client finds one closed under its request. It
+// returns when none is left, or when ctx ends. Close has to follow.
+func (s *Server) Retire(ctx context.Context) {
+	s.stop(retiring)
+	select {
+	case <-s.ended():
+	case <-ctx.Done():
+	}
+}
+
+// stop takes no further connections. One that was taken in that very instant is served.
+func (s *Server) stop(state int32) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state.Store(state)
 	if s.listener != nil {
 		_ = s.listener.Close() // Serve reports why it ended
 	}
-	s.mu.Unlock()
-	s.wake()
+}
+
+// ended is closed when nothing is under way any more.
+func (s *Server) ended() <-chan struct{} {
 	ended := make(chan struct{})
-	go func() {
+	go func() { // until Close, which waits for the same
 		s.running.Wait()
 		close(ended)
 	}()
+	return ended
+}
+
+// Close stops taking connections and requests, and waits for those under way. Of a connection that is younger than a second the
+// first request is waited for, until it is not. When ctx ends first it cuts them, waits, and says so.
+func (s *Server) Close(ctx context.Context) error {
+	defer s.cancel()
+	s.stop(closed)
+	s.wake()
+	ended := s.ended()
 	select {
 	case <-ended:
 		return nil
@@ -249,7 +275,11 @@ func (s *Server) wake() {
 	s.Watch.mu.Lock()
 	defer s.Watch.mu.Unlock()
 	for c := range s.clients {
-		if word := c.in.word.Load(); c.idle.Load() && c.in.cut(word, closing) {
+		switch word := c.in.word.Load(); {
+		case !c.idle.Load():
+		case !c.served.Load() && s.Watch.now.Load()-c.born <= newcomer:
+			c.in.shorten(word, c.born+newcomer)
+		case c.in.cut(word, closing):
 			c.cutRead()
 		}
 	}

@@ -115,6 +115,13 @@ func (l *limit) end() int64 {
 	return min(l.word.Swap(nothing), nothing)
 }
 
+// shorten has the phase of that word end sooner, if it is still going on.
+func (l *limit) shorten(word, at int64) {
+	if word > at {
+		l.word.CompareAndSwap(word, at&^phaseBits|word&phaseBits)
+	}
+}
+
 // cut ends the phase of that word, if it is still going on. The watch's lock has to be held until the
 // connection's deadline is set as well.
 func (l *limit) cut(word, why int64) bool { return word > 0 && l.word.CompareAndSwap(word, why) }

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/cloudflare/tableflip"
+
+	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/internal/daemon"
+)
+
+// upgradable runs a daemon that SIGUSR2 replaces by a new process of the program's file, as it is then, with the same arguments. The
+// new one inherits the listeners, so that no connection is refused meanwhile; when it is ready this one ends, and when it
+// does not become so this one goes on. A process that was started so is told apart by its environment.
+func upgradable(ctx context.Context, pidFile string, log *slog.Logger, run func(daemon.Options) error, options daemon.Options) error {
+	upgrader, err := tableflip.New(tableflip.Options{PIDFile: pidFile})
+	if errors.Is(err, tableflip.ErrNotSupported) {
+		return run(options)
+	}
+	if err != nil {
+		return err
+	}
+	defer upgrader.Stop()
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR2)
+	var upgrading sync.WaitGroup
+	defer upgrading.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer signal.Stop(asked)
+	upgrading.Go(func() {
+		for {
+			select {
+			case <-asked:
+			case <-ctx.Done():
+				return
+			}
+			log.Info("starting a new process, which takes over")
+			if err := upgrade(ctx, upgrader); err != nil {
+				log.Error("the new process did not take over; this one goes on as before", strangler.LogError, err)
+			}
+		}
+	})
+	before, left, err := relay(upgrader)
+	if err != nil {
+		return err
+	}
+	defer left()
+	options.Before, options.Left = before, left
+	ready := options.Ready
+	options.Listen, options.Replaced = upgrader.Listen, upgrader.Exit()
+	options.Ready = func(d *daemon.Daemon) {
+		ready(d)
+		if err := upgrader.Ready(); err != nil {
+			log.Error("the process before could not be told that this one is ready", strangler.LogError, err)
+		}
+	}
+	return run(options)
+}
+
+// relay is how a process learns that the one before has left its runs and splits: the end of a pipe whose other end that one holds.
+// Nil: there was none before.
+func relay(u *tableflip.Upgrader) (before <-chan struct{}, left func(), err error) {
+	const name = "work"
+	inherited, err := u.File(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if inherited != nil {
+		ended := make(chan struct{})
+		before = ended
+		go func() { // until the process before ends, at the latest
+			defer close(ended)
+			_, _ = io.Copy(io.Discard, inherited)
+			_ = inherited.Close()
+		}()
+	}
+	theirs, ours, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := u.AddFile(name, theirs); err != nil {
+		return nil, nil, errors.Join(err, theirs.Close(), ours.Close())
+	}
+	return before, sync.OnceFunc(func() { _ = ours.Close() }), theirs.Close()
+}
+
+// upgrade starts the new process and waits until it is ready, behind the end of the process that this one has replaced. The upgrader
+// may notice that end a moment after it has reported it.
+func upgrade(ctx context.Context, u *tableflip.Upgrader) error {
+	if err := u.WaitForParent(ctx); err != nil {
+		return err
+	}
+	for tries := 1; ; tries++ {
+		err := u.Upgrade()
+		if err == nil || tries == 10 || !strings.Contains(err.Error(), "parent hasn't exited") {
+			return err
+		}
+		moment := time.NewTimer(10 * time.Millisecond)
+		<-moment.C
+	}
+}
