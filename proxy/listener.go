@@ -39,6 +39,9 @@ func (p *Proxy) Start() error {
 	}
 	p.listener = listener
 	p.http = p.newHTTPServer(secured)
+	if p.traces != nil {
+		p.traces.start()
+	}
 	switch {
 	case secured != nil:
 		p.serves(func() error { return p.http.ServeTLS(listener, "", "") })
@@ -202,6 +205,9 @@ func (p *Proxy) drain(ctx context.Context) error {
 	}
 	if p.access != nil {
 		err = errors.Join(err, p.access.close())
+	}
+	if p.traces != nil {
+		p.traces.close()
 	}
 	p.transport.CloseIdleConnections()
 	p.shadowing.CloseIdleConnections()

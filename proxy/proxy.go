@@ -34,6 +34,7 @@ type Proxy struct {
 
 	watch  *h1.Watch // nil with engine nethttp
 	access *access   // nil: there is no log
+	traces *traces   // nil: there are none
 
 	shadowing *http.Transport // its own connections: shadows never take one from the walk
 
@@ -86,6 +87,10 @@ func New(config Config) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
+	traces, err := newTraces(config)
+	if err != nil {
+		return nil, err
+	}
 	p := &Proxy{
 		config:     config,
 		byName:     make(map[string]*capability),
@@ -95,6 +100,7 @@ func New(config Config) (*Proxy, error) {
 		forwarding: newForwarding(config),
 		legacy:     legacy,
 		unclaimed:  metrics.of(""),
+		traces:     traces,
 		closing:    make(chan struct{}),
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background()) // lives until Close, not until some caller's end
