@@ -36,6 +36,7 @@ type Config struct {
 	Engine     Engine        // empty: EngineH1
 	TLS        TLS           // zero: in the clear
 	Access     AccessLog
+	Traces     Traces
 	Hold       HoldLimits
 	Limits     Limits
 	Timeouts   Timeouts
@@ -158,6 +159,9 @@ func (c Config) Validate() error {
 	}
 	if f := c.Access.Format; f != "" && f != AccessJSON && f != AccessCombined {
 		return fmt.Errorf("%w: access log format %q; it is %s or %s", strangler.ErrConfig, f, AccessJSON, AccessCombined)
+	}
+	if err := c.Traces.validate(); err != nil {
+		return fmt.Errorf("%w: traces: %w", strangler.ErrConfig, err)
 	}
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
 		return fmt.Errorf("%w: TLS needs a certificate and a key", strangler.ErrConfig)

@@ -21,7 +21,7 @@
 //     how they are.
 //  11. shadow.go sends a sample of reads to the service as well, beside the walk and never in its way.
 //  12. refuse.go is every answer that the proxy makes itself; metrics.go counts them all, access.go
-//     writes them down.
+//     writes them down. trace.go has each in its trace, export.go sends the spans of those that have ended.
 //
 // A write passes the gate before it is decided, not after: what was held goes where the toggle that
 // released it says, never where an older one said.

@@ -115,6 +115,9 @@ func (x *overH1) begin(p *Proxy, c *h1.Exchange) {
 	if who.trusted {
 		x.peer = who.over(false, c.Get("X-Forwarded-Proto"))
 	}
+	if p.traces != nil {
+		x.traced()
+	}
 }
 
 // text is the same bytes: it lives as long as the request.
@@ -222,6 +225,9 @@ func (x *overH1) Request(dst []byte) []byte {
 		dst = h1.AppendField(dst, strangler.OwnerHeader, owners[0])
 	}
 	dst = x.origin(dst)
+	if x.p.traces != nil {
+		dst = x.appendTrace(dst)
+	}
 	if x.decision.shadow {
 		if s := x.routed().shadow; s.wants(x.request.Method, x.c.HasBody() || x.c.Upgrade != nil, shadowed) {
 			x.shadow(s, dst)

@@ -16,11 +16,11 @@ var (
 
 // admit lets a write pass the gates of all capabilities in a set, or holds it within the bounds. It
 // passes all or none: a write that waits at one gate is not in flight at another. After nil, leave
-// must be called once with the same set.
-func (p *Proxy) admit(set uint64, client carrier) error {
+// must be called once with the same set. It reports how long the write was held.
+func (p *Proxy) admit(set uint64, client carrier) (held time.Duration, err error) {
 	shut, opened := p.enter(set)
 	if shut == nil {
-		return nil
+		return 0, nil
 	}
 	began := time.Now()
 	timer := time.NewTimer(p.config.Hold.Wait)
@@ -28,10 +28,9 @@ func (p *Proxy) admit(set uint64, client carrier) error {
 	var gone <-chan struct{}
 	for again := false; shut != nil; again = true {
 		if !shut.gate.hold(p.config.Hold.Requests, again) {
-			return errHoldFull
+			return held, errHoldFull
 		}
 		shut.metrics.held.Inc()
-		var err error
 		if !again {
 			err = client.settle(p.config.Hold.Wait)
 			gone = client.gone()
@@ -39,15 +38,16 @@ func (p *Proxy) admit(set uint64, client carrier) error {
 		if err == nil {
 			err = p.wait(gone, opened, timer.C)
 		}
+		held = time.Since(began)
 		shut.metrics.held.Dec()
-		shut.metrics.holdSeconds.Observe(time.Since(began).Seconds())
-		shut.gate.unhold(time.Since(began), errors.Is(err, errHoldLong) || errors.Is(err, errClosing))
+		shut.metrics.holdSeconds.Observe(held.Seconds())
+		shut.gate.unhold(held, errors.Is(err, errHoldLong) || errors.Is(err, errClosing))
 		if err != nil {
-			return err
+			return held, err
 		}
 		shut, opened = p.enter(set)
 	}
-	return nil
+	return held, nil
 }
 
 func (p *Proxy) wait(gone, opened <-chan struct{}, timeout <-chan time.Time) error {

@@ -40,6 +40,9 @@ func (p *Proxy) Start() error {
 	p.listener = listener
 	p.http = p.newHTTPServer(secured)
 	p.examine()
+	if p.traces != nil {
+		p.traces.start()
+	}
 	switch {
 	case secured != nil:
 		p.serves(func() error { return p.http.ServeTLS(listener, "", "") })
@@ -234,6 +237,9 @@ func (p *Proxy) drain(ctx context.Context) error {
 	}
 	if p.access != nil {
 		err = errors.Join(err, p.access.close())
+	}
+	if p.traces != nil {
+		p.traces.close()
 	}
 	for _, u := range p.upstreams() {
 		u.transport.CloseIdleConnections()

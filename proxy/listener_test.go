@@ -23,6 +23,10 @@ func TestConfigIsChecked(t *testing.T) {
 		"negative timeout":  func(c *Config) { c.Timeouts.Dial = -1 },
 		"too many":          func(c *Config) { c.Capabilities = make([]strangler.Capability, maxCapabilities+1) },
 		"a sample over 100": func(c *Config) { c.Capabilities[0].Shadow.Sample = strangler.Hundred + 1 },
+		"traces over 100":   func(c *Config) { c.Traces.Sample = strangler.Hundred + 1 },
+		"traces to nowhere": func(c *Config) { c.Traces.Endpoint = "127.0.0.1:4318" },
+		"traces by gRPC":    func(c *Config) { c.Traces.Endpoint = "grpc://127.0.0.1:4317" },
+		"a token in a URL":  func(c *Config) { c.Traces.Endpoint = "http://u:p@127.0.0.1:4318" },
 	} {
 		c := config("http://127.0.0.1:1", delivery(t, "http://127.0.0.1:2"))
 		change(&c)

@@ -83,6 +83,9 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	x.peer = p.forwarding.peer(r.RemoteAddr).over(r.TLS != nil, r.Header.Get("X-Forwarded-Proto"))
 	x.request = Request{Method: r.Method, Path: cleanPath(r.URL.EscapedPath()), Header: canonical(r.Header), Cookies: r.Header["Cookie"]}
+	if p.traces != nil {
+		x.traced()
+	}
 	if r.URL.Opaque != "" || r.URL.Scheme != "" && r.URL.Scheme != "http" && r.URL.Scheme != "https" {
 		x.refuse(badTarget)
 		return
@@ -180,6 +183,9 @@ func (x *overHTTP) send(pr *httputil.ProxyRequest) {
 	}
 	out.Trailer = nil // a client's trailers could carry names that were taken out of its headers
 	x.p.forwarding.rewrite(out.Header, pr.In, x.peer, x.snapshot.owners)
+	if x.p.traces != nil {
+		x.setTrace(out.Header)
+	}
 	if x.decision.shadow {
 		x.routed().shadow.sample(out, x.in.Header[ShadowHeader] != nil)
 	}

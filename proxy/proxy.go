@@ -33,6 +33,7 @@ type Proxy struct {
 
 	watch  *h1.Watch // nil with engine nethttp
 	access *access   // nil: there is no log
+	traces *traces   // nil: there are none
 
 	ctx      context.Context // ends what outlasts a drain
 	cancel   context.CancelFunc
@@ -84,6 +85,10 @@ func New(config Config) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
+	traces, err := newTraces(config)
+	if err != nil {
+		return nil, err
+	}
 	p := &Proxy{
 		config:     config,
 		byName:     make(map[string]*capability),
@@ -93,6 +98,7 @@ func New(config Config) (*Proxy, error) {
 		forwarding: newForwarding(config),
 		legacy:     legacy,
 		unclaimed:  metrics.of(""),
+		traces:     traces,
 		closing:    make(chan struct{}),
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background()) // lives until Close, not until some caller's end

@@ -32,7 +32,7 @@ func (x *exchange) refuse(why refusal) {
 	if x.status != 0 {
 		return
 	}
-	x.status = why.status
+	x.status, x.refused = why.status, why.code
 	a := own{status: why.status, text: why.json(), retry: why.retry}
 	if x.cookie.minted {
 		a.cookie = x.p.signer.cookie(x.cookie.key, x.peer.https).String()

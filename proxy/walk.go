@@ -43,11 +43,15 @@ type exchange struct {
 	server   *server // that has it now
 	tried    uint64  // the bits of the servers that it was given to
 	fared    fare
+	span     span
+	held     time.Duration // before a gate
 
 	status int   // of the answer's head; 0: none was passed on
 	sent   int64 // bytes of the answer's body
 	broken bool  // the upstream broke off within its answer
 	done   bool  // the client got all of what there was
+
+	refused string // the code of an answer of our own; empty: none
 }
 
 // walk takes the request through its steps. request and peer are set.
@@ -98,7 +102,8 @@ func (x *exchange) admitted() bool {
 	if set == 0 {
 		return true
 	}
-	err := x.p.admit(set, x.via)
+	var err error
+	x.held, err = x.p.admit(set, x.via)
 	switch {
 	case err == nil:
 		x.entered = set
@@ -179,6 +184,9 @@ func (x *exchange) end() {
 	}
 	if x.p.access != nil {
 		x.p.access.add(x, took)
+	}
+	if x.p.traces != nil {
+		x.p.traces.end(x, outcome, took)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 const maxFile = 1 << 20
 
 // Config is a loaded strangler.yaml: every default filled in, every path absolute. It holds secrets
-// (Admin.Token, the DSNs): print DSNs through Redact only. Printed as a whole it shows none.
+// (Admin.Token, Traces.Headers, the DSNs): print DSNs through Redact only. Printed as a whole it shows none.
 type Config struct {
 	File         string // absolute
 	Dir          string // the file's folder, absolute
@@ -37,6 +37,7 @@ type Proxy struct {
 	Trust  []netip.Prefix // peers whose X-Forwarded-* are believed; none unless given
 	TLS    TLS            // zero: in the clear
 	Access Access         // zero: no log
+	Traces Traces         // zero: none
 	Hold   Hold
 
 	Limits   Limits
@@ -55,6 +56,17 @@ type Access struct {
 	File   string // absolute
 	Format string // json, unless given, or combined
 }
+
+// Traces is where the spans of requests go, by OTLP over HTTP.
+type Traces struct {
+	Endpoint string            // the collector's base URL, without /v1/traces
+	Sample   strangler.Percent // of requests; 100% unless given
+	Headers  map[string]string // of every export; they hold secrets
+}
+
+// String and GoString leave the headers out.
+func (t Traces) String() string   { return t.Endpoint }
+func (t Traces) GoString() string { return t.String() }
 
 // Limits bound what clients may ask for.
 type Limits struct {

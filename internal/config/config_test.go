@@ -197,6 +197,23 @@ capabilities:
 	}
 }
 
+func TestLoadReadsTraces(t *testing.T) {
+	const head = "legacy: {url: http://h:1}\nproxy: {traces: {endpoint: "
+	for text, want := range map[string]Traces{
+		"'http://127.0.0.1:4318/'}}\n": {Endpoint: "http://127.0.0.1:4318", Sample: strangler.Hundred, Headers: map[string]string{}},
+		"'https://h/otlp', sample: 2.5%, headers: {Authorization: 'Bearer ${TOKEN}', X-Scope-OrgID: 7}}}\n": {
+			Endpoint: "https://h/otlp", Sample: 25_000, Headers: map[string]string{"Authorization": "Bearer hunter2", "X-Scope-OrgID": "7"}},
+	} {
+		c := load(t, head+text, map[string]string{"TOKEN": "hunter2"})
+		if diff := cmp.Diff(want, c.Proxy.Traces); diff != "" {
+			t.Errorf("traces (-want +got):\n%s", diff)
+		}
+		if shown := fmt.Sprintf("%v %+v %#v", c.Proxy, c.Proxy.Traces, c.Proxy); strings.Contains(shown, "hunter2") {
+			t.Errorf("printed: %s", shown)
+		}
+	}
+}
+
 // Whoever prints a configuration, or a part of it, shows no secret.
 func TestPrintingShowsNoSecret(t *testing.T) {
 	c := load(t, strings.NewReplacer("strangler@localhost", "strangler:hunter2@localhost", "sqlite:.strangler/control.db", "postgres://u:hunter2@h/control").Replace(whole),

@@ -8,6 +8,7 @@
 //   - scalar.go reads one value: an address, a URL, a duration, a percentage.
 //   - dsn.go reads a DSN, makes its path absolute, and hides its password wherever it is shown.
 //   - sections.go reads what stands once: control, proxy, admin, legacy.
+//   - traces.go reads where the proxy's traces go.
 //   - capability.go reads one capability; settings.go its shadow, guard and playbook.
 //   - overlap.go refuses two capabilities that share a route or a table.
 //   - problem.go collects everything that is wrong, so that one reading of the file says it all.

@@ -29,7 +29,7 @@ func (r *reader) sections(c *Config, root field) {
 }
 
 func (r *reader) proxy(f field) Proxy {
-	keys := r.object(f, "listen", "tls", "trust", "engine", "access_log", "hold", "limits", "timeouts", "health_interval")
+	keys := r.object(f, "listen", "tls", "trust", "engine", "access_log", "traces", "hold", "limits", "timeouts", "health_interval")
 	p := Proxy{Listen: r.address(keys["listen"], defaultProxy), Trust: []netip.Prefix{}}
 	for _, item := range r.list(keys["trust"]) {
 		if prefix, ok := r.prefix(item); ok {
@@ -39,6 +39,7 @@ func (r *reader) proxy(f field) Proxy {
 	p.Engine = r.oneOf(keys["engine"], "engine", engines)
 	p.TLS = r.tls(keys["tls"])
 	p.Access = r.access(keys["access_log"])
+	p.Traces = r.traces(keys["traces"])
 	limits := r.object(keys["limits"], "head", "lines", "connections", "requests")
 	p.Limits = Limits{
 		Head:        cmp.Or(int(min(r.bytes(limits["head"]), maxHead)), 64<<10),

@@ -209,6 +209,7 @@ func (d *Daemon) makeProxy() (err error) {
 	d.proxy, err = proxy.New(proxy.Config{
 		Listen: d.cfg.Proxy.Listen, Listener: d.opts.Listen, Engine: proxy.Engine(d.cfg.Proxy.Engine), Legacy: d.cfg.Legacy, Capabilities: d.cfg.Capabilities, Trust: d.cfg.Proxy.Trust,
 		Access: proxy.AccessLog{File: d.cfg.Proxy.Access.File, Format: proxy.AccessFormat(d.cfg.Proxy.Access.Format)},
+		Traces: proxy.Traces(d.cfg.Proxy.Traces),
 		TLS:    proxy.TLS(d.cfg.Proxy.TLS), Limits: proxy.Limits(d.cfg.Proxy.Limits), Timeouts: proxy.Timeouts(d.cfg.Proxy.Timeouts),
 		Secret: secret, Health: d.cfg.Proxy.Health, Hold: proxy.HoldLimits{Requests: d.cfg.Proxy.Hold.Requests, Wait: d.cfg.Proxy.Hold.Wait, Drain: d.cfg.Proxy.Hold.Drain},
 		Passed: d.passed, Registerer: d.registry, Log: d.log,
