@@ -20,7 +20,6 @@ func TestConfigIsChecked(t *testing.T) {
 		"a short secret":    func(c *Config) { c.Secret = c.Secret[:31] },
 		"negative bound":    func(c *Config) { c.Hold.Drain = -1 },
 		"negative timeout":  func(c *Config) { c.Timeouts.Dial = -1 },
-		"too many":          func(c *Config) { c.Capabilities = make([]strangler.Capability, maxCapabilities+1) },
 		"a sample over 100": func(c *Config) { c.Capabilities[0].Shadow.Sample = strangler.Hundred + 1 },
 	} {
 		c := config("http://127.0.0.1:1", delivery(t, "http://127.0.0.1:2"))

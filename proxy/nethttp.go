@@ -99,7 +99,7 @@ func (x *overHTTP) gone() <-chan struct{} { return x.in.Context().Done() }
 // ends the client's connection.
 func (x *overHTTP) forward() bool {
 	ctx := context.WithValue(x.in.Context(), carrierKey{}, x)
-	if x.match.writes != 0 {
+	if len(x.match.writes) > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithCancel(context.WithoutCancel(ctx))
 		defer cancel()
@@ -158,14 +158,14 @@ func (x *overHTTP) send(pr *httputil.ProxyRequest) {
 		}
 	}
 	out.Trailer = nil // a client's trailers could carry names that were taken out of its headers
-	x.p.forwarding.rewrite(out.Header, pr.In, x.peer, x.snapshot.owners)
+	x.p.forwarding.rewrite(out.Header, pr.In, x.peer, string(x.snapshot.appendOwners(nil, &x.match)))
 	if x.decision.shadow {
 		x.routed().shadow.sample(out, x.in.Header[ShadowHeader] != nil)
 	}
 	if out.Body != nil {
 		out.Body = &requestBody{ReadCloser: out.Body, x: x}
 	}
-	sendOnce(out, x.match.writes != 0)
+	sendOnce(out, len(x.match.writes) > 0)
 }
 
 // sendOnce keeps http.Transport from sending a write again. On a kept-alive connection that breaks
@@ -274,7 +274,7 @@ func (b *answerBody) Read(buf []byte) (int, error) {
 	if err != nil && err != io.EOF && b.x.in.Context().Err() == nil {
 		b.x.broken = true
 	}
-	if n > 0 && b.x.entered != 0 {
+	if n > 0 && len(b.x.entered) > 0 {
 		// The server takes the deadline back with the next request. A writer without deadlines has
 		// no connection that could stall.
 		_ = b.conn.SetWriteDeadline(time.Now().Add(stall))
