@@ -3,8 +3,6 @@ package strangler
 import (
 	"fmt"
 	"maps"
-	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -182,45 +180,6 @@ type PlaybookSettings struct {
 	Shadow  time.Duration // how long the shadow is watched, at the longest
 	Soak    time.Duration
 	Approve []string // names of steps that wait for a person
-}
-
-// Route is a method and a path pattern in the syntax of http.ServeMux. An empty method means every method.
-type Route struct {
-	Method  string
-	Pattern string // begins with a slash
-}
-
-var methodName = regexp.MustCompile(`^[A-Z]+$`)
-
-// ParseRoute reads "GET /couriers/{id}" or "/couriers/{id}".
-func ParseRoute(s string) (r Route, err error) {
-	method, pattern, found := strings.Cut(strings.TrimSpace(s), " ")
-	if !found {
-		method, pattern = "", method
-	}
-	pattern = strings.TrimSpace(pattern)
-	if method != "" && !methodName.MatchString(method) {
-		return Route{}, fmt.Errorf("route %q: the method %q is not in capital letters", s, method)
-	}
-	if !strings.HasPrefix(pattern, "/") {
-		return Route{}, fmt.Errorf("route %q: the path has to begin with a slash, as in \"GET /couriers/{id}\"", s)
-	}
-	defer func() {
-		if p := recover(); p != nil { // ServeMux reports a malformed pattern by panicking
-			r, err = Route{}, fmt.Errorf("route %q: %v", s, p)
-		}
-	}()
-	r = Route{Method: method, Pattern: pattern}
-	http.NewServeMux().Handle(r.String(), http.NotFoundHandler())
-	return r, nil
-}
-
-// String is the form that ParseRoute reads and http.ServeMux takes.
-func (r Route) String() string {
-	if r.Method == "" {
-		return r.Pattern
-	}
-	return r.Method + " " + r.Pattern
 }
 
 // Percent is a share in millionths: 1 % is 10 000. It counts as exactly as the canary's buckets do.

@@ -2,9 +2,9 @@
 // the control store and the playbook share. It imports the standard library only and does nothing
 // by itself.
 //
-// Read it in this order: capability.go (what moves), toggle.go (where its requests go and who owns
-// its writes), cutover.go (how ownership changes hands), split.go (how far its rows have come),
-// run.go (the playbook's ledger), errors.go (what can be refused, and why).
+// Read it in this order: capability.go (what moves), route.go (which requests that is), toggle.go
+// (where they go and who owns the writes), cutover.go (how ownership changes hands), split.go (how far
+// its rows have come), run.go (the playbook's ledger), errors.go (what can be refused, and why).
 //
 // docs/GLOSSARY.md explains every word in a sentence.
 package strangler

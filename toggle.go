@@ -3,7 +3,7 @@ package strangler
 import (
 	"context"
 	"fmt"
-	"strings"
+	"strconv"
 	"time"
 )
 
@@ -99,19 +99,16 @@ func (t Toggle) Describe() string {
 }
 
 // OwnerHeader is set by the proxy on every request to an upstream, and removed from what clients send.
-// A seam in the monolith reads from it who owns a capability.
+// A seam in the monolith reads from it who owns a capability. One that it does not name is not legacy's: the seam asks for its toggle.
 const OwnerHeader = "Strangler-Owner"
 
-// FormatOwners writes the value of OwnerHeader: "delivery=legacy;epoch=12, billing=service;epoch=3".
-func FormatOwners(toggles []Toggle) string {
-	var b strings.Builder
-	for i, t := range toggles {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "%s=%s;epoch=%d", t.Capability, t.Owner, t.Epoch)
+// AppendOwner appends a toggle to a value of OwnerHeader: "delivery=legacy;epoch=12, billing=service;epoch=3".
+func AppendOwner(value []byte, t Toggle) []byte {
+	if len(value) > 0 {
+		value = append(value, ", "...)
 	}
-	return b.String()
+	value = append(append(append(value, t.Capability...), '='), t.Owner...)
+	return strconv.AppendInt(append(value, ";epoch="...), t.Epoch, 10)
 }
 
 // Snapshot is the state of every toggle at one moment.

@@ -77,14 +77,18 @@ func canaryProxy(t testing.TB, answer string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close(t.Context()) })
+	run(t, p)
 	if err := p.Apply(t.Context(), toggle(1, strangler.ModeCanary, 500_000)); err != nil {
 		t.Fatal(err)
 	}
 	return p
+}
+
+func run(t testing.TB, p *Proxy) {
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close(t.Context()) })
 }
 
 // A proxied request whose identity is a header allocates nothing, be it a read of a canary or a write through its gate.
@@ -92,13 +96,21 @@ func TestARequestAllocatesNothing(t *testing.T) {
 	if engine != EngineH1 {
 		return
 	}
-	p := canaryProxy(t, kilobyte+strings.Repeat("x", 1024))
-	for _, request := range []string{
-		"GET /couriers/7?a=b HTTP/1.1\r\n" + browserLines + "\r\n",
-		"POST /couriers HTTP/1.1\r\n" + browserLines + "Content-Length: 16\r\n\r\n{\"name\":\"anna\"}\n",
-		"GET /restaurants HTTP/1.1\r\n" + browserLines + "\r\n",
+	answer := kilobyte + strings.Repeat("x", 1024)
+	one, thousand := canaryProxy(t, answer), canaries(t, 1000, canned(t, answer))
+	run(t, thousand)
+	for _, of := range []struct {
+		p       *Proxy
+		request string
+	}{
+		{one, "GET /couriers/7?a=b"}, {one, "POST /couriers"}, {one, "GET /restaurants"},
+		{thousand, "GET /api/c500/items/7?a=b"}, {thousand, "POST /api/c999/items"}, {thousand, "POST /monolith/pair7"}, {thousand, "GET /restaurants"},
 	} {
-		ask := asker(t, p, request)
+		request := of.request + " HTTP/1.1\r\n" + browserLines + "\r\n"
+		if strings.HasPrefix(request, "POST") {
+			request = of.request + " HTTP/1.1\r\n" + browserLines + "Content-Length: 16\r\n\r\n{\"name\":\"anna\"}\n"
+		}
+		ask := asker(t, of.p, request)
 		for range 200 {
 			ask()
 		}
@@ -110,7 +122,7 @@ func TestARequestAllocatesNothing(t *testing.T) {
 		}
 		runtime.ReadMemStats(&after)
 		if got := float64(after.Mallocs-before.Mallocs) / n; got > 0.05 {
-			t.Errorf("%.20s…: %.2f allocations a request", request, got)
+			t.Errorf("%.30s…: %.2f allocations a request", request, got)
 		}
 	}
 }

@@ -105,7 +105,7 @@ func compare(a, b strangler.Toggle) int {
 func (s *snapshot) with(index int, t strangler.Toggle) *snapshot {
 	next := &snapshot{toggles: append([]*strangler.Toggle(nil), s.toggles...), at: time.Now()}
 	next.toggles[index] = &t
-	next.owners = []string{strangler.FormatOwners(next.known())}
+	next.owners, next.crowded = nameOwners(next.known())
 	return next
 }
 

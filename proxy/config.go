@@ -3,7 +3,6 @@ package proxy
 import (
 	"fmt"
 	"log/slog"
-	"math/bits"
 	"net"
 	"net/netip"
 	"regexp"
@@ -73,10 +72,9 @@ type Timeouts struct {
 }
 
 const (
-	secretBytes     = 32
-	maxCapabilities = bits.UintSize // a set of capabilities is one machine word
-	maxAnswerHead   = 1 << 20       // as net/http has it
-	maxAnswerLines  = 2000
+	secretBytes    = 32
+	maxAnswerHead  = 1 << 20 // as net/http has it
+	maxAnswerLines = 2000
 
 	// Connections to upstreams that nobody used for a few seconds are closed by us, before the
 	// upstream closes them under a write: common servers do so after 5 seconds.
@@ -168,9 +166,6 @@ func (c Config) Validate() error {
 	}
 	if c.Timeouts.Head < 0 || c.Timeouts.Dial < 0 || c.Timeouts.Answer < 0 || c.Timeouts.Idle < 0 || c.Timeouts.Body < 0 {
 		return fmt.Errorf("%w: a timeout is negative: %+v; leave it 0 for its default", strangler.ErrConfig, c.Timeouts)
-	}
-	if len(c.Capabilities) > maxCapabilities {
-		return fmt.Errorf("%w: %d capabilities; one proxy takes at most %d", strangler.ErrConfig, len(c.Capabilities), maxCapabilities)
 	}
 	names := make(map[string]bool)
 	for _, one := range c.Capabilities {

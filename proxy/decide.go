@@ -23,18 +23,19 @@ type Header interface {
 // replaces it whole.
 type snapshot struct {
 	toggles []*strangler.Toggle // by capability index; nil: never applied, so unknown
-	owners  []string            // the value of OwnerHeader; empty while nothing is known
+	owners  []byte              // a value of OwnerHeader that names every owner, or the first alone; empty while nothing is known
+	crowded bool                // they are too many to be named with each request
 	at      time.Time
 }
 
-// knows reports whether the state of each capability in a set is known.
-func (s *snapshot) knows(set uint64) bool {
-	for i := range s.toggles {
-		if set&(1<<i) != 0 && s.toggles[i] == nil {
+// knows reports whether the state of each capability that a request depends on is known.
+func (s *snapshot) knows(m *match) bool {
+	for _, i := range m.writes {
+		if s.toggles[i] == nil {
 			return false
 		}
 	}
-	return true
+	return m.route == none || s.toggles[m.route] != nil
 }
 
 // decision is where one request goes.
@@ -48,7 +49,7 @@ type decision struct {
 // A touch, and what nobody claims, stays in the monolith. With tables, every write goes to the owner
 // whatever the mode says, and a read that would go to the follower goes to the owner as long as its
 // user wrote something that the follower may lack. Without an identity a canary moves nobody.
-func (p *Proxy) decide(s *snapshot, m match, r *Request, id identity) decision {
+func (p *Proxy) decide(s *snapshot, m *match, r *Request, id identity) decision {
 	if m.route == none {
 		return decision{side: strangler.Legacy}
 	}

@@ -10,7 +10,7 @@
 //  3. walk.go takes one request through the steps below and settles its accounts at the end.
 //  4. path.go makes the one form of a path that is both matched and forwarded.
 //  5. router.go says which capability's route it is, and whose tables it may write; tree.go matches
-//     patterns as http.ServeMux does.
+//     patterns as http.ServeMux does, claims.go refuses those that contradict each other.
 //  6. gate.go lets a write pass, counts it while it is in flight, or says that the gate is closed;
 //     hold.go holds it there, within bounds.
 //  7. identity.go says who asks: a header, or our own signed cookie.

@@ -61,11 +61,46 @@ func (who peer) over(tls bool, forwardedProto string) peer {
 	return who
 }
 
+// ownersBytes bounds the value of OwnerHeader: many servers take no head of more than 8 KiB.
+const ownersBytes = 4 << 10
+
+// nameOwners is the value of OwnerHeader that names every owner, or the first alone where they are too many for one header.
+func nameOwners(known []strangler.Toggle) (value []byte, crowded bool) {
+	for _, t := range known {
+		if value = strangler.AppendOwner(value, t); len(value) > ownersBytes {
+			return strangler.AppendOwner(nil, known[0]), true
+		}
+	}
+	return value, false
+}
+
+// appendOwners appends the value of OwnerHeader for a request to nothing: every owner that is known or, where those are
+// too many, the owners of the capabilities that the request depends on, its route's first, as far as they fit. A seam asks for
+// one that is not named. One always is, once any is known: a monolith that finds no header may take itself for one that stands alone.
+func (s *snapshot) appendOwners(value []byte, m *match) []byte {
+	if !s.crowded || !m.claimed() {
+		return append(value, s.owners...)
+	}
+	if m.route != none {
+		value = strangler.AppendOwner(value, *s.toggles[m.route])
+	}
+	for _, i := range m.writes {
+		if i == m.route {
+			continue
+		}
+		fit := len(value)
+		if value = strangler.AppendOwner(value, *s.toggles[i]); len(value) > ownersBytes {
+			return value[:fit]
+		}
+	}
+	return value
+}
+
 // rewrite makes out, a copy of what the client sent without its hop-by-hop headers, into what the
 // upstream gets: nothing of ours that a client made up, our cookie taken out, the owners and where
 // the request came from put in. An untrusted peer's forwarding headers are dropped; a trusted one's
 // are kept, and its own address appended.
-func (f *forwarding) rewrite(out http.Header, in *http.Request, from peer, owners []string) {
+func (f *forwarding) rewrite(out http.Header, in *http.Request, from peer, owners string) {
 	for name := range out {
 		if strings.Contains(name, "_") {
 			folded := foldName(name)
@@ -77,8 +112,8 @@ func (f *forwarding) rewrite(out http.Header, in *http.Request, from peer, owner
 		}
 	}
 	delete(out, strangler.OwnerHeader)
-	if len(owners) > 0 {
-		out[strangler.OwnerHeader] = owners
+	if owners != "" {
+		out[strangler.OwnerHeader] = []string{owners}
 	}
 	if !from.trusted {
 		delete(out, ShadowHeader)

@@ -10,13 +10,16 @@ import (
 // FuzzRouter: a path is matched as http.ServeMux matches it.
 func FuzzRouter(f *testing.F) {
 	patterns := []string{"GET /couriers/{id}", "/couriers/", "POST /couriers", "GET /a/{b}/c", "GET /a/{b...}", "/x/{$}", "PUT /x/{y}", "GET /esc%61ped/{x}"}
+	for i := range 2 * fewLiterals {
+		patterns = append(patterns, fmt.Sprintf("GET /one%d/{x}", i))
+	}
 	var tr tree
 	mux := http.NewServeMux()
 	for i, r := range routes(f, patterns...) {
 		tr.add(r.Method, r.Pattern, i)
 		mux.HandleFunc(r.String(), func(http.ResponseWriter, *http.Request) {})
 	}
-	for _, path := range []string{"/couriers/7", "/couriers", "/a/b/c", "/a%2Fb/c/d", "/x/", "/x", "/%61/b/c", "/escaped/x"} {
+	for _, path := range []string{"/couriers/7", "/couriers", "/a/b/c", "/a%2Fb/c/d", "/x/", "/x", "/%61/b/c", "/escaped/x", "/one3/x", "/one%33/x"} {
 		f.Add("GET", path)
 	}
 	f.Fuzz(func(t *testing.T, method, raw string) {

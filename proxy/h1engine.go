@@ -24,7 +24,7 @@ type overH1 struct {
 	exchange
 	c       *h1.Exchange
 	cookies []string // the lines of the Cookie header
-	scratch []byte   // what takes the place of header values
+	scratch []byte   // values that are put together
 	before  before
 	waited  bool // for a gate, so that the client's leaving was looked for
 }
@@ -73,9 +73,9 @@ func (p *Proxy) carry(c *h1.Exchange) {
 		if x.waited {
 			c.Stay()
 		}
-		cookies, scratch := x.cookies[:0], x.scratch[:0]
+		cookies, scratch, writes := x.cookies[:0], x.scratch[:0], x.match.writes[:0]
 		*x = overH1{}
-		x.cookies, x.scratch = cookies, scratch
+		x.cookies, x.scratch, x.match.writes = cookies, scratch, writes
 		carriers.Put(x)
 	}()
 	path, query, host, ok := splitTarget(text(c.Target))
@@ -87,8 +87,11 @@ func (p *Proxy) carry(c *h1.Exchange) {
 		x.renameHost(host)
 	}
 	x.request.Path = cleanPath(path)
-	if clean := x.request.Path; clean != path && p.router.match(c.Method, clean).claimed() {
-		path = clean // what a capability claims is forwarded as it was matched, everything else as it came
+	if clean := x.request.Path; clean != path {
+		var m match
+		if p.router.match(c.Method, clean, &m); m.claimed() {
+			path = clean // what a capability claims is forwarded as it was matched, everything else as it came
+		}
 	}
 	if raw := text(c.Target); ok && (len(path)+len(query) != len(raw) || raw[:len(path)] != path) {
 		c.Target = append(append([]byte(nil), path...), query...)
@@ -152,7 +155,7 @@ func (x *overH1) gone() <-chan struct{} {
 }
 
 func (x *overH1) forward() bool {
-	writes := x.match.writes != 0
+	writes := len(x.match.writes) > 0
 	if x.to().http2 {
 		return x.bridge(writes)
 	}
@@ -221,8 +224,8 @@ func (x *overH1) Request(dst []byte) []byte {
 	if x.c.Upgrade != nil && !h1.EqualFold(x.c.Upgrade, "websocket") { // an h2c upgrade would open a way around the gate
 		x.c.Upgrade = nil
 	}
-	if owners := x.snapshot.owners; len(owners) > 0 {
-		dst = h1.AppendField(dst, strangler.OwnerHeader, owners[0])
+	if x.scratch = x.snapshot.appendOwners(x.scratch[:0], &x.match); len(x.scratch) > 0 {
+		dst = h1.AppendField(dst, strangler.OwnerHeader, x.scratch)
 	}
 	dst = x.origin(dst)
 	if x.p.traces != nil {

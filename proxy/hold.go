@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"math/bits"
 	"time"
 )
 
@@ -17,7 +16,7 @@ var (
 // admit lets a write pass the gates of all capabilities in a set, or holds it within the bounds. It
 // passes all or none: a write that waits at one gate is not in flight at another. After nil, leave
 // must be called once with the same set. It reports how long the write was held.
-func (p *Proxy) admit(set uint64, client carrier) (held time.Duration, err error) {
+func (p *Proxy) admit(set []int, client carrier) (held time.Duration, err error) {
 	shut, opened := p.enter(set)
 	if shut == nil {
 		return 0, nil
@@ -64,19 +63,19 @@ func (p *Proxy) wait(gone, opened <-chan struct{}, timeout <-chan time.Time) err
 }
 
 // enter passes all gates of a set, or none: then it returns the capability whose gate is closed.
-func (p *Proxy) enter(set uint64) (shut *capability, opened <-chan struct{}) {
-	for rest := set; rest != 0; rest &= rest - 1 {
-		c := p.capabilities[bits.TrailingZeros64(rest)]
+func (p *Proxy) enter(set []int) (shut *capability, opened <-chan struct{}) {
+	for n, i := range set {
+		c := p.capabilities[i]
 		if opened := c.gate.enter(); opened != nil {
-			p.leave(set &^ rest)
+			p.leave(set[:n])
 			return c, opened
 		}
 	}
 	return nil, nil
 }
 
-func (p *Proxy) leave(set uint64) {
-	for ; set != 0; set &= set - 1 {
-		p.capabilities[bits.TrailingZeros64(set)].gate.leave()
+func (p *Proxy) leave(set []int) {
+	for _, i := range set {
+		p.capabilities[i].gate.leave()
 	}
 }

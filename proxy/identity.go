@@ -36,8 +36,8 @@ func (i identity) returning() bool { return i.key != "" && !i.minted }
 // identity is the header's value where the capability names a header (without one the request is
 // anonymous, and a canary leaves it in the monolith), else the cookie's id.
 func (c *capability) identity(r *Request, cookie identity) identity {
-	if c.IdentityHeader != "" {
-		return identity{key: r.Header.Get(c.IdentityHeader)}
+	if c.header != "" {
+		return identity{key: r.Header.Get(c.header)}
 	}
 	return cookie
 }
@@ -45,12 +45,10 @@ func (c *capability) identity(r *Request, cookie identity) identity {
 // cookieIdentity reads the cookie, or makes one up where it is going to matter: for a write, whose
 // mark has to be found again, and for any request of a capability in shadow or canary. Elsewhere no
 // client gets a cookie.
-func (p *Proxy) cookieIdentity(s *snapshot, m match, r *Request) identity {
-	wanted := false
-	for i, c := range p.capabilities {
-		if bit := uint64(1) << i; m.involved()&bit != 0 && c.IdentityHeader == "" {
-			wanted = wanted || m.writes&bit != 0 && !c.stateless || s.toggles[i].Mode == strangler.ModeShadow || s.toggles[i].Mode == strangler.ModeCanary
-		}
+func (p *Proxy) cookieIdentity(s *snapshot, m *match, r *Request) identity {
+	wanted := m.route != none && p.wantsCookie(s, m.route, false)
+	for _, i := range m.writes {
+		wanted = wanted || p.wantsCookie(s, i, true)
 	}
 	if !wanted {
 		return identity{}
@@ -59,6 +57,12 @@ func (p *Proxy) cookieIdentity(s *snapshot, m match, r *Request) identity {
 		return identity{key: id}
 	}
 	return identity{key: newID(), minted: true}
+}
+
+// wantsCookie reports whether it matters to a capability, by index, who asks, and only our cookie tells.
+func (p *Proxy) wantsCookie(s *snapshot, index int, write bool) bool {
+	c, mode := p.capabilities[index], s.toggles[index].Mode
+	return c.header == "" && (write && !c.stateless || mode == strangler.ModeShadow || mode == strangler.ModeCanary)
 }
 
 func newID() string {

@@ -21,7 +21,6 @@ func TestConfigIsChecked(t *testing.T) {
 		"a short secret":    func(c *Config) { c.Secret = c.Secret[:31] },
 		"negative bound":    func(c *Config) { c.Hold.Drain = -1 },
 		"negative timeout":  func(c *Config) { c.Timeouts.Dial = -1 },
-		"too many":          func(c *Config) { c.Capabilities = make([]strangler.Capability, maxCapabilities+1) },
 		"a sample over 100": func(c *Config) { c.Capabilities[0].Shadow.Sample = strangler.Hundred + 1 },
 		"traces over 100":   func(c *Config) { c.Traces.Sample = strangler.Hundred + 1 },
 		"traces to nowhere": func(c *Config) { c.Traces.Endpoint = "127.0.0.1:4318" },

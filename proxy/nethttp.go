@@ -115,7 +115,7 @@ func (x *overHTTP) forward() bool {
 	// so, as with HTTP/2, it does not.
 	_ = http.NewResponseController(x.w).EnableFullDuplex()
 	ctx := context.WithValue(x.in.Context(), carrierKey{}, x)
-	if x.match.writes != 0 {
+	if len(x.match.writes) > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithCancel(context.WithoutCancel(ctx))
 		defer cancel()
@@ -182,7 +182,7 @@ func (x *overHTTP) send(pr *httputil.ProxyRequest) {
 		delete(out.Header, "Upgrade")
 	}
 	out.Trailer = nil // a client's trailers could carry names that were taken out of its headers
-	x.p.forwarding.rewrite(out.Header, pr.In, x.peer, x.snapshot.owners)
+	x.p.forwarding.rewrite(out.Header, pr.In, x.peer, string(x.snapshot.appendOwners(nil, &x.match)))
 	if x.p.traces != nil {
 		x.setTrace(out.Header)
 	}
@@ -192,7 +192,7 @@ func (x *overHTTP) send(pr *httputil.ProxyRequest) {
 	if out.Body != nil {
 		out.Body = &requestBody{ReadCloser: out.Body, x: x}
 	}
-	sendOnce(out, x.match.writes != 0)
+	sendOnce(out, len(x.match.writes) > 0)
 }
 
 // sendOnce keeps http.Transport from sending a write again. On a kept-alive connection that breaks
@@ -308,7 +308,7 @@ func (b *answerBody) Read(buf []byte) (int, error) {
 	if err != nil && err != io.EOF && b.x.in.Context().Err() == nil {
 		b.x.broken = true
 	}
-	if n > 0 && b.x.entered != 0 {
+	if n > 0 && len(b.x.entered) > 0 {
 		// The server takes the deadline back with the next request. A writer without deadlines has
 		// no connection that could stall.
 		_ = b.conn.SetWriteDeadline(time.Now().Add(stall))

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/proxy/h1"
@@ -51,17 +52,18 @@ type Proxy struct {
 	closeErr error
 }
 
-// capability is one capability with what the proxy keeps about it.
+// capability is one capability with what the proxy keeps about it. What every decision needs comes first, and is near.
 type capability struct {
-	strangler.Capability
-	index     int
 	salt      uint64 // the name's hash, never the epoch: raising a percentage must only add users
+	header    string // that the identity is in, canonical; empty: our cookie
 	stateless bool
-	service   *upstream // nil: none is configured yet
+	wrote     wrote
 	gate      gate
-	wrote     *wrote // nil: stateless, there is nothing to follow
-	shadow    *shadow
+	service   *upstream // nil: none is configured yet
 	metrics   *capabilityMetrics
+	shadow    *shadow
+	index     int
+	strangler.Capability
 }
 
 func (c *capability) hash(key string) uint64 { return hash64(c.salt, key) }
@@ -102,14 +104,11 @@ func New(config Config) (*Proxy, error) {
 		closing:    make(chan struct{}),
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background()) // lives until Close, not until some caller's end
-	started := time.Now()
+	started := time.Now().UnixNano()
 	for i, conf := range config.Capabilities {
 		c := &capability{
 			Capability: conf, index: i, salt: hash64(0, conf.Name), stateless: conf.Stateless(), metrics: metrics.of(conf.Name),
-		}
-		c.IdentityHeader = http.CanonicalHeaderKey(conf.IdentityHeader)
-		if !c.stateless {
-			c.wrote = newWrote(started)
+			header: unique.Make(http.CanonicalHeaderKey(conf.IdentityHeader)).Value(), wrote: wrote{start: started},
 		}
 		if len(conf.Service.URLs) > 0 {
 			if c.service, err = newUpstream(conf.Service, conf.Name, strangler.Service); err != nil {

@@ -73,7 +73,7 @@ const (
 // failed answers for an upstream that did not. A write that may have been carried out is marked like
 // one that was, and its answer does not invite to repeat it.
 func (x *exchange) failed(how failure, err error) {
-	repeatable := how == unreachable || x.match.writes == 0 && safe(x.request.Method)
+	repeatable := how == unreachable || len(x.match.writes) == 0 && safe(x.request.Method)
 	if how != unreachable {
 		x.wrote()
 	}

@@ -1,8 +1,8 @@
 package proxy
 
 import (
-	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/strangler-fig/strangler"
 )
@@ -11,8 +11,9 @@ import (
 // changes: toggles say where a capability's requests go, not which they are.
 type router struct {
 	routes   tree
-	patterns []pattern // what the tree's values are
-	touches  []touched
+	patterns []pattern // what the values of routes are
+	touches  tree
+	touchers [][]int // what the values of touches are: the capabilities that declare one, by index
 }
 
 // pattern is one route of a capability.
@@ -21,29 +22,21 @@ type pattern struct {
 	text       string // "GET /couriers/{id}"
 }
 
-// touched has one tree for each capability that declares touches, because one request may touch
-// the tables of several.
-type touched struct {
-	bit  uint64
-	tree tree
-}
-
-// match is what the router found. The zero bits of writes with route none is a request that no
-// capability claims.
+// match is what the router finds. A request that no capability claims has the route none and writes nothing.
 type match struct {
-	route  int    // index of the capability that the request belongs to, or none
-	by     int    // where there is one, the index of its pattern
-	writes uint64 // bit i: the request may write the tables of capability i, and passes its gate
+	route  int   // index of the capability that the request belongs to, or none
+	by     int   // where there is one, the index of its pattern
+	writes []int // rising indexes of the capabilities whose tables the request may write, and whose gates it passes
 }
 
-func (m match) claimed() bool { return m.route != none || m.writes != 0 }
+func (m *match) claimed() bool { return m.route != none || len(m.writes) > 0 }
 
-// involved has a bit for each capability whose state the request depends on.
-func (m match) involved() uint64 {
-	if m.route == none {
-		return m.writes
+// counted is the capability that a request is counted with: its route's, else the first that it touches, or none.
+func (m *match) counted() int {
+	if m.route == none && len(m.writes) > 0 {
+		return m.writes[0]
 	}
-	return m.writes | 1<<m.route
+	return m.route
 }
 
 // safe reports whether a method only reads (RFC 9110, 9.2.1). What is not known to be safe writes.
@@ -56,78 +49,54 @@ func safe(method string) bool {
 // than a route: then the route says where the request goes, and both gates are passed.
 func newRouter(capabilities []strangler.Capability) (*router, error) {
 	rt := &router{}
-	var routes []claim
+	var routes claims
 	for i, c := range capabilities {
 		for _, r := range c.Routes {
-			routes = append(routes, claim{c.Name, "route", r})
-			if err := compatible(routes); err != nil {
+			if err := routes.add(claim{c.Name, "route", r}); err != nil {
 				return nil, err
 			}
 			rt.routes.add(r.Method, r.Pattern, len(rt.patterns))
 			rt.patterns = append(rt.patterns, pattern{i, r.String()})
 		}
 	}
+	stays := newStays(&routes)
 	for i, c := range capabilities {
-		own := touched{bit: 1 << i}
-		claims := routes[:len(routes):len(routes)]
+		var own claims
 		for _, t := range c.Touches {
-			claims = append(claims, claim{c.Name, "touch", t.Route})
-			if err := compatible(claims); err != nil {
+			one := claim{c.Name, "touch", t.Route}
+			if err := own.add(one); err != nil {
 				return nil, err
 			}
-			own.tree.add(t.Route.Method, t.Route.Pattern, i)
-		}
-		if len(c.Touches) > 0 {
-			rt.touches = append(rt.touches, own)
+			if err := stays.add(one); err != nil {
+				return nil, err
+			}
+			rt.touch(t.Route, i)
 		}
 	}
 	return rt, nil
 }
 
-// claim is one route or touch, and who declares it.
-type claim struct {
-	capability, kind string
-	route            strangler.Route
-}
-
-func (c claim) String() string { return fmt.Sprintf("%s %q of %s", c.kind, c.route, c.capability) }
-
-// compatible lets http.ServeMux say whether the last claim can stand beside the others.
-func compatible(claims []claim) error {
-	last := claims[len(claims)-1]
-	if _, err := strangler.ParseRoute(last.route.String()); err != nil {
-		return fmt.Errorf("%w: %v: %w", strangler.ErrConfig, last, err)
+// touch notes that a capability declares one. Several may declare the same.
+func (rt *router) touch(r strangler.Route, capability int) {
+	n := rt.touches.node(r.Method, r.Pattern)
+	if n.value == none {
+		n.value = len(rt.touchers)
+		rt.touchers = append(rt.touchers, nil)
 	}
-	for _, other := range claims[:len(claims)-1] {
-		if conflict(other.route, last.route) {
-			return fmt.Errorf("%w: %v and %v can match the same request and neither is more specific; write one of them more exactly, or remove it", strangler.ErrConfig, other, last)
-		}
-	}
-	return nil
+	rt.touchers[n.value] = append(rt.touchers[n.value], capability)
 }
 
-// conflict relies on ServeMux, which reports it by panicking.
-func conflict(a, b strangler.Route) (yes bool) {
-	mux := http.NewServeMux()
-	mux.Handle(a.String(), http.NotFoundHandler())
-	defer func() { yes = recover() != nil }()
-	mux.Handle(b.String(), http.NotFoundHandler())
-	return false
-}
-
-// match takes an escaped and clean path.
-func (rt *router) match(method, path string) match {
-	m := match{route: none}
+// match finds an escaped and clean path. What m had of writes is room that is used again.
+func (rt *router) match(method, path string, m *match) {
+	*m = match{route: none, writes: m.writes[:0]}
 	if by := rt.routes.match(method, path); by != none {
 		m.route, m.by = rt.patterns[by].capability, by
 		if !safe(method) {
-			m.writes = 1 << m.route
+			m.writes = append(m.writes, m.route)
 		}
 	}
-	for i := range rt.touches {
-		if rt.touches[i].tree.match(method, path) != none {
-			m.writes |= rt.touches[i].bit
-		}
+	if m.writes = rt.touches.all(method, path, rt.touchers, m.writes); len(m.writes) > 1 {
+		slices.Sort(m.writes)
+		m.writes = slices.Compact(m.writes)
 	}
-	return m
 }

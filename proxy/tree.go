@@ -19,9 +19,10 @@ type methodTree struct {
 
 // node is one position in a path. value is the capability whose pattern ends here, or none.
 type node struct {
-	literals []literal
-	single   *node // {name}
-	multi    *node // {name...}, or the rest after a trailing slash
+	literals []literal        // a few are found faster one by one
+	many     map[string]*node // the literals where they are more than a few, or nil
+	single   *node            // {name}
+	multi    *node            // {name...}, or the rest after a trailing slash
 	value    int
 }
 
@@ -32,10 +33,16 @@ type literal struct {
 
 const none = -1
 
+// fewLiterals is how many are compared one by one.
+const fewLiterals = 8
+
 func newNode() *node { return &node{value: none} }
 
 // add puts a pattern in. It has to be one that http.ServeMux takes.
-func (t *tree) add(method, pattern string, value int) {
+func (t *tree) add(method, pattern string, value int) { t.node(method, pattern).value = value }
+
+// node is where a pattern ends.
+func (t *tree) node(method, pattern string) *node {
 	n := t.root(method)
 	if n == nil {
 		n = newNode()
@@ -64,7 +71,7 @@ func (t *tree) add(method, pattern string, value int) {
 			n = n.literal(unescape(segment))
 		}
 	}
-	n.value = value
+	return n
 }
 
 func child(slot **node) *node {
@@ -79,12 +86,23 @@ func (n *node) literal(segment string) *node {
 		return c
 	}
 	c := newNode()
-	n.literals = append(n.literals, literal{segment, c})
+	if n.many != nil {
+		n.many[segment] = c
+		return c
+	}
+	if n.literals = append(n.literals, literal{segment, c}); len(n.literals) > fewLiterals {
+		n.many = make(map[string]*node)
+		for _, l := range n.literals {
+			n.many[l.segment] = l.node
+		}
+	}
 	return c
 }
 
-// find is linear: a position seldom has more than a few literals.
 func (n *node) find(segment string) *node {
+	if n.many != nil {
+		return n.many[segment]
+	}
 	for i := range n.literals {
 		if n.literals[i].segment == segment {
 			return n.literals[i].node
@@ -140,16 +158,49 @@ func (n *node) match(path string) int {
 	return none
 }
 
+// all appends the sets of every pattern that matches, whichever is the more specific; sets are by their values.
+func (t *tree) all(method, path string, sets [][]int, found []int) []int {
+	if path[0] != '/' {
+		return found
+	}
+	found = t.root(method).all(path, sets, found)
+	if method == "HEAD" {
+		found = t.root("GET").all(path, sets, found)
+	}
+	return t.root("").all(path, sets, found)
+}
+
+func (n *node) all(path string, sets [][]int, found []int) []int {
+	switch {
+	case n == nil || path == "" && n.value == none:
+		return found
+	case path == "":
+		return append(found, sets[n.value]...)
+	}
+	segment, rest := firstSegment(path)
+	found = n.find(segment).all(rest, sets, found)
+	if segment != "/" {
+		found = n.single.all(rest, sets, found)
+	}
+	if n.multi != nil {
+		found = append(found, sets[n.multi.value]...)
+	}
+	return found
+}
+
 // firstSegment splits "/a/b" into "a" and "/b"; "/" alone is the segment "/".
 func firstSegment(path string) (segment, rest string) {
-	if path == "/" {
-		return "/", ""
+	end, escaped := 1, false
+	for ; end < len(path) && path[end] != '/'; end++ {
+		escaped = escaped || path[end] == '%'
 	}
-	path = path[1:]
-	if i := strings.IndexByte(path, '/'); i >= 0 {
-		path, rest = path[:i], path[i:]
+	switch segment, rest = path[1:end], path[end:]; {
+	case path == "/":
+		return path, ""
+	case escaped:
+		return unescape(segment), rest
 	}
-	return unescape(path), rest
+	return segment, rest
 }
 
 func unescape(segment string) string {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"math/bits"
 	"net/http"
 	"time"
 
@@ -36,7 +35,7 @@ type exchange struct {
 	peer     peer
 	match    match
 	counted  *capabilityMetrics // whose running requests it is one of
-	entered  uint64             // gates passed and not left yet
+	entered  []int              // capabilities whose gates were passed and not left yet
 	snapshot *snapshot
 	cookie   identity // the cookie's; capabilities with a header of their own have another
 	decision decision
@@ -65,7 +64,7 @@ func (x *exchange) walk() {
 		x.refuse(badTarget)
 		return
 	}
-	x.match = x.p.router.match(method, x.request.Path)
+	x.p.router.match(method, x.request.Path, &x.match)
 	if !x.counts() {
 		x.refuse(refusal{http.StatusServiceUnavailable, "too_busy", "too many requests are under way here; nothing was sent, try again shortly", true})
 		return
@@ -74,11 +73,11 @@ func (x *exchange) walk() {
 		return
 	}
 	x.snapshot = x.p.snapshot.Load() // the only load: after the gate, see doc.go
-	if !x.snapshot.knows(x.match.involved()) {
+	if !x.snapshot.knows(&x.match) {
 		x.refuse(refusal{http.StatusServiceUnavailable, "toggle_unknown", "it is not yet known which side serves this; nothing was sent, try again shortly", true})
 		return
 	}
-	x.cookie = x.p.cookieIdentity(x.snapshot, x.match, &x.request)
+	x.cookie = x.p.cookieIdentity(x.snapshot, &x.match, &x.request)
 	x.decision = x.decide()
 	x.done = x.via.forward()
 }
@@ -99,7 +98,7 @@ func (x *exchange) counts() bool {
 // admitted takes a write through its gates, or answers why it may not pass.
 func (x *exchange) admitted() bool {
 	set := x.match.writes
-	if set == 0 {
+	if len(set) == 0 {
 		return true
 	}
 	var err error
@@ -125,7 +124,7 @@ func (x *exchange) decide() decision {
 	if c := x.routed(); c != nil {
 		id = c.identity(&x.request, x.cookie)
 	}
-	return x.p.decide(x.snapshot, x.match, &x.request, id)
+	return x.p.decide(x.snapshot, &x.match, &x.request, id)
 }
 
 // to is the upstream that was decided.
@@ -150,15 +149,15 @@ func (x *exchange) uncount() {
 // leave ends the write's time in flight; the second call does nothing.
 func (x *exchange) leave() {
 	x.p.leave(x.entered)
-	x.entered = 0
+	x.entered = nil
 }
 
 // wrote marks the user as having written, for each capability whose tables the request may write. It
 // runs before anything of the answer is passed on: whoever knows of his write is marked already.
 func (x *exchange) wrote() {
 	now := time.Now()
-	for rest := x.match.writes; rest != 0; rest &= rest - 1 {
-		if c := x.p.capabilities[bits.TrailingZeros64(rest)]; !c.stateless {
+	for _, i := range x.match.writes {
+		if c := x.p.capabilities[i]; !c.stateless {
 			id := c.identity(&x.request, x.cookie)
 			c.wrote.mark(c.hash(id.key), id, now)
 		}
@@ -191,10 +190,8 @@ func (x *exchange) end() {
 }
 
 func (x *exchange) capabilityName() string {
-	if set := x.match.involved(); x.match.route != none {
-		return x.routed().Name
-	} else if set != 0 {
-		return x.p.capabilities[bits.TrailingZeros64(set)].Name
+	if i := x.match.counted(); i != none {
+		return x.p.capabilities[i].Name
 	}
 	return ""
 }
@@ -213,10 +210,8 @@ func (x *exchange) side() strangler.Side { return x.decision.side }
 // accounts is where the request is counted: with its route's capability, else with the first that it
 // touches.
 func (x *exchange) accounts() *capabilityMetrics {
-	if set := x.match.involved(); x.match.route != none {
-		return x.routed().metrics
-	} else if set != 0 {
-		return x.p.capabilities[bits.TrailingZeros64(set)].metrics
+	if i := x.match.counted(); i != none {
+		return x.p.capabilities[i].metrics
 	}
 	return x.p.unclaimed
 }

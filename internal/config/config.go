@@ -15,8 +15,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxFile bounds the file in bytes.
-const maxFile = 1 << 20
+// maxFile bounds the file in bytes; one of a thousand capabilities with ten routes each has about 800 kB.
+const maxFile = 8 << 20
 
 // Config is a loaded strangler.yaml: every default filled in, every path absolute. It holds secrets
 // (Admin.Token, Traces.Headers, the DSNs): print DSNs through Redact only. Printed as a whole it shows none.
@@ -177,7 +177,7 @@ func read(file string) ([]byte, error) {
 	case err != nil:
 		return nil, broken(file, "it cannot be read: %v", err)
 	case len(text) > maxFile:
-		return nil, broken(file, "it is larger than %d bytes; a strangler.yaml is a few kilobytes", maxFile)
+		return nil, broken(file, "it is larger than %d bytes; a strangler.yaml has about a kilobyte a capability", maxFile)
 	}
 	return text, nil
 }

@@ -344,3 +344,25 @@ capabilities:
 		t.Errorf("at the service: %+v", got)
 	}
 }
+
+// Of a thousand capabilities with ten routes each every one is read, and the one route of theirs that is claimed twice is found.
+func TestAThousandCapabilities(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("legacy: {url: http://127.0.0.1:9000}\ncapabilities:\n")
+	for i := range 1000 {
+		fmt.Fprintf(&b, "  c%d: {service: {url: http://127.0.0.1:9001}, touches: [POST /touch/%d], routes: [/c%d/, ", i, i/2, i)
+		for r := range 9 {
+			fmt.Fprintf(&b, "'GET /c%d/r%d/{id}', ", i, r)
+		}
+		b.WriteString("]}\n")
+	}
+	c := load(t, b.String(), nil)
+	if n := len(c.Capabilities); n != 1000 || len(c.Capabilities[999].Routes) != 10 || len(c.Capabilities[999].Touches) != 1 {
+		t.Errorf("%d capabilities, the last %+v", n, c.Capabilities[n-1])
+	}
+	b.WriteString("  late: {service: {url: http://127.0.0.1:9001}, routes: ['GET /c500/r3/{other}']}\n")
+	_, err := Load(write(t, b.String()), environment(nil))
+	if want := `line 1003, capabilities.late.routes[0]: "GET /c500/r3/{other}" matches the same requests as "GET /c500/r3/{id}" of the capability c500 on line 503`; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -15,6 +14,7 @@ import (
 type overlap struct {
 	reader  *reader
 	routes  []claim          // of all capabilities
+	fits    strangler.Routes // the same
 	touches map[string]claim // by capability and route
 	tables  map[string]claim // by database and name
 }
@@ -33,26 +33,27 @@ func newOverlap(r *reader) *overlap {
 // route claims a route for a capability, or reports who has it. Two patterns of which neither is the
 // more specific conflict, too: http.ServeMux could not choose between them.
 func (o *overlap) route(capability string, route strangler.Route, at field) bool {
-	for _, other := range o.routes {
-		if !conflict(route, other.route) {
-			continue
-		}
-		if other.capability == capability {
-			o.reader.problem(at, "%q matches the same requests as %q on line %d; keep one", route, other.route, other.line)
-		} else {
-			o.reader.problem(at, "%q matches the same requests as %q of the capability %s on line %d; a route belongs to one capability", route, other.route, other.capability, other.line)
-		}
-		return false
+	if o.fits.Add(route) {
+		o.routes = append(o.routes, claim{capability, at.line, route})
+		return true
 	}
-	o.routes = append(o.routes, claim{capability, at.line, route})
-	return true
+	i := slices.IndexFunc(o.routes, func(c claim) bool { return c.route.Conflicts(route) })
+	if other := o.routes[i]; other.capability == capability {
+		o.reader.problem(at, "%q matches the same requests as %q on line %d; keep one", route, other.route, other.line)
+	} else {
+		o.reader.problem(at, "%q matches the same requests as %q of the capability %s on line %d; a route belongs to one capability", route, other.route, other.capability, other.line)
+	}
+	return false
 }
 
 // touch refuses a touch that is also a route of its capability. Two capabilities may share a touch:
 // one request of the monolith may write both's tables.
 func (o *overlap) touch(capability string, route strangler.Route, at field) bool {
-	for _, other := range o.routes {
-		if other.capability == capability && conflict(route, other.route) {
+	for _, other := range slices.Backward(o.routes) {
+		if other.capability != capability { // a capability's routes were read one after another, just now
+			break
+		}
+		if route.Conflicts(other.route) {
 			o.reader.problem(at, "%q is a route of the capability already, on line %d; a touch stays in the monolith", route, other.line)
 			return false
 		}
@@ -90,19 +91,6 @@ func (o *overlap) table(k *strangler.Capability, table strangler.Table, at field
 		o.tables[place.key] = claim{capability: k.Name, line: at.line}
 	}
 	return true
-}
-
-// conflict asks http.ServeMux, which reports it by panicking.
-func conflict(a, b strangler.Route) (found bool) {
-	defer func() {
-		if recover() != nil {
-			found = true
-		}
-	}()
-	mux := http.NewServeMux()
-	mux.Handle(a.String(), http.NotFoundHandler())
-	mux.Handle(b.String(), http.NotFoundHandler())
-	return false
 }
 
 // anyPort reports whether an address lets the system choose the port.

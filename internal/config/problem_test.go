@@ -230,7 +230,7 @@ func TestUnreadableFiles(t *testing.T) {
 	for path, want := range map[string]string{
 		filepath.Join(dir, "none.yaml"):      "there is no such file; write one, or name another with -c FILE",
 		dir:                                  "this is a folder; name the file in it with -c FILE",
-		large:                                "it is larger than 1048576 bytes; a strangler.yaml is a few kilobytes",
+		large:                                "it is larger than 8388608 bytes; a strangler.yaml has about a kilobyte a capability",
 		filepath.Join(large, "below-a-file"): "it cannot be opened: not a directory",
 	} {
 		_, err := Load(path, environment(nil))

@@ -212,6 +212,8 @@ func TestWithoutAHeaderTheToggleDecides(t *testing.T) {
 		}{
 			{"legacy", `{"capability":"delivery","owner":"legacy","epoch":12,"gated":false,"toggle":"canary"}`, 200, 1},
 			{"service", `{"capability":"delivery","owner":"service","epoch":13,"gated":false}`, 200, 77},
+			{"legacy, and the header names others", `{"capability":"delivery","owner":"legacy","epoch":12,"gated":false}`, 200, 1},
+			{"service, and the header names others", `{"capability":"delivery","owner":"service","epoch":13,"gated":false}`, 200, 77},
 			{"gated", `{"capability":"delivery","owner":"legacy","epoch":12,"gated":true}`, 200, 0},
 			{"another capability", `{"capability":"billing","owner":"legacy","epoch":12,"gated":false}`, 200, 0},
 			{"gated is not told", `{"capability":"delivery","owner":"legacy","epoch":12}`, 200, 0},
@@ -232,7 +234,11 @@ func TestWithoutAHeaderTheToggleDecides(t *testing.T) {
 				}))
 				t.Cleanup(admin.Close)
 				m := startCut(t, fresh, seam.Config{Delivery: startDeliveries(t).url, Toggles: admin.URL + "/", Token: "secret"})
-				a := m.accept(t, 1)
+				var headers []string
+				if strings.HasSuffix(c.name, "others") {
+					headers = []string{seam.OwnerHeader, "billing=legacy;epoch=3, shipping=service;epoch=4"}
+				}
+				a := m.accept(t, 1, headers...)
 				if c.courier == 0 {
 					if code, _ := a.problem(t); a.status != 503 || code != "owner_unknown" || a.header.Get("Retry-After") != "1" {
 						t.Errorf("got %d %s, want 503", a.status, a.body)
