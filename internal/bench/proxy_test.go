@@ -2,7 +2,14 @@ package bench
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -50,14 +57,14 @@ var proxyLoads = []struct {
 // to themselves, in turn with nginx and HAProxy: a canary of 50 % with a header for identity, keep-alive on both sides,
 // X-Forwarded-For.
 func BenchmarkProxy(b *testing.B) {
-	for _, tool := range []string{"wrk", "nginx", "taskset"} {
+	for _, tool := range []string{"wrk", "nginx", "taskset", "h2load"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			b.Fatalf("%s is missing: install the packages wrk, nginx, haproxy and util-linux", tool)
+			b.Fatalf("%s is missing: install the packages wrk, nginx, haproxy, nghttp2-client and util-linux", tool)
 		}
 	}
 	before := load()
 	up := newBehind(b)
-	proxies := []peerProxy{up.nginx(), up.strangler("h1"), up.strangler("nethttp")}
+	proxies := []peerProxy{up.nginx(way{}), up.strangler("h1", way{}), up.strangler("nethttp", way{})}
 	if _, err := exec.LookPath("haproxy"); err == nil {
 		proxies = append(proxies, up.haproxy())
 	}
@@ -165,16 +172,26 @@ func freeAddr(t testing.TB) string {
 	return l.Addr().String()
 }
 
-func (u *behind) nginx() peerProxy {
+func (u *behind) nginx(w way) peerProxy {
 	addr := freeAddr(u.t)
+	how, log := "", "off"
+	if w.tls {
+		how = fmt.Sprintf(" ssl; ssl_certificate %[1]s/cert.pem; ssl_certificate_key %[1]s/key.pem", u.dir)
+	}
+	if w.http2 {
+		how = strings.Replace(how, " ssl;", " ssl http2;", 1)
+	}
+	if w.log {
+		log = filepath.Join(u.dir, "nginx.log") + " combined buffer=64k flush=1s"
+	}
 	cmd := u.start("nginx", 0, addr, "nginx", "-c", u.file("nginx.conf", fmt.Sprintf(`
 worker_processes 1; daemon off; error_log stderr crit; pid %[1]s/nginx.pid;
 events { worker_connections 4096; }
-http { access_log off; keepalive_requests 100000000; keepalive_timeout 600s; proxy_temp_path %[1]s/ptemp; %[2]s
+http { access_log %[6]s; keepalive_requests 100000000; keepalive_timeout 600s; proxy_temp_path %[1]s/ptemp; %[2]s
   upstream legacy { server %[4]s; keepalive 512; keepalive_requests 100000000; }
-  server { listen %[3]s; location / { proxy_pass http://legacy; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
-    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; } } }`, u.dir, strings.Replace(temps(u.dir, "p"), fmt.Sprintf("proxy_temp_path %s/p-proxy; ", u.dir), "", 1), addr, u.addr)))
-	return peerProxy{"nginx", "http://" + addr, func() []int { return children(cmd.Process.Pid) }}
+  server { listen %[3]s%[5]s; location / { proxy_pass http://legacy; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; } } }`, u.dir, strings.Replace(temps(u.dir, "p"), fmt.Sprintf("proxy_temp_path %s/p-proxy; ", u.dir), "", 1), addr, u.addr, how, log)))
+	return peerProxy{"nginx", w.scheme() + addr, func() []int { return children(cmd.Process.Pid) }}
 }
 
 func (u *behind) haproxy() peerProxy {
@@ -200,14 +217,21 @@ backend legacy
 }
 
 // strangler is a daemon with a canary of 50 %.
-func (u *behind) strangler(engine string) peerProxy {
+func (u *behind) strangler(engine string, w way) peerProxy {
 	u.t.Helper()
-	dir := filepath.Join(u.dir, engine)
+	dir := filepath.Join(u.dir, engine+w.name)
+	more := ""
+	if w.tls {
+		more = fmt.Sprintf(", tls: {cert: %q, key: %q}", filepath.Join(u.dir, "cert.pem"), filepath.Join(u.dir, "key.pem"))
+	}
+	if w.log {
+		more += ", access_log: {file: access.log, format: combined}"
+	}
 	must(u.t, os.MkdirAll(dir, 0o755))
 	proxy, admin := freeAddr(u.t), freeAddr(u.t)
 	must(u.t, os.WriteFile(filepath.Join(dir, "strangler.yaml"), []byte(fmt.Sprintf(`
 control: sqlite:control.db
-proxy: {listen: %q, engine: %s}
+proxy: {listen: %q, engine: %s%s}
 admin: {listen: %q}
 legacy: {url: "http://%s"}
 capabilities:
@@ -216,7 +240,7 @@ capabilities:
     service: {url: "http://%s"}
     identity: {header: X-User-ID}
     playbook: {approve: []}
-`, proxy, engine, admin, u.addr, u.addr)), 0o600))
+`, proxy, engine, more, admin, u.addr, u.addr)), 0o600))
 	path, err := program()
 	must(u.t, err)
 	config := filepath.Join(dir, "strangler.yaml")
@@ -225,7 +249,7 @@ capabilities:
 	if err != nil {
 		u.t.Fatalf("toggle set: %v\n%s", err, out)
 	}
-	return peerProxy{"strangler, " + engine, "http://" + proxy, func() []int { return []int{cmd.Process.Pid} }}
+	return peerProxy{"strangler, " + engine, w.scheme() + proxy, func() []int { return []int{cmd.Process.Pid} }}
 }
 
 // children are a process and those that it started; taskset becomes what it runs.
@@ -286,7 +310,7 @@ end`)
 		}
 		return string(out)
 	}
-	if res, err := http.Get(p.url + path); err != nil || res.StatusCode != 200 {
+	if res, err := unverified.Get(p.url + path); err != nil || res.StatusCode != 200 {
 		u.t.Fatalf("%s: %v %v", p.name, res, err)
 	} else {
 		res.Body.Close()
@@ -308,6 +332,88 @@ end`)
 	return float64(used.Microseconds()) / n, p99, n / took.Seconds()
 }
 
+// way is how the proxies are asked, where that is not HTTP/1.1 in the clear without a log.
+type way struct {
+	name            string
+	tls, http2, log bool
+}
+
+func (w way) scheme() string {
+	if w.tls {
+		return "https://"
+	}
+	return "http://"
+}
+
+var unverified = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+
+// BenchmarkProxyWays measures what TLS, HTTP/2 over it (16 requests at once on each of 4 connections) and an access log take of the
+// processor, in turn with nginx doing the same. With TLS and HTTP/2 the engines are the same.
+func BenchmarkProxyWays(b *testing.B) {
+	before := load()
+	up := newBehind(b)
+	up.certificate()
+	b.ReportMetric(0, "ns/op")
+	for _, w := range []way{{name: "access log"}, {name: "TLS", tls: true}, {name: "HTTP2 over TLS", tls: true, http2: true}} {
+		w.log = !w.tls
+		proxies := []peerProxy{up.nginx(w), up.strangler("h1", w)}
+		cpu, rate := map[string][]float64{}, map[string][]float64{}
+		for range rounds(b) {
+			for _, p := range proxies {
+				run := func() (used, done float64) {
+					used, _, done = up.run(p, "/accounts/1", 64)
+					return used, done
+				}
+				if w.http2 {
+					run = func() (float64, float64) { return up.runHTTP2(p, "/accounts/1") }
+				}
+				used, done := run()
+				cpu[p.name], rate[p.name] = append(cpu[p.name], used), append(rate[p.name], done)
+			}
+		}
+		name := proxies[1].name
+		f := figure{Name: "CPU a request, 1 kB, " + w.name + ", " + name, Load: before, Sizes: fmt.Sprintf("%d rounds of %s", rounds(b), proxySpan(b)), Measured: measured("", "µs", cpu[name]...), Peer: measured("nginx", "µs", cpu["nginx"]...),
+			Note: fmt.Sprintf("%s requests/s, nginx %s", short(measured("", "", rate[name]...).Median), short(measured("", "", rate["nginx"]...).Median))}
+		f.Value = f.Measured.Median / f.Peer.Median
+		report(b, f)
+	}
+}
+
+// certificate makes one for all proxies, of a kind that most have.
+func (u *behind) certificate() {
+	u.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(u.t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(24 * time.Hour), DNSNames: []string{"localhost"}}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	must(u.t, err)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	must(u.t, err)
+	u.file("cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})))
+	u.file("key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
+}
+
+var h2loadDone = regexp.MustCompile(`(\d+) succeeded, (\d+) failed, (\d+) errored`)
+
+// runHTTP2 loads a proxy with h2load, and returns the processor time a request in µs, and requests/s.
+func (u *behind) runHTTP2(p peerProxy, path string) (cpu, rate float64) {
+	u.t.Helper()
+	h2load := func(d time.Duration) (n float64) {
+		out, err := exec.Command("taskset", "-c", "1", "h2load", "-t1", "-c4", "-m16", "-D"+strconv.Itoa(max(1, int(d.Seconds()))), "-H", "x-user-id: 7", p.url+path).CombinedOutput()
+		m := h2loadDone.FindStringSubmatch(string(out))
+		if err != nil || m == nil || m[2] != "0" || m[3] != "0" {
+			u.t.Fatalf("h2load at %s: %v\n%s", p.name, err, out)
+		}
+		n, _ = strconv.ParseFloat(m[1], 64)
+		return n
+	}
+	h2load(time.Second)
+	before, began := spent(u.t, p.pids()), time.Now()
+	n := h2load(proxySpan(u.t))
+	took := time.Since(began)
+	return float64((spent(u.t, p.pids()) - before).Microseconds()) / n, n / took.Seconds()
+}
+
 // idleConnections are kept open, after one request each.
 const idleConnections = 10_000
 
@@ -324,7 +430,7 @@ func BenchmarkProxyIdle(b *testing.B) {
 	up := newBehind(b)
 	b.ReportMetric(0, "ns/op")
 	for _, engine := range []string{"h1", "nethttp"} {
-		p := up.strangler(engine)
+		p := up.strangler(engine, way{})
 		resident := func() float64 {
 			kb, err := strconv.ParseFloat(strings.TrimSuffix(after(fmt.Sprintf("/proc/%d/status", p.pids()[0]), "VmRSS"), " kB"), 64)
 			must(b, err)
