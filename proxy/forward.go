@@ -20,7 +20,7 @@ type forwarding struct {
 
 func newForwarding(config Config) forwarding {
 	f := forwarding{trust: config.Trust, own: map[string]bool{
-		foldName(strangler.OwnerHeader): true, foldName(ShadowHeader): true, "x-real-ip": true,
+		foldName(strangler.OwnerHeader): true, foldName(ShadowHeader): true, "x-real-ip": true, "content-length": true, "transfer-encoding": true,
 	}}
 	for _, c := range config.Capabilities {
 		if c.IdentityHeader != "" {
@@ -127,7 +127,11 @@ func (f *forwarding) rewrite(out http.Header, in *http.Request, from peer, owner
 		}
 	}
 	f.origin(out, in, from)
-	if !strings.EqualFold(out.Get("Upgrade"), "websocket") { // an h2c upgrade would open a way around the gate
+	old := !in.ProtoAtLeast(1, 1) // from which neither an upgrade nor an expectation may be heeded
+	if old {
+		delete(out, "Expect")
+	}
+	if old || !strings.EqualFold(out.Get("Upgrade"), "websocket") { // an h2c upgrade would open a way around the gate
 		delete(out, "Upgrade")
 		delete(out, "Connection")
 	}

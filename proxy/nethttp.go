@@ -90,6 +90,10 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 		x.refuse(badTarget)
 		return
 	}
+	if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
+		// net/http does not tell whether there was a length as well, behind which no request may follow (RFC 9112, 6.1).
+		w.Header().Set("Connection", "close")
+	}
 	x.walk()
 }
 
@@ -217,7 +221,7 @@ func sendOnce(out *http.Request, writes bool) {
 
 // answered sees the head of an answer before the client does.
 func (x *overHTTP) answered(answer *http.Response) error {
-	if answer.StatusCode == http.StatusSwitchingProtocols && answer.Request.Header.Get("Upgrade") == "" {
+	if answer.StatusCode == http.StatusSwitchingProtocols && !switches(answer.Request.Header, answer.Header) {
 		return errUnasked
 	}
 	x.wrote()
@@ -236,6 +240,17 @@ func (x *overHTTP) answered(answer *http.Response) error {
 		answer.Header.Add("Set-Cookie", x.p.signer.cookie(x.cookie.key, x.peer.https).String())
 	}
 	return nil
+}
+
+// switches reports whether an answer changes to the protocol that was asked for. What ReverseProxy would
+// refuse itself has to be refused before its status counts as passed on.
+func switches(asked, answered http.Header) bool {
+	named := false
+	for option := range strings.SplitSeq(strings.Join(answered["Connection"], ","), ",") {
+		named = named || strings.EqualFold(strings.TrimSpace(option), "upgrade")
+	}
+	to := asked.Get("Upgrade")
+	return named && to != "" && strings.EqualFold(to, answered.Get("Upgrade"))
 }
 
 // settledBody is how much of a held request's body is read ahead, in bytes.

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,7 +26,7 @@ func TestBrokenChunksStayBroken(t *testing.T) {
 	if engine != EngineH1 {
 		return // net/http's reader takes some of them
 	}
-	for i, chunks := range brokenChunks {
+	for i, chunks := range slices.Concat(brokenChunks, probedChunks) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			got := play(t, EngineH1, ok200, "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"+chunks+sentinel)

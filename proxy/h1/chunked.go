@@ -11,7 +11,7 @@ var (
 	errChunkSize  = malformed("a chunk's size is not a hexadecimal number")
 	errChunkEnd   = malformed("a chunk does not end where its size says")
 	errTrailers   = malformed("the trailers are too large or malformed")
-	errChunkExtra = malformed("a chunk's extension is too long or has a control character")
+	errChunkExtra = malformed("a chunk's extension is too long or malformed")
 )
 
 // chunkState is where in a chunked body (RFC 9112, 7.1) the next byte stands.
@@ -20,7 +20,10 @@ type chunkState uint8
 const (
 	atSize   chunkState = iota // the first digit of a size
 	inSize                     // its further digits
-	inExtra                    // an extension, which is not passed on
+	atExtra                    // an extension's name; none is passed on
+	inExtra                    // the rest of it
+	inQuotes                   // its value in quotes
+	inEscape                   // what a backslash there takes its meaning from
 	atSizeLF                   // the LF behind it
 	inData
 	atDataCR
@@ -101,12 +104,11 @@ func (d *chunks) size(c byte) error {
 	case d.state == atSize:
 		return errChunkSize
 	case d.state == inSize && c == ';':
-		d.state = inExtra
-	case c == '\r' && d.state != atSizeLF:
+		d.state = atExtra
+	case c == '\r' && (d.state == inSize || d.state == inExtra):
 		d.state = atSizeLF
-	case d.state == inExtra && classes[c]&inValue != 0:
-	case d.state == inExtra:
-		return errChunkExtra
+	case d.state >= atExtra && d.state <= inEscape:
+		return d.extra(c)
 	case d.state == atSizeLF && c == '\n':
 		d.line = 0
 		if d.state = inData; d.left == 0 {
@@ -114,6 +116,25 @@ func (d *chunks) size(c byte) error {
 		}
 	default:
 		return errChunkSize
+	}
+	return nil
+}
+
+// extra reads a byte of ";name=value", where a value may stand in quotes.
+func (d *chunks) extra(c byte) error {
+	s, token, blank := d.state, classes[c]&inToken != 0, c == ' ' || c == '\t'
+	switch {
+	case s == inQuotes && c == '\\':
+		d.state = inEscape
+	case s == inQuotes && c == '"', s == atExtra && token:
+		d.state = inExtra
+	case s == inExtra && c == ';':
+		d.state = atExtra
+	case s == inExtra && c == '"', s == inEscape && classes[c]&inValue != 0:
+		d.state = inQuotes
+	case s == inExtra && (token || blank || c == '='), s == inQuotes && classes[c]&inValue != 0, s == atExtra && blank:
+	default:
+		return errChunkExtra
 	}
 	return nil
 }

@@ -154,7 +154,7 @@ func (x *Exchange) Answer(status int, lines, body []byte) error {
 	out = append(out, ' ')
 	out = append(out, http.StatusText(status)...)
 	out = append(out, "\r\n"...)
-	out = append(out, lines...)
+	out = appendDate(append(out, lines...))
 	out = append(out, "Content-Length: "...)
 	out = strconv.AppendInt(out, int64(len(body)), 10)
 	out = append(out, "\r\n"...)

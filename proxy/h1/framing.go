@@ -22,6 +22,7 @@ var (
 	errLength   = malformed("Content-Length is not one number")
 	errBoth     = malformed("there are both a Content-Length and a Transfer-Encoding")
 	errCoding   = &Malformed{501, "the only transfer coding that is known is chunked"}
+	errNoEnd    = malformed("Transfer-Encoding does not end with chunked, so nobody can know where the body ends")
 	errCodings  = malformed("Transfer-Encoding is said more than once")
 	errOldChunk = malformed("an HTTP/1.0 message cannot be chunked")
 )
@@ -46,14 +47,16 @@ func (h *head) frame() error {
 				return errCodings
 			}
 			if coding = f.Value; len(coding) == 0 {
-				return errCoding
+				return errNoEnd
 			}
 		}
 	}
 	switch {
 	case coding != nil && length != nil:
 		return errBoth
-	case coding != nil && !EqualFold(coding, "chunked"):
+	case coding != nil && !EqualFold(lastOf(coding), "chunked"):
+		return errNoEnd
+	case coding != nil && len(coding) != len("chunked"):
 		return errCoding
 	case coding != nil && h.Minor == 0:
 		return errOldChunk
@@ -68,6 +71,9 @@ func (h *head) frame() error {
 	}
 	return nil
 }
+
+// lastOf is the last element of a comma-separated value.
+func lastOf(value []byte) []byte { return trim(value[bytes.LastIndexByte(value, ',')+1:]) }
 
 // number reads decimal digits and nothing else, up to 18 of them.
 func number(digits []byte) (n int64, ok bool) {

@@ -3,6 +3,8 @@ package h1
 import (
 	"bytes"
 	"encoding/binary"
+	"net/http"
+	"time"
 	"unsafe"
 )
 
@@ -313,6 +315,22 @@ func AppendField[N, V string | []byte](dst []byte, name N, value V) []byte {
 	dst = append(dst, ": "...)
 	dst = append(dst, value...)
 	return append(dst, "\r\n"...)
+}
+
+// dated reports whether there is a Date, which an answer has to have: who passes one on without it adds
+// it (RFC 9110, 6.6.1).
+func (h *head) dated() bool {
+	for i := range h.Fields {
+		if EqualFold(h.Fields[i].Name, "date") {
+			return true
+		}
+	}
+	return false
+}
+
+func appendDate(dst []byte) []byte {
+	dst = append(dst, "Date: "...)
+	return append(time.Now().UTC().AppendFormat(dst, http.TimeFormat), "\r\n"...)
 }
 
 // parse reads an answer's head from b, likewise.

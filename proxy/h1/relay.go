@@ -1,6 +1,7 @@
 package h1
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -193,7 +194,7 @@ func (x *Exchange) await(up *wire, to *Upstream, r Relay) error {
 		up.r += n
 		up.base = headroom
 		switch {
-		case a.Status == http.StatusSwitchingProtocols && x.Upgrade == nil:
+		case a.Status == http.StatusSwitchingProtocols && (x.Upgrade == nil || !bytes.EqualFold(x.Upgrade, a.upgrade)):
 			return fmt.Errorf("%w: %w", ErrNoAnswer, errUnasked)
 		case a.Status >= 200 || a.Status == http.StatusSwitchingProtocols:
 			x.out = x.compose(x.out[:0], up, r)
@@ -297,6 +298,9 @@ func (x *Exchange) compose(dst []byte, up *wire, r Relay) []byte {
 	dst = append(a.append(dst), x.lines...)
 	if a.Status == http.StatusSwitchingProtocols {
 		return append(AppendField(append(dst, "Connection: Upgrade\r\n"...), "Upgrade", a.upgrade), "\r\n"...)
+	}
+	if !a.dated() {
+		dst = appendDate(dst)
 	}
 	how := a.bodyOf(x.Method)
 	x.answerBody.reset(up, how, a.Length, 0)
