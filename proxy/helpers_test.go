@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -25,10 +26,15 @@ import (
 // engine is what the proxies of this run of the tests are made with.
 var engine Engine
 
-// TestMain runs every test on both engines.
+// TestMain runs every test on both engines. What is fuzzed knows of none.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	engines := []Engine{EngineH1, EngineNetHTTP}
+	if flag.Lookup("test.fuzz").Value.String() != "" {
+		engines = engines[:1]
+	}
 	code := 0
-	for _, engine = range []Engine{EngineH1, EngineNetHTTP} {
+	for _, engine = range engines {
 		if failed := m.Run(); failed != 0 {
 			fmt.Fprintf(os.Stderr, "with engine %s\n", engine)
 			code = failed

@@ -23,7 +23,7 @@ func TestWhoseRouteItIs(t *testing.T) {
 		"three": {"/match/", "/match/exact/one", "/files/{path...}", "DELETE /method"},
 	} {
 		upstreams[name] = newBackend(t, name, nil)
-		capabilities = append(capabilities, strangler.Capability{Name: name, Routes: routes(t, patterns...), Service: strangler.Upstream{URL: upstreams[name].URL}})
+		capabilities = append(capabilities, strangler.Capability{Name: name, Routes: routes(t, patterns...), Service: strangler.Upstream{URLs: []string{upstreams[name].URL}}})
 	}
 	p := start(t, config(legacy.URL, capabilities...))
 	for _, c := range capabilities {

@@ -218,6 +218,9 @@ func (w *bridgeWriter) writeHead(status int) {
 		x.shut = true
 	}
 	out := w.lines(w.statusLine(status))
+	if len(w.header["Date"]) == 0 {
+		out = appendDate(out)
+	}
 	length, said := lengthOf(w.header)
 	switch {
 	case status == http.StatusNoContent, status == http.StatusNotModified, x.Method == http.MethodHead:
