@@ -138,16 +138,7 @@ func (x *overH1) renameHost(host string) {
 	x.c.Fields = append(x.c.Fields, h1.Field{Name: []byte("Host"), Value: x.c.Host, Kind: h1.Host})
 }
 
-func (x *overH1) settle(wait time.Duration) error {
-	switch err := x.c.Ahead(settledBody, wait); {
-	case err == nil:
-		return nil
-	case errors.Is(err, h1.ErrSlowClient):
-		return errHoldLong
-	default:
-		return errors.Join(errLeft, err)
-	}
-}
+func (x *overH1) settle() error { return x.c.Settle(settledBody) }
 
 func (x *overH1) gone() <-chan struct{} {
 	x.waited = true

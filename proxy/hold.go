@@ -31,12 +31,9 @@ func (p *Proxy) admit(set []int, client carrier) (held time.Duration, err error)
 		}
 		shut.metrics.held.Inc()
 		if !again {
-			err = client.settle(p.config.Hold.Wait)
 			gone = client.gone()
 		}
-		if err == nil {
-			err = p.wait(gone, opened, timer.C)
-		}
+		err = p.wait(gone, opened, timer.C)
 		held = time.Since(began)
 		shut.metrics.held.Dec()
 		shut.metrics.holdSeconds.Observe(held.Seconds())

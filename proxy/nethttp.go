@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -253,30 +252,25 @@ func switches(asked, answered http.Header) bool {
 	return named && to != "" && strings.EqualFold(to, answered.Get("Upgrade"))
 }
 
-// settledBody is how much of a held request's body is read ahead, in bytes.
-const settledBody = 64 << 10
+// settledBody is how much of a write's body is read before its gates, in bytes.
+const settledBody = 60 << 10
 
-// settle reads a small body ahead, because net/http notices that a client has left only when the body has
-// been read. A larger one stays where it is, and its client's leaving is noticed when the hold ends.
-func (x *overHTTP) settle(wait time.Duration) error {
+func (x *overHTTP) settle() error {
 	w, r := x.w, x.in
-	if r.Body == nil || r.Body == http.NoBody || r.ContentLength > settledBody {
+	if r.ContentLength <= 0 || r.ContentLength > settledBody || r.Header.Get("Expect") != "" {
 		return nil
 	}
 	conn := http.NewResponseController(w)
-	limited := conn.SetReadDeadline(time.Now().Add(wait)) == nil
-	ahead, err := io.ReadAll(io.LimitReader(r.Body, settledBody+1))
+	limited := conn.SetReadDeadline(time.Now().Add(x.p.config.Timeouts.Body)) == nil
+	ahead, err := io.ReadAll(r.Body)
 	if err == nil && limited {
 		err = conn.SetReadDeadline(time.Time{})
 	}
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	if err != nil {
 		w.Header().Set("Connection", "close") // or the server would first wait for the rest of the body
-		return errHoldLong
-	case err != nil:
-		return errors.Join(errLeft, err)
+		return err
 	}
-	r.Body = rejoinedBody{io.MultiReader(bytes.NewReader(ahead), r.Body), r.Body}
+	r.Body = rejoinedBody{bytes.NewReader(ahead), r.Body}
 	return nil
 }
 

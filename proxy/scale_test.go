@@ -97,9 +97,7 @@ func TestAThousandCapabilities(t *testing.T) {
 	if got := []string{<-answers, <-answers}; !slices.Contains(got, "/api/c999/items legacy") || !slices.Contains(got, "/monolith/pair499 legacy") {
 		t.Errorf("what was held went to %q, want the side that was released", got)
 	}
-	if n := p.Stats(name(998)).InFlight + p.Stats(name(999)).InFlight; n != 0 {
-		t.Errorf("%d writes are in flight", n)
-	}
+	await(t, "nothing to be in flight", func() bool { return p.Stats(name(998)).InFlight+p.Stats(name(999)).InFlight == 0 })
 }
 
 // Where the owners are too many for one header, a request names those that it may depend on.

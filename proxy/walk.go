@@ -11,10 +11,10 @@ import (
 // carrier is an engine's side of one request: it has read the request's head, and carries it to an
 // upstream and the answer back.
 type carrier interface {
-	// settle is called when a write is first held. It reads a small body ahead, for at most wait, so
-	// that the client's leaving can be noticed. Errors are those of admit.
-	settle(wait time.Duration) error
-	// gone is closed when the client leaves while it is held. It is asked for after settle.
+	// settle is called before a write passes its gates. It reads a small body of a known length, so that its client, however slow,
+	// holds up no gate, and can be seen to leave while it is held.
+	settle() error
+	// gone is closed when the client leaves while it is held.
 	gone() <-chan struct{}
 	// forward sends the request to the side that was decided and passes the answer on. It reports
 	// whether the client got all of what there was, be it an answer of our own.
@@ -100,6 +100,10 @@ func (x *exchange) admitted() bool {
 	set := x.match.writes
 	if len(set) == 0 {
 		return true
+	}
+	if err := x.via.settle(); err != nil {
+		x.refuse(refusal{http.StatusBadRequest, "request_broken", "the request's body could not be read to its end; nothing was sent", false})
+		return false
 	}
 	var err error
 	x.held, err = x.p.admit(set, x.via)

@@ -108,16 +108,18 @@ func (x *Exchange) Gone() <-chan struct{} {
 // Stay ends what Gone began.
 func (x *Exchange) Stay() { x.c.gone.Store(nil) }
 
-// Ahead reads a body of up to so many bytes into memory, so that the client's leaving can be seen. A
-// larger one stays where it is.
-func (x *Exchange) Ahead(most int, within time.Duration) error {
-	if x.body.ended || x.framing != sized || x.Length > int64(most) || x.expects {
+// Settle reads a body of a known length of up to so many bytes into memory, so that it can be sent at once, and the client's
+// leaving be seen. Another one stays where it is.
+func (x *Exchange) Settle(most int) error {
+	c := x.c
+	if x.body.ended || x.framing != sized || x.Length > int64(most) || x.expects || int64(c.w-c.r) >= x.Length {
 		return nil
 	}
-	x.detach(int(x.Length) + headroom + tailroom)
-	deadline := time.Now().Add(within)
-	for int64(x.c.w-x.c.r) < x.Length {
-		if err := x.c.receive(time.Until(deadline)); err != nil {
+	if x.Length > int64(len(c.buf)-tailroom-c.r) {
+		x.detach(int(x.Length) + headroom + tailroom)
+	}
+	for int64(c.w-c.r) < x.Length {
+		if err := c.receive(x.body.pause); err != nil {
 			x.shut = true
 			return x.uploadError(err)
 		}

@@ -36,8 +36,7 @@ const (
 // that is seen through is waited for although its client has left. The error tells where it ended:
 // until the answer's head was passed on, the client has been told nothing.
 func (x *Exchange) Forward(r Relay, repeatable, through bool) error {
-	if err := x.gather(); err != nil {
-		x.shut = true
+	if err := x.Settle(len(x.c.buf) - tailroom - x.c.r); err != nil { // so that it goes out with the head, in one write
 		return err
 	}
 	to := r.Upstream()
@@ -86,23 +85,9 @@ func (x *Exchange) elsewhere(r Relay) *Upstream {
 	return r.Upstream()
 }
 
-// gather reads a small body whole, so that it goes out with its head, in one write.
-func (x *Exchange) gather() error {
-	c := x.c
-	if x.framing != sized || x.Length > int64(len(c.buf)-tailroom-c.r) {
-		return nil
-	}
-	for int64(c.w-c.r) < x.Length && !x.expects {
-		if err := c.receive(x.body.pause); err != nil {
-			return x.uploadError(err)
-		}
-	}
-	return nil
-}
-
 // inline reports whether the whole body is there, to be sent with the head.
 func (x *Exchange) inline() bool {
-	return x.framing == sized && int64(x.c.w-x.c.r) >= x.Length && x.Length <= largeBuffer
+	return x.framing == sized && int64(x.c.w-x.c.r) >= x.Length && x.Length <= 4*outBytes
 }
 
 // request writes the request as it goes out.
