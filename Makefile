@@ -94,7 +94,7 @@ FUZZED := ./proxy/h1:FuzzRequest ./proxy/h1:FuzzResponse ./proxy/h1:FuzzChunked 
 FUZZ_TIME ?= 10m
 
 fuzz: ## Fuzz what reads a client's bytes, each target for FUZZ_TIME
-	@for f in $(FUZZED); do echo "$$f"; go test -run '^$$' -fuzz "^$${f##*:}$$" -fuzztime $(FUZZ_TIME) "$${f%%:*}" || exit 1; done
+	@for f in $(FUZZED); do echo "$$f"; go test -run '^$$' -fuzz "^$${f##*:}$$" -fuzztime $(FUZZ_TIME) -fuzzminimizetime 1s "$${f%%:*}" || exit 1; done
 
 lint: ## Vet, format check, import rules, documents
 	@$(TESTSUM) 'vet: go vet ./...' 'format: gofmt -l -e .' 'rules and documents: go test -count=1 ./internal/lint'

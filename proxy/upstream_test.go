@@ -278,3 +278,35 @@ func TestUpgradeOnATouch(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// TestARequestThatIsGivenUp: a defect of ours ends one request, its connection and its upstream's, and nothing else.
+func TestARequestThatIsGivenUp(t *testing.T) {
+	ended := make(chan struct{}, 2)
+	legacy := accepts(t, func(conn net.Conn) {
+		in := bufio.NewReader(conn)
+		for {
+			if _, err := http.ReadRequest(in); err != nil {
+				ended <- struct{}{}
+				return
+			}
+			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nlegacy")
+		}
+	})
+	url := "http://" + legacy.Addr().String()
+	p := start(t, config(url, delivery(t, url)))
+	apply(t, p, toggle(1, strangler.ModeCanary, strangler.Hundred))
+	signer := p.signer
+	p.signer = nil // so that making a cookie panics, within the answer
+	if _, err := client(t).Get(p.URL() + "/couriers/7"); err == nil {
+		t.Fatal("nothing went wrong")
+	}
+	select {
+	case <-ended:
+	case <-time.After(2 * time.Second): // before it would be closed because nobody used it
+		t.Fatal("the upstream's connection is left open")
+	}
+	p.signer = signer
+	if a := ask(t, client(t), "GET", p.URL()+"/couriers/7", ""); a.body != "legacy" {
+		t.Errorf("the next request: %+v", a)
+	}
+}

@@ -181,6 +181,7 @@ func (s *Server) serve(x *Exchange, err error) (more, linger bool) {
 		if p := recover(); p != nil { // as net/http's server does: one request must not end all others
 			s.Log.Error("a request was given up", "panic", p, "stack", string(debug.Stack()))
 			more, linger = false, false
+			x.abandon()
 			return // and the exchange is not used again
 		}
 		x.release()

@@ -86,6 +86,15 @@ func (x *Exchange) join(up *wire) bool {
 	return u.sent
 }
 
+// abandon lets go of the upstream's connection, for a request that was given up in its midst.
+func (x *Exchange) abandon() {
+	if up := x.c.upstream.Swap(nil); up != nil {
+		up.kill()
+		x.join(up)
+		up.close()
+	}
+}
+
 func cut(set func(time.Time) error, w *Watch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
