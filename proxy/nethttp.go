@@ -250,11 +250,16 @@ const stall = 30 * time.Second
 // it when the walk goes on.
 type requestBody struct {
 	io.ReadCloser
-	x *overHTTP
+	x     *overHTTP
+	ended bool
 }
 
 func (b *requestBody) Read(buf []byte) (int, error) {
+	if b.ended { // the transport looks behind a body's end, which the server may have closed meanwhile to pass the answer on
+		return 0, io.EOF
+	}
 	n, err := b.ReadCloser.Read(buf)
+	b.ended = err == io.EOF
 	if err != nil && err != io.EOF {
 		b.x.uploadBroke.Store(true)
 	}
