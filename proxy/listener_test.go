@@ -17,6 +17,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"no legacy":         func(c *Config) { c.Legacy = "" },
 		"legacy with path":  func(c *Config) { c.Legacy += "/app" },
 		"another scheme":    func(c *Config) { c.Legacy = "ftp://x" },
+		"trust in nobody":   func(c *Config) { c.ProxyProtocol = true },
 		"a short secret":    func(c *Config) { c.Secret = c.Secret[:31] },
 		"negative bound":    func(c *Config) { c.Hold.Drain = -1 },
 		"negative timeout":  func(c *Config) { c.Timeouts.Dial = -1 },

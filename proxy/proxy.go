@@ -35,6 +35,8 @@ type Proxy struct {
 	watch  *h1.Watch // nil with engine nethttp
 	access *access   // nil: there is no log
 
+	complained atomic.Int64 // when a balancer's connection was last said to be closed, in nanoseconds
+
 	shadowing *http.Transport // its own connections: shadows never take one from the walk
 
 	ctx      context.Context // ends what outlasts a drain

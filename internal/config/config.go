@@ -41,6 +41,8 @@ type Proxy struct {
 
 	Limits   Limits
 	Timeouts Timeouts
+
+	ProxyProtocol bool // connections of the peers in Trust begin with a PROXY header
 }
 
 // TLS names the files that clients are spoken to with over TLS; both or none.
