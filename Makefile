@@ -90,7 +90,7 @@ h2spec: ## Run h2spec against the proxy, beside Go's own server
 	GOBIN=$(CURDIR)/bin go install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
 	go test -tags h2spec -count=1 -v -run '^TestH2Spec$$' ./proxy
 
-FUZZED := ./proxy/h1:FuzzRequest ./proxy/h1:FuzzResponse ./proxy/h1:FuzzChunked ./proxy:FuzzRouter ./proxy:FuzzTarget
+FUZZED := ./proxy/h1:FuzzRequest ./proxy/h1:FuzzResponse ./proxy/h1:FuzzChunked ./proxy/h1:FuzzProxyHeader ./proxy:FuzzRouter ./proxy:FuzzTarget
 FUZZ_TIME ?= 10m
 
 fuzz: ## Fuzz what reads a client's bytes, each target for FUZZ_TIME

@@ -25,6 +25,10 @@ type Config struct {
 	Trust        []netip.Prefix // peers whose X-Forwarded-*, Forwarded and X-Real-IP are believed
 	Secret       []byte         // signs our cookie (HMAC-SHA256); at least 32 bytes, the same on every instance
 
+	// ProxyProtocol says that connections of the peers in Trust begin with a PROXY header, which names the client: it is the
+	// peer then.
+	ProxyProtocol bool
+
 	// Passed says up to when the following side of a capability holds every write: all that were
 	// acknowledged before this instant, by this machine's clock. Zero, or a nil Passed, is unknown,
 	// and then reads go to the owner. It is called for each read that a canary would move, by many
@@ -139,6 +143,9 @@ func setDefault[T comparable](field *T, value T) {
 func (c Config) Validate() error {
 	if _, err := newUpstream(c.Legacy, "", strangler.Legacy); err != nil {
 		return fmt.Errorf("%w: the monolith's address: %w", strangler.ErrConfig, err)
+	}
+	if c.ProxyProtocol && len(c.Trust) == 0 {
+		return fmt.Errorf("%w: nobody is trusted to send a PROXY header; name the load balancers in Trust", strangler.ErrConfig)
 	}
 	if len(c.Secret) < secretBytes {
 		return fmt.Errorf("%w: the secret that signs cookies has %d bytes; give it at least %d random ones", strangler.ErrConfig, len(c.Secret), secretBytes)

@@ -40,6 +40,7 @@ func (p *Proxy) newServer() *h1.Server {
 	return h1.NewServer(h1.Config{
 		Limits: h1.Limits{HeadBytes: p.config.Limits.Head, Lines: p.config.Limits.Lines, Connections: p.config.Limits.Connections, Head: p.config.Timeouts.Head, Idle: p.config.Timeouts.Idle, Body: p.config.Timeouts.Body, Stall: stall},
 		Watch:  p.watch, Handler: p.carry, Refuse: p.refuseMalformed, HTTP2: p.handOver, Log: p.config.Log,
+		Announced: p.announced, Unannounced: p.unannounced,
 	})
 }
 

@@ -261,7 +261,8 @@ func (a answer) code(t *testing.T) string {
 // dial opens a raw connection to a proxy and writes to it.
 func dial(t *testing.T, p *Proxy, text string) (net.Conn, *bufio.Reader) {
 	t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(p.URL(), "http://"))
+	_, address, _ := strings.Cut(p.URL(), "://")
+	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,9 +45,9 @@ func (p *Proxy) Start() error {
 	}
 	switch {
 	case secured != nil:
-		p.serves(func() error { return p.http.ServeTLS(listener, "", "") })
+		p.serves(func() error { return p.http.ServeTLS(&clients{listener, p}, "", "") })
 	case p.config.Engine == EngineNetHTTP:
-		p.serves(func() error { return p.http.Serve(listener) })
+		p.serves(func() error { return p.http.Serve(&clients{listener, p}) })
 	default:
 		p.watch = h1.NewWatch()
 		for _, s := range p.servers() {

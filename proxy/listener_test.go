@@ -18,6 +18,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"legacy with path":  func(c *Config) { c.Legacy.URLs[0] += "/app" },
 		"another scheme":    func(c *Config) { c.Legacy.URLs[0] = "ftp://x" },
 		"a server twice":    func(c *Config) { c.Legacy.URLs = append(c.Legacy.URLs, c.Legacy.URLs[0]) },
+		"trust in nobody":   func(c *Config) { c.ProxyProtocol = true },
 		"a short secret":    func(c *Config) { c.Secret = c.Secret[:31] },
 		"negative bound":    func(c *Config) { c.Hold.Drain = -1 },
 		"negative timeout":  func(c *Config) { c.Timeouts.Dial = -1 },

@@ -288,6 +288,7 @@ const stall = 30 * time.Second
 type requestBody struct {
 	io.ReadCloser
 	x      *overHTTP
+	ended  bool
 	closed atomic.Bool
 }
 
@@ -297,7 +298,11 @@ func (b *requestBody) Close() error {
 }
 
 func (b *requestBody) Read(buf []byte) (int, error) {
+	if b.ended { // the transport looks behind a body's end, which the server may have closed meanwhile to pass the answer on
+		return 0, io.EOF
+	}
 	n, err := b.ReadCloser.Read(buf)
+	b.ended = err == io.EOF
 	if err != nil && err != io.EOF && !b.closed.Load() {
 		b.x.uploadBroke.Store(true)
 	}

@@ -36,6 +36,8 @@ type Proxy struct {
 	access *access   // nil: there is no log
 	traces *traces   // nil: there are none
 
+	complained atomic.Int64 // when a balancer's connection was last said to be closed, in nanoseconds
+
 	ctx      context.Context // ends what outlasts a drain
 	cancel   context.CancelFunc
 	running  sync.RWMutex  // held for reading by every request, so that Close can wait for them

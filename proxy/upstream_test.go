@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -308,5 +309,34 @@ func TestARequestThatIsGivenUp(t *testing.T) {
 	p.signer = signer
 	if a := ask(t, client(t), "GET", p.URL()+"/couriers/7", ""); a.body != "legacy" {
 		t.Errorf("the next request: %+v", a)
+	}
+}
+
+// endedBody is a request's body that is closed with its last byte, as a server does to pass an answer on that came at once.
+type endedBody struct{ left int }
+
+func (b *endedBody) Read(buf []byte) (int, error) {
+	if b.left == 0 {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	n := min(len(buf), b.left)
+	if b.left -= n; b.left == 0 {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (b *endedBody) Close() error { return nil }
+
+// Behind a body's end nothing is read: net/http's server may have closed it by then, and the answer would break off.
+func TestNothingIsReadBehindABody(t *testing.T) {
+	legacy := newBackend(t, "legacy", echo)
+	p := start(t, config(legacy.URL))
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "/x", &endedBody{left: 100_000})
+	r.ContentLength = 100_000
+	w := httptest.NewRecorder()
+	p.Handler().ServeHTTP(w, r)
+	if w.Code != 200 || w.Body.Len() != 100_000 {
+		t.Errorf("%d, %d bytes", w.Code, w.Body.Len())
 	}
 }

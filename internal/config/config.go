@@ -43,6 +43,8 @@ type Proxy struct {
 	Limits   Limits
 	Timeouts Timeouts
 	Health   time.Duration // how often each server that has a health path is asked; 5 s unless given
+
+	ProxyProtocol bool // connections of the peers in Trust begin with a PROXY header
 }
 
 // TLS names the files that clients are spoken to with over TLS; both or none.

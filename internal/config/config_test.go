@@ -142,7 +142,7 @@ capabilities:
 func TestLoadReadsTuning(t *testing.T) {
 	c := load(t, `
 control: sqlite:state/c.db?_pragma=busy_timeout(5000)
-proxy: {listen: "[::1]:0", hold: {requests: 7, wait: 250ms, drain: 1s}, trust: [10.1.2.3, "fd00::/8"]}
+proxy: {listen: "[::1]:0", hold: {requests: 7, wait: 250ms, drain: 1s}, trust: [10.1.2.3, "fd00::/8"], proxy_protocol: true}
 admin: {listen: "[::1]:0", advertise: "http://10.0.0.5:8081"}
 legacy: {url: http://127.0.0.1:9000, health: /ready, database: "sqlite:../shop.db"}
 capabilities:
@@ -164,6 +164,9 @@ capabilities:
 	}
 	if diff := cmp.Diff([]string{"10.1.2.3/32", "fd00::/8"}, []string{c.Proxy.Trust[0].String(), c.Proxy.Trust[1].String()}); diff != "" {
 		t.Error(diff)
+	}
+	if !c.Proxy.ProxyProtocol {
+		t.Error("proxy_protocol is not read")
 	}
 	k := c.Capabilities[0]
 	if k.Service.Database != "postgres://u@h/d?application_name=${x}" {

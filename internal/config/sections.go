@@ -29,12 +29,16 @@ func (r *reader) sections(c *Config, root field) {
 }
 
 func (r *reader) proxy(f field) Proxy {
-	keys := r.object(f, "listen", "tls", "trust", "engine", "access_log", "traces", "hold", "limits", "timeouts", "health_interval")
+	keys := r.object(f, "listen", "tls", "trust", "proxy_protocol", "engine", "access_log", "traces", "hold", "limits", "timeouts", "health_interval")
 	p := Proxy{Listen: r.address(keys["listen"], defaultProxy), Trust: []netip.Prefix{}}
 	for _, item := range r.list(keys["trust"]) {
 		if prefix, ok := r.prefix(item); ok {
 			p.Trust = append(p.Trust, prefix)
 		}
+	}
+	p.ProxyProtocol = r.yesNo(keys["proxy_protocol"])
+	if p.ProxyProtocol && (!keys["trust"].given() || emptyList(keys["trust"])) {
+		r.problem(keys["proxy_protocol"], "a PROXY header is believed of trusted peers only, and there are none; write the load balancers' addresses into proxy.trust, as in [10.0.0.0/8]")
 	}
 	p.Engine = r.oneOf(keys["engine"], "engine", engines)
 	p.TLS = r.tls(keys["tls"])

@@ -207,7 +207,7 @@ func (d *Daemon) makeProxy() (err error) {
 		return err
 	}
 	d.proxy, err = proxy.New(proxy.Config{
-		Listen: d.cfg.Proxy.Listen, Listener: d.opts.Listen, Engine: proxy.Engine(d.cfg.Proxy.Engine), Legacy: d.cfg.Legacy, Capabilities: d.cfg.Capabilities, Trust: d.cfg.Proxy.Trust,
+		Listen: d.cfg.Proxy.Listen, Listener: d.opts.Listen, Engine: proxy.Engine(d.cfg.Proxy.Engine), Legacy: d.cfg.Legacy, Capabilities: d.cfg.Capabilities, Trust: d.cfg.Proxy.Trust, ProxyProtocol: d.cfg.Proxy.ProxyProtocol,
 		Access: proxy.AccessLog{File: d.cfg.Proxy.Access.File, Format: proxy.AccessFormat(d.cfg.Proxy.Access.Format)},
 		Traces: proxy.Traces(d.cfg.Proxy.Traces),
 		TLS:    proxy.TLS(d.cfg.Proxy.TLS), Limits: proxy.Limits(d.cfg.Proxy.Limits), Timeouts: proxy.Timeouts(d.cfg.Proxy.Timeouts),

@@ -5,7 +5,8 @@
 // A request's way, one file a step:
 //
 //  1. server.go accepts connections; conversation.go takes one request after another from each, on one
-//     goroutine a connection.
+//     goroutine a connection. Where a load balancer stands in front, announce.go learns from its
+//     PROXY header, which proxyheader.go reads, whose connection it is.
 //  2. wire.go is a connection: a buffer that it holds only while there is something in it, and limits
 //     of time that watch.go keeps for all of them. socket_linux.go has the system calls under it;
 //     socket_other.go does without.

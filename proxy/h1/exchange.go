@@ -83,7 +83,7 @@ func (x *Exchange) release() {
 }
 
 // RemoteAddr is the client's address.
-func (x *Exchange) RemoteAddr() net.Addr { return x.c.nc.RemoteAddr() }
+func (x *Exchange) RemoteAddr() net.Addr { return x.c.remote() }
 
 // Tag is what SetTag has kept with the client's connection; nil: nothing yet.
 func (x *Exchange) Tag() any { return x.c.tag }

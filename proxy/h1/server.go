@@ -32,6 +32,9 @@ type Config struct {
 	Refuse  func(*Exchange, *Malformed) // answers a request that is refused; only Answer may be called
 	HTTP2   func(net.Conn)              // takes over a connection that begins as HTTP/2; nil: it is refused
 	Log     *slog.Logger
+
+	Announced   func(peer net.Addr) bool       // whether connections of this peer begin with a PROXY header
+	Unannounced func(peer net.Addr, why error) // hears why one was closed that did not
 }
 
 // Server takes requests from clients' connections. Make one with NewServer.
@@ -155,6 +158,9 @@ func (s *Server) end(c *wire) {
 func (s *Server) converse(c *wire) {
 	v := conversation{s: s, c: c, within: s.Limits.Head}
 	v.turn = v.take
+	if s.Announced(c.nc.RemoteAddr()) && !v.announced() {
+		return
+	}
 	for v.next() {
 	}
 	switch {

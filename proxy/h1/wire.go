@@ -52,8 +52,9 @@ type wire struct {
 	nc    net.Conn
 	raw   syscall.RawConn // nil: not TCP itself
 	watch *Watch
-	tag   any  // of whoever serves it
-	given bool // away
+	tag   any      // of whoever serves it
+	from  net.Addr // the client's, where a load balancer has named it; nil: the connection's own
+	given bool     // away
 
 	buf  []byte // nil while nothing waits in it
 	r, w int    // buf[r:w] was read and not used
@@ -107,18 +108,21 @@ func (c *wire) close() {
 // handOver gives the connection away, with what was read from it and not used.
 func (c *wire) handOver() net.Conn {
 	rest := append([]byte(nil), c.unread()...)
-	nc := c.nc
+	nc, from := c.nc, c.remote()
 	c.release()
 	c.watch.remove(c)
 	c.given = true
-	return &given{Conn: nc, rest: rest}
+	return &given{Conn: nc, rest: rest, from: from}
 }
 
 // given is a connection that was read from before.
 type given struct {
 	net.Conn
 	rest []byte
+	from net.Addr
 }
+
+func (g *given) RemoteAddr() net.Addr { return g.from }
 
 func (g *given) Read(b []byte) (int, error) {
 	if len(g.rest) > 0 {
