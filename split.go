@@ -28,6 +28,9 @@ type Split struct {
 	Updated   time.Time  `json:"updated"`
 }
 
+// RunLease names the lease of a capability's runs. Its holder is the daemon that works on them.
+func RunLease(capability string) string { return "run/" + capability }
+
 // SplitLease names the lease of a capability's split. Its holder is the worker that changes the record.
 func SplitLease(capability string) string { return "split/" + capability }
 

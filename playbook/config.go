@@ -68,6 +68,14 @@ type Owners interface {
 	Complete(ctx context.Context, capability, who string) error
 }
 
+// Leases say which daemon works on a capability's runs. They keep two from doing the same at once, and have one take over from one
+// that is gone; what keeps a worker that has slept from doing harm is the ledger. LeaseHolder is empty where nobody has it.
+type Leases interface {
+	Lease(ctx context.Context, name, holder string, ttl time.Duration) (held bool, err error)
+	Unlease(ctx context.Context, name, holder string) error
+	LeaseHolder(ctx context.Context, name string) (string, error)
+}
+
 // Traffic counts what this process has proxied since it started.
 type Traffic interface {
 	// Requests returns how many requests a side answered, and how many of them with an error. Requests
@@ -86,6 +94,10 @@ type Config struct {
 	Owners    Owners  // may be nil when no capability has tables
 	Traffic   Traffic // nil: nothing is counted, only time decides
 
+	Leases Leases        // nil: no other process works on runs
+	Worker string        // who holds them; needed with Leases
+	Lease  time.Duration // how long a silent daemon keeps its runs; default 3 s
+
 	ShadowHold     time.Duration // the longest that the shadow is held where the capability does not say; default 10 minutes
 	ShadowRequests int64         // shadow requests that end it earlier; 0: only time does
 	CanaryHold     time.Duration // how long each percentage is held where the capability does not say; default 10 minutes
@@ -102,6 +114,7 @@ type Config struct {
 
 // withDefaults fills in what was left out.
 func (c Config) withDefaults() Config {
+	setDefault(&c.Lease, 3*time.Second)
 	setDefault(&c.ShadowHold, 10*time.Minute)
 	setDefault(&c.CanaryHold, 10*time.Minute)
 	setDefault(&c.VerifyFresh, time.Hour)
@@ -132,10 +145,13 @@ func (c Config) Validate() error {
 	if c.Ledger == nil || c.Approvals == nil || c.Toggles == nil {
 		return bad("Ledger, Approvals and Toggles are needed")
 	}
+	if c.Leases != nil && c.Worker == "" {
+		return bad("with Leases a Worker needs a name")
+	}
 	if c.Traffic == nil && c.CanaryRequests > 0 {
 		return bad("CanaryRequests is %d, but without Traffic nothing counts requests", c.CanaryRequests)
 	}
-	for _, d := range []time.Duration{c.ShadowHold, c.CanaryHold, c.VerifyFresh, c.Poll} {
+	for _, d := range []time.Duration{c.ShadowHold, c.CanaryHold, c.VerifyFresh, c.Poll, c.Lease} {
 		if d < 0 {
 			return bad("the duration %v is negative", d)
 		}

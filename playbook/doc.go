@@ -6,7 +6,7 @@
 //  1. config.go: what an Engine needs, with the interfaces that it declares and their contracts.
 //  2. playbook.go: Engine. Run, Rollback, Only and Approve journal what a person asked for and hand
 //     it to a worker; Status, Wait and Preview look at it.
-//  3. launch.go: how a run begins or goes on. worker.go: one goroutine for each active run. Forward it
+//  3. launch.go: how a run begins or goes on, lease.go: which of several daemons works on it. worker.go: one goroutine for each active run. Forward it
 //     takes each step through Check and Do, back through Undo. turn.go: how it is interrupted, approved
 //     and watched.
 //  4. journal.go: the worker's writes to the ledger. What will be done is written before it is done,

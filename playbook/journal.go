@@ -120,12 +120,7 @@ func (w *worker) pause(ctx context.Context, i int, v verdict, person bool) error
 	if person {
 		w.setPerson(i)
 		defer w.unsetPerson()
-		select {
-		case <-w.woken:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		return w.awaitApproval(ctx, i)
 	}
 	timer := time.NewTimer(max(v.pause, w.cfg.Poll))
 	defer timer.Stop()
@@ -134,6 +129,28 @@ func (w *worker) pause(ctx context.Context, i int, v verdict, person bool) error
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// awaitApproval returns when the step is approved here, or, where there are other daemons, at one of them.
+func (w *worker) awaitApproval(ctx context.Context, i int) error {
+	var elsewhere <-chan time.Time
+	if w.cfg.Leases != nil {
+		tick := time.NewTicker(w.cfg.Lease)
+		defer tick.Stop()
+		elsewhere = tick.C
+	}
+	for {
+		select {
+		case <-w.woken:
+			return nil
+		case <-elsewhere:
+			if err := w.mine(ctx); errors.Is(err, strangler.ErrSuperseded) || w.act(i).record.Approved != "" {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 

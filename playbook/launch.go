@@ -77,7 +77,7 @@ func (e *Engine) launch(c strangler.Capability, run strangler.Run, unattended bo
 	w := newWorker(&e.cfg, c, run, unattended)
 	e.latest[c.Name] = w
 	ctx := e.ctx
-	e.workers.Go(func() { w.work(ctx) })
+	e.workers.Go(func() { e.keep(ctx, c.Name, w.work) })
 	return nil
 }
 

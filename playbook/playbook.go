@@ -19,6 +19,7 @@ type Engine struct {
 	capabilities map[string]strangler.Capability
 	lanes        map[string]*sync.Mutex // one for each capability: what changes a run takes turns
 	workers      sync.WaitGroup
+	unknown      sync.Once // said of runs whose capability is not known
 
 	mu     sync.Mutex // guards what follows
 	ctx    context.Context
@@ -52,33 +53,49 @@ func New(cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// Start resumes every run that the ledger has as running, waiting or undoing. The context serves the
-// reading of the ledger; the runs last until Close. Start is called once.
+// Start resumes every run that the ledger has as running, waiting or undoing and that no other daemon works on; with Leases also
+// later, when such a daemon is gone. The context serves the first reading of the ledger; the runs last until Close. Start is called
+// once.
 func (e *Engine) Start(ctx context.Context) error {
-	runs, err := e.cfg.Ledger.ActiveRuns(ctx)
-	if err != nil {
-		return fmt.Errorf("reading the runs to resume: %w", err)
-	}
 	e.mu.Lock()
 	if e.closed || e.ctx != nil {
 		e.mu.Unlock()
 		return fmt.Errorf("the playbook engine was started before: %w", strangler.ErrRefused)
 	}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	living := e.ctx
 	e.mu.Unlock()
+	if err := e.resume(ctx); err != nil {
+		return err
+	}
+	if e.cfg.Leases != nil {
+		e.workers.Go(func() { e.attend(living) })
+	}
+	return nil
+}
+
+// resume starts a worker for each active run of which nobody has one.
+func (e *Engine) resume(ctx context.Context) error {
+	runs, err := e.cfg.Ledger.ActiveRuns(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the runs to resume: %w", err)
+	}
 	slices.SortFunc(runs, func(a, b strangler.Run) int { return cmp.Compare(b.ID, a.ID) })
+	newest := map[string]bool{}
 	for _, run := range runs {
 		c, known := e.capabilities[run.Capability]
-		if !known {
-			e.cfg.Log.Warn("a run is left alone: its capability is not in the configuration",
-				strangler.LogCapability, run.Capability, strangler.LogRun, run.ID)
+		if newest[run.Capability] {
 			continue
 		}
-		if e.worker(run.Capability) != nil {
-			continue // a newer run of the same capability
+		newest[run.Capability] = true
+		if !known {
+			e.unknown.Do(func() {
+				e.cfg.Log.Warn("a run is left alone: its capability is not in the configuration",
+					strangler.LogCapability, run.Capability, strangler.LogRun, run.ID)
+			})
+			continue
 		}
-		e.cfg.Log.Info("resuming a run", strangler.LogCapability, run.Capability, strangler.LogRun, run.ID)
-		if err := e.launch(c, run, true); err != nil {
+		if err := e.adopt(ctx, c, run); err != nil {
 			return err
 		}
 	}
@@ -114,6 +131,10 @@ func (e *Engine) Run(ctx context.Context, capability string, o RunOptions) (stra
 		}
 		return run, nil
 	}
+	if err := e.hold(ctx, capability); err != nil {
+		return strangler.Run{}, err
+	}
+	defer e.letGo(ctx, capability)
 	latest, err := e.cfg.Ledger.LatestRun(ctx, capability)
 	switch {
 	case errors.Is(err, strangler.ErrNotFound):
@@ -178,6 +199,10 @@ func (e *Engine) Rollback(ctx context.Context, capability string, o RunOptions) 
 			return run, underWay(run)
 		}
 	}
+	if err := e.hold(ctx, capability); err != nil {
+		return latest, err
+	}
+	defer e.letGo(ctx, capability)
 	if whole(latest) {
 		return e.again(ctx, c, latest, back)
 	}
@@ -212,6 +237,10 @@ func (e *Engine) Only(ctx context.Context, capability, name, who string) (strang
 		}
 		return run, underWay(run)
 	}
+	if err := e.hold(ctx, capability); err != nil {
+		return strangler.Run{}, err
+	}
+	defer e.letGo(ctx, capability)
 	latest, err := e.cfg.Ledger.LatestRun(ctx, capability)
 	switch {
 	case errors.Is(err, strangler.ErrNotFound):

@@ -79,8 +79,13 @@ func (w *worker) work(ctx context.Context) {
 		t := w.takeTurn()
 		switch {
 		case ctx.Err() != nil:
-			t.answer(closing())
-			w.end(closing(), false)
+			err := closing()
+			if lost := context.Cause(ctx); errors.Is(lost, strangler.ErrSuperseded) {
+				err = lost
+				w.log.Warn("another daemon has the run; this one leaves it")
+			}
+			t.answer(err)
+			w.end(err, false)
 		case t != nil && w.completed():
 			t.answer(pastReturn(w.capability.Name))
 			w.end(nil, false)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -50,12 +49,6 @@ func upgradable(ctx context.Context, pidFile string, log *slog.Logger, run func(
 			}
 		}
 	})
-	before, left, err := relay(upgrader)
-	if err != nil {
-		return err
-	}
-	defer left()
-	options.Before, options.Left = before, left
 	ready := options.Ready
 	options.Listen, options.Replaced = upgrader.Listen, upgrader.Exit()
 	options.Ready = func(d *daemon.Daemon) {
@@ -65,33 +58,6 @@ func upgradable(ctx context.Context, pidFile string, log *slog.Logger, run func(
 		}
 	}
 	return run(options)
-}
-
-// relay is how a process learns that the one before has left its runs and splits: the end of a pipe whose other end that one holds.
-// Nil: there was none before.
-func relay(u *tableflip.Upgrader) (before <-chan struct{}, left func(), err error) {
-	const name = "work"
-	inherited, err := u.File(name)
-	if err != nil {
-		return nil, nil, err
-	}
-	if inherited != nil {
-		ended := make(chan struct{})
-		before = ended
-		go func() { // until the process before ends, at the latest
-			defer close(ended)
-			_, _ = io.Copy(io.Discard, inherited)
-			_ = inherited.Close()
-		}()
-	}
-	theirs, ours, err := os.Pipe()
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := u.AddFile(name, theirs); err != nil {
-		return nil, nil, errors.Join(err, theirs.Close(), ours.Close())
-	}
-	return before, sync.OnceFunc(func() { _ = ours.Close() }), theirs.Close()
 }
 
 // upgrade starts the new process and waits until it is ready, behind the end of the process that this one has replaced. The upgrader

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,9 +45,6 @@ type Options struct {
 	Listen func(network, address string) (net.Listener, error)
 	// Replaced is closed when another process, which has inherited the listeners, serves in this one's place. Nil: never.
 	Replaced <-chan struct{}
-	Left     func() // called when this process has left runs and splits to that other one; may be nil
-	// Before is closed when the process that this one replaces has left them. Nil: there was none.
-	Before <-chan struct{}
 }
 
 // Daemon is one process of `strangler serve`.
@@ -65,8 +61,7 @@ type Daemon struct {
 	playbook *playbook.Engine
 	admin    *admin.Server
 	registry *prometheus.Registry
-	failed   chan error // has what ends the daemon, at most once
-	cleanups []cleanup  // run in reverse
+	cleanups []cleanup // run in reverse
 }
 
 // Run serves until ctx ends, then closes.
@@ -82,7 +77,6 @@ func Run(ctx context.Context, cfg *config.Config, opts Options) error {
 	select {
 	case <-ctx.Done():
 	case failed = <-d.admin.Failed():
-	case failed = <-d.failed:
 	case <-opts.Replaced:
 		failed = d.retire(ctx)
 	}
@@ -94,7 +88,7 @@ func Start(ctx context.Context, cfg *config.Config, opts Options) (d *Daemon, er
 	if opts.Log == nil {
 		opts.Log = strangler.Discard()
 	}
-	d = &Daemon{cfg: cfg, opts: opts, log: opts.Log, id: instanceID(), registry: prometheus.NewRegistry(), failed: make(chan error, 1)}
+	d = &Daemon{cfg: cfg, opts: opts, log: opts.Log, id: instanceID(), registry: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -169,9 +163,6 @@ func (d *Daemon) retire(ctx context.Context) error {
 		}
 	}
 	d.cleanups = slices.DeleteFunc(d.cleanups, func(c cleanup) bool { return c.part == partAdmin || c.part == partPlaybook || c.part == partSplits })
-	if d.opts.Left != nil {
-		d.opts.Left()
-	}
 	if d.proxy != nil {
 		bounded, cancel := context.WithTimeout(ctx, retireTimeout)
 		defer cancel()
@@ -315,7 +306,7 @@ func (d *Daemon) makeWorker(ctx context.Context) (err error) {
 	d.onClose(partSplits, d.splits.Close)
 	d.playbook, err = playbook.New(playbook.Config{
 		Capabilities: d.cfg.Capabilities, Ledger: d.store, Approvals: d.store, Toggles: d.fleet, Splits: splitsPort{d.splits},
-		Owners: d.splits, Traffic: trafficPort{d.proxy}, Poll: 250 * time.Millisecond, Log: d.log,
+		Owners: d.splits, Traffic: trafficPort{d.proxy}, Leases: d.store, Worker: d.id, Poll: 250 * time.Millisecond, Log: d.log,
 	})
 	if err != nil {
 		return err
@@ -324,39 +315,12 @@ func (d *Daemon) makeWorker(ctx context.Context) (err error) {
 	if !d.opts.Worker {
 		return nil
 	}
-	d.onClose(partPlaybook, d.playbook.Close)
-	if d.opts.Before == nil {
-		return d.work(ctx)
-	}
-	d.succeed(context.WithoutCancel(ctx))
-	return nil
-}
-
-// work sets splits and runs going.
-func (d *Daemon) work(ctx context.Context) error {
 	d.splits.Start(context.WithoutCancel(ctx))
-	return d.playbook.Start(ctx)
-}
-
-// succeed works as soon as the process before has left off: two that work on one run would each take it for the other's.
-func (d *Daemon) succeed(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
-	var waiting sync.WaitGroup
-	d.onClose(partPlaybook, func() error {
-		cancel()
-		waiting.Wait()
-		return nil
-	})
-	waiting.Go(func() {
-		select {
-		case <-d.opts.Before:
-		case <-ctx.Done():
-			return
-		}
-		if err := d.work(ctx); err != nil && ctx.Err() == nil {
-			d.failed <- fmt.Errorf("taking over the runs of the process before: %w; they go on when it is started again", err)
-		}
-	})
+	if err := d.playbook.Start(ctx); err != nil {
+		return err
+	}
+	d.onClose(partPlaybook, d.playbook.Close)
+	return nil
 }
 
 func (d *Daemon) startAdmin() (err error) {

@@ -1,0 +1,122 @@
+package playbook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	strangler "github.com/strangler-fig/strangler"
+)
+
+// hold takes the lease of a capability's runs, or refuses and names who has it.
+func (e *Engine) hold(ctx context.Context, capability string) error {
+	if e.cfg.Leases == nil {
+		return nil
+	}
+	name := strangler.RunLease(capability)
+	held, err := e.cfg.Leases.Lease(ctx, name, e.cfg.Worker, e.cfg.Lease)
+	if err == nil && held {
+		return nil
+	}
+	holder := ""
+	if err == nil {
+		holder, err = e.cfg.Leases.LeaseHolder(ctx, name)
+	}
+	if err != nil {
+		return fmt.Errorf("taking the lease of the runs of %s, nothing was changed: %w", capability, err)
+	}
+	return strangler.Refuse("run", fmt.Sprintf("another daemon, %s, works on the runs of %s", holder, capability),
+		"ask that daemon, at its admin address", "stop it: what it does goes on here a few seconds later")
+}
+
+// letGo gives the lease back unless a worker here goes on under it.
+func (e *Engine) letGo(ctx context.Context, capability string) {
+	if e.cfg.Leases == nil || e.live(capability) != nil {
+		return
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := e.cfg.Leases.Unlease(bounded, strangler.RunLease(capability), e.cfg.Worker); err != nil {
+		e.cfg.Log.Warn("the lease of the runs could not be given back; it ends by itself", strangler.LogCapability, capability, strangler.LogError, err)
+	}
+}
+
+// keep renews the lease while do works, and ends that when another has got it.
+func (e *Engine) keep(ctx context.Context, capability string, do func(context.Context)) {
+	if e.cfg.Leases == nil {
+		do(ctx)
+		return
+	}
+	held, lose := context.WithCancelCause(ctx)
+	var renewing sync.WaitGroup
+	renewing.Go(func() {
+		tick := time.NewTicker(e.cfg.Lease / 4)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-held.Done():
+				return
+			}
+			// A store that does not answer gives the lease to nobody else either.
+			if still, err := e.cfg.Leases.Lease(held, strangler.RunLease(capability), e.cfg.Worker, e.cfg.Lease); err == nil && !still {
+				lose(fmt.Errorf("another daemon has the runs of %s: %w", capability, strangler.ErrSuperseded))
+				return
+			}
+		}
+	})
+	do(held)
+	lose(nil)
+	renewing.Wait()
+	e.letGo(ctx, capability)
+}
+
+// attend takes runs over whose daemon is gone, until Close.
+func (e *Engine) attend(ctx context.Context) {
+	tick := time.NewTicker(e.cfg.Lease / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if err := e.resume(ctx); err != nil && ctx.Err() == nil {
+			e.cfg.Log.Warn("runs that nobody works on cannot be looked for", strangler.LogError, err)
+		}
+	}
+}
+
+// adopt starts a worker for a run that the ledger has as active, if nobody has one.
+func (e *Engine) adopt(ctx context.Context, c strangler.Capability, run strangler.Run) error {
+	lane := e.lanes[c.Name]
+	if !lane.TryLock() {
+		return nil // a person asks for something; next time
+	}
+	defer lane.Unlock()
+	if w := e.worker(c.Name); w != nil && !w.leaves(run.ID) {
+		return nil
+	}
+	var told *strangler.Refusal
+	if err := e.hold(ctx, c.Name); errors.As(err, &told) {
+		return nil // somebody works on it
+	} else if err != nil {
+		return err
+	}
+	defer e.letGo(ctx, c.Name)
+	latest, err := e.cfg.Ledger.LatestRun(ctx, c.Name) // as it is now that nobody else changes it
+	if err != nil || latest.ID != run.ID || !active(latest) {
+		return err
+	}
+	e.cfg.Log.Info("resuming a run", strangler.LogCapability, c.Name, strangler.LogRun, run.ID)
+	return e.launch(c, latest, true)
+}
+
+// leaves reports whether a worker is over and left the run to somebody else, who may be gone now; or had another run.
+func (w *worker) leaves(runID int64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.over && (w.run.ID != runID || errors.Is(w.err, strangler.ErrSuperseded))
+}
