@@ -1,0 +1,82 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+var update = flag.Bool("update", false, "write the generated files anew")
+
+// TestReference: docs/COMMANDS.md says of every command what its own help says.
+func TestReference(t *testing.T) {
+	const file = "../../docs/COMMANDS.md"
+	got := reference((&app{}).root())
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s is not what the commands say; go test ./cmd/strangler -run TestReference -update writes it (-file +commands):\n%s", file, diff)
+	}
+}
+
+// reference is the page: what all commands share, then each in the order of the help.
+func reference(root *cobra.Command) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Commands\n\nThis page is made from the commands themselves: `go test ./cmd/strangler -run TestReference -update` writes it.\n\n%s\n\n", root.Long)
+	fmt.Fprintf(&b, "Every command has these flags, and `--help`:\n\n%s", flagTable(root.PersistentFlags()))
+	b.WriteString("\n| command | what for |\n| --- | --- |\n")
+	each(root, func(cmd *cobra.Command) {
+		fmt.Fprintf(&b, "| [`%s`](#%s) | %s |\n", cmd.CommandPath(), strings.ReplaceAll(cmd.CommandPath(), " ", "-"), cmd.Short)
+	})
+	each(root, func(cmd *cobra.Command) {
+		fmt.Fprintf(&b, "\n## %s\n\n%s.\n\n", cmd.CommandPath(), cmd.Short)
+		if !cmd.HasSubCommands() {
+			fmt.Fprintf(&b, "```\n%s\n```\n\n", cmd.UseLine())
+		}
+		fmt.Fprintf(&b, "%s\n\n", cmd.Long)
+		if cmd.LocalFlags().HasFlags() {
+			fmt.Fprintf(&b, "%s\n", flagTable(cmd.LocalFlags()))
+		}
+		fmt.Fprintf(&b, "```sh\n%s\n```\n", strings.ReplaceAll(strings.TrimSpace(cmd.Example), "\n  ", "\n"))
+	})
+	return b.String()
+}
+
+// each visits all commands below one.
+func each(parent *cobra.Command, visit func(*cobra.Command)) {
+	for _, cmd := range parent.Commands() {
+		visit(cmd)
+		each(cmd, visit)
+	}
+}
+
+func flagTable(flags *pflag.FlagSet) string {
+	var b strings.Builder
+	b.WriteString("| flag | default | what it says |\n| --- | --- | --- |\n")
+	flags.VisitAll(func(f *pflag.Flag) {
+		value, usage := pflag.UnquoteUsage(f)
+		name := strings.TrimSpace("--" + f.Name + " " + strings.ToUpper(value))
+		if f.Shorthand != "" {
+			name = "-" + f.Shorthand + ", " + name
+		}
+		preset := ""
+		if f.DefValue != "" && f.DefValue != "false" {
+			preset = "`" + strings.Trim(f.DefValue, "[]") + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, preset, strings.ReplaceAll(usage, "|", `\|`))
+	})
+	return b.String()
+}
