@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -79,4 +80,37 @@ func flagTable(flags *pflag.FlagSet) string {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, preset, strings.ReplaceAll(usage, "|", `\|`))
 	})
 	return b.String()
+}
+
+// TestManPages: each command has a page that is found by its name, with its flags and examples in it.
+func TestManPages(t *testing.T) {
+	s := alone(t)
+	dir := filepath.Join(t.TempDir(), "share", "man1")
+	would := s.object(exitDone, "man", dir, "--dry-run")["files"]
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("a dry run has made the folder")
+	}
+	did := s.object(exitDone, "man", dir)["files"]
+	if diff := cmp.Diff(would, did); diff != "" {
+		t.Errorf("files (-dry run +written):\n%s", diff)
+	}
+	count := 1
+	each((&app{}).root(), func(*cobra.Command) { count++ })
+	if pages, err := os.ReadDir(dir); err != nil || len(pages) != count || len(did.([]any)) != count {
+		t.Errorf("%d pages, %v; want %d", len(pages), err, count)
+	}
+	page, err := os.ReadFile(filepath.Join(dir, "strangler-playbook-run.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`.TH "STRANGLER-PLAYBOOK-RUN" "1"`, `\fB--until\fP`, `strangler playbook run delivery --follow`, `\fBstrangler-playbook(1)\fP`} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("the page lacks %q:\n%s", want, page)
+		}
+	}
+	taken := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(taken, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(exitFailed, "man", taken)
 }
