@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -49,6 +50,8 @@ With -o json a result is one object on stdout, and an error one object on stderr
 	}
 	root.PersistentFlags().StringVarP(&a.file, "config", "c", defaultFile, "the configuration `file`; paths in it are relative to it")
 	root.PersistentFlags().StringVarP(&a.format, "output", "o", "text", "text or json")
+	offerFiles(root, "config", "yaml", "yml")
+	offer(root, "output", formats...)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return unusable("%v; see %s --help", err, cmd.CommandPath())
 	})
@@ -61,7 +64,7 @@ With -o json a result is one object on stdout, and an error one object on stderr
 }
 
 func (a *app) checkFormat() error {
-	if a.format != "text" && a.format != "json" {
+	if !slices.Contains(formats, a.format) {
 		return unusable("-o %s: it is text or json", a.format)
 	}
 	return nil

@@ -4,7 +4,7 @@
 //
 //   - main.go is the process: arguments, streams, environment, signals, exit code.
 //   - app.go is the tree of commands and what they share: the file, the format, the daemon's client.
-//   - arguments.go checks arguments; output.go prints results as text or JSON; progress.go redraws them
+//   - arguments.go checks arguments; complete.go has the shell complete them; output.go prints results as text or JSON; progress.go redraws them
 //     while they change; exit.go turns an error into its exit code and its words.
 //   - hooks.go is what needs no daemon and is connected from elsewhere; wire.go connects it. upgrade.go has
 //     a daemon replaced by a new process.
