@@ -58,7 +58,7 @@ With -o json a result is one object on stdout, and an error one object on stderr
 	root.AddCommand(
 		a.demo(), a.check(), a.serve(),
 		a.toggle(), a.migrate(), a.split(), a.playbook(),
-		a.version(), a.man(), a.completion(),
+		a.schema(), a.version(), a.man(), a.completion(),
 	)
 	return root
 }

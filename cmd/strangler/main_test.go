@@ -187,7 +187,7 @@ func TestEveryCommandHasHelpAndExample(t *testing.T) {
 		}
 	}
 	walk(a.root())
-	if count != 37 {
+	if count != 38 {
 		t.Errorf("%d commands", count)
 	}
 }

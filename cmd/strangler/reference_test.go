@@ -17,8 +17,22 @@ var update = flag.Bool("update", false, "write the generated files anew")
 
 // TestReference: docs/COMMANDS.md says of every command what its own help says.
 func TestReference(t *testing.T) {
-	const file = "../../docs/COMMANDS.md"
-	got := reference((&app{}).root())
+	golden(t, "../../docs/COMMANDS.md", reference((&app{}).root()))
+}
+
+// TestSchemaFile: the schema in docs is the one that is printed, in either format.
+func TestSchemaFile(t *testing.T) {
+	s := alone(t)
+	printed := s.expect(exitDone, "schema").stdout
+	golden(t, "../../docs/strangler.schema.json", printed)
+	if diff := cmp.Diff(printed, s.expect(exitDone, "schema", "-o", "json").stdout); diff != "" {
+		t.Errorf("-o json (-text +json):\n%s", diff)
+	}
+}
+
+// golden demands that a generated file is what it would be now.
+func golden(t *testing.T, file, got string) {
+	t.Helper()
 	if *update {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
@@ -29,14 +43,14 @@ func TestReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s is not what the commands say; go test ./cmd/strangler -run TestReference -update writes it (-file +commands):\n%s", file, diff)
+		t.Errorf("%s is not what the program says; go test ./cmd/strangler -update writes it (-file +program):\n%s", file, diff)
 	}
 }
 
 // reference is the page: what all commands share, then each in the order of the help.
 func reference(root *cobra.Command) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Commands\n\nThis page is made from the commands themselves: `go test ./cmd/strangler -run TestReference -update` writes it.\n\n%s\n\n", root.Long)
+	fmt.Fprintf(&b, "# Commands\n\nThis page is made from the commands themselves: `go test ./cmd/strangler -update` writes it.\n\n%s\n\n", root.Long)
 	fmt.Fprintf(&b, "Every command has these flags, and `--help`:\n\n%s", flagTable(root.PersistentFlags()))
 	b.WriteString("\n| command | what for |\n| --- | --- |\n")
 	each(root, func(cmd *cobra.Command) {
