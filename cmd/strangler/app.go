@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -49,19 +50,21 @@ With -o json a result is one object on stdout, and an error one object on stderr
 	}
 	root.PersistentFlags().StringVarP(&a.file, "config", "c", defaultFile, "the configuration `file`; paths in it are relative to it")
 	root.PersistentFlags().StringVarP(&a.format, "output", "o", "text", "text or json")
+	offerFiles(root, "config", "yaml", "yml")
+	offer(root, "output", formats...)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return unusable("%v; see %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(
 		a.demo(), a.check(), a.serve(),
 		a.toggle(), a.migrate(), a.split(), a.playbook(),
-		a.version(), a.completion(),
+		a.schema(), a.version(), a.man(), a.completion(),
 	)
 	return root
 }
 
 func (a *app) checkFormat() error {
-	if a.format != "text" && a.format != "json" {
+	if !slices.Contains(formats, a.format) {
 		return unusable("-o %s: it is text or json", a.format)
 	}
 	return nil

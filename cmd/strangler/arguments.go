@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/strangler-fig/strangler"
-	"github.com/strangler-fig/strangler/internal/config"
 )
 
 // usage is an error of the arguments: exit code 2.
@@ -53,22 +52,6 @@ func parsePercent(s string) (strangler.Percent, error) {
 		return 0, unusable("--percent %q: write a number from 0 to 100, as in 10", s)
 	}
 	return p, nil
-}
-
-// completeCapability offers the file's capabilities to the shell.
-func (a *app) completeCapability(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	cfg, err := config.Load(a.file, a.env)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	var names []string
-	for _, capability := range cfg.Capabilities {
-		names = append(names, capability.Name)
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // dryRunFlag adds --dry-run.

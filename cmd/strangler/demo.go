@@ -27,7 +27,7 @@ when nothing failed, was lost, doubled or differs.`,
   strangler demo --database mysql`,
 		Args: needs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !slices.Contains([]string{"sqlite", "postgres", "mysql"}, o.Database) {
+			if !slices.Contains(kinds, o.Database) {
 				return unusable("--database %q: it is sqlite, postgres or mysql", o.Database)
 			}
 			if o.Rows < 1 {
@@ -52,5 +52,8 @@ when nothing failed, was lost, doubled or differs.`,
 	cmd.Flags().IntVar(&o.Rows, "rows", 100_000, "rows of couriers and their plans, which move; a part of their orders comes on top")
 	cmd.Flags().StringVar(&o.Dir, "dir", filepath.Join(".strangler", "demo"), "the `folder` of its files")
 	cmd.Flags().StringVar(&o.Programs, "programs", "", "the `folder` of strangler, legacy-monolith and delivery (default: this program's)")
+	offer(cmd, "database", kinds...)
+	offerFiles(cmd, "dir")
+	offerFiles(cmd, "programs")
 	return cmd
 }

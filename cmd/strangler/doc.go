@@ -4,15 +4,15 @@
 //
 //   - main.go is the process: arguments, streams, environment, signals, exit code.
 //   - app.go is the tree of commands and what they share: the file, the format, the daemon's client.
-//   - arguments.go checks arguments; output.go prints results as text or JSON; progress.go redraws them
+//   - arguments.go checks arguments; complete.go has the shell complete them; output.go prints results as text or JSON; progress.go redraws them
 //     while they change; exit.go turns an error into its exit code and its words.
 //   - hooks.go is what needs no daemon and is connected from elsewhere; wire.go connects it. upgrade.go has
 //     a daemon replaced by a new process.
 //
 // Then one file a verb: serve.go, demo.go, check.go, toggle.go, migrate.go, split.go (split_owner.go
 // hands writes over, split_follow.go watches a copy), playbook.go (playbook_run.go drives runs,
-// playbook_follow.go watches one), version.go (and completion). Only serve, demo, check, migrate and
-// what is merely printed do the work here; everything else asks the daemon.
+// playbook_follow.go watches one), schema.go, man.go, version.go (and completion). Only serve, demo, check,
+// migrate, man and what is merely printed do the work here; everything else asks the daemon.
 //
 // # Output
 //

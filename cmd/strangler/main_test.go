@@ -187,7 +187,7 @@ func TestEveryCommandHasHelpAndExample(t *testing.T) {
 		}
 	}
 	walk(a.root())
-	if count != 36 {
+	if count != 38 {
 		t.Errorf("%d commands", count)
 	}
 }
@@ -253,6 +253,7 @@ func TestArgumentsThatCannotBeUsed(t *testing.T) {
 		{"demo --database oracle", "sqlite, postgres or mysql"},
 		{"demo --rows 0", "from 1"},
 		{"completion tcsh", "bash, zsh, fish and powershell"},
+		{"man", "DIR is missing"},
 		{"version 2", "one argument too many"},
 	} {
 		got := s.expect(exitUsage, strings.Fields(c.line)...)

@@ -257,7 +257,7 @@ func (a *app) migrateForce() *cobra.Command {
 		Long:              "Sets the version of one side and clears the dirty mark, without running anything. First put\nthe database right by hand. Version 0 means that none has run.",
 		Example:           "  strangler migrate force delivery 2 --side legacy",
 		Args:              needs("CAP", "VERSION"),
-		ValidArgsFunction: a.completeCapability,
+		ValidArgsFunction: a.capabilityThen(func(capability string) []string { return a.versions(capability, side) }),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			version, err := strconv.Atoi(args[1])
 			if err != nil || version < 0 {
@@ -284,6 +284,7 @@ func (a *app) migrateForce() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&side, "side", "", "legacy or service (required)")
+	offer(cmd, "side", sides...)
 	dryRunFlag(cmd, &dry)
 	return cmd
 }

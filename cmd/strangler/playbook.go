@@ -119,6 +119,7 @@ func (a *app) playbookRender() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&file, "html", "", "write a page to this `file`")
+	offerFiles(cmd, "html", "html")
 	dryRunFlag(cmd, &dry)
 	return cmd
 }

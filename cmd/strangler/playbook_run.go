@@ -35,6 +35,7 @@ resumed (exit code 4): run it again.`,
 		return a.showRun(ctx, c, run, follow)
 	})
 	cmd.Flags().StringVar(&until, "until", "", "the last `step` to do (default: all of them)")
+	offer(cmd, "until", steps()...)
 	cmd.Flags().BoolVar(&follow, "follow", false, "show the steps until the run ends or waits")
 	dryRunFlag(cmd, &dry)
 	return cmd
@@ -63,7 +64,7 @@ func (a *app) playbookApprove() *cobra.Command {
 		Long:              "Approves the step that a run waits at, under your name. Which steps wait is set by\nplaybook.approve in strangler.yaml.",
 		Example:           "  strangler playbook approve delivery cutover",
 		Args:              needs("CAP", "STEP"),
-		ValidArgsFunction: a.completeCapability,
+		ValidArgsFunction: a.capabilityThen(func(string) []string { return steps() }),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.ask(cmd.Context(), func(ctx context.Context, c *client.Client) error {
 				o := admin.Order{Who: a.who(), Step: args[1]}
@@ -102,6 +103,7 @@ func (a *app) playbookRollback() *cobra.Command {
 		return a.showRun(ctx, c, run, follow)
 	})
 	cmd.Flags().StringVar(&to, "to", "", "the last `step` to undo (default: cutover)")
+	offer(cmd, "to", steps()...)
 	cmd.Flags().BoolVar(&follow, "follow", false, "show the steps until they are undone")
 	dryRunFlag(cmd, &dry)
 	return cmd

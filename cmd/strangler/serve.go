@@ -31,7 +31,7 @@ what was under way is finished here.`,
 		Args: needs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, role := range roles {
-				if !slices.Contains([]string{"proxy", "worker"}, role) {
+				if !slices.Contains(roleNames, role) {
 					return unusable("--roles %q: they are proxy and worker", role)
 				}
 			}
@@ -49,10 +49,13 @@ what was under way is finished here.`,
 			return a.hooks.Serve(cmd.Context(), cfg, ServeOptions{Roles: roles, Log: log, PIDFile: pidFile, Ready: a.announce})
 		},
 	}
-	cmd.Flags().StringSliceVar(&roles, "roles", []string{"proxy", "worker"}, "what this instance does: proxy, worker")
+	cmd.Flags().StringSliceVar(&roles, "roles", roleNames, "what this instance does: proxy, worker")
 	cmd.Flags().StringVar(&pidFile, "pid-file", "", "where the number of the process that serves is written once it does")
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	cmd.Flags().StringVar(&format, "log-format", "text", "text or json")
+	offerList(cmd, "roles", roleNames...)
+	offer(cmd, "log-level", logLevels...)
+	offer(cmd, "log-format", formats...)
 	return cmd
 }
 

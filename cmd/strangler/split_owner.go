@@ -157,6 +157,7 @@ Without --owner, and with --dry-run, nothing is changed.`,
 		return a.printEvidence(evidence, capability, o.Owner)
 	})
 	cmd.Flags().StringVar(&owner, "owner", "", "the side that owns from now on: legacy or service")
+	offer(cmd, "owner", sides...)
 	cmd.Flags().StringVar(&why, "why", "", "the reason, kept in the audit (required with --owner)")
 	cmd.Flags().BoolVar(&lost, "lost", false, "the other side's database is gone for good")
 	dryRunFlag(cmd, &dry)

@@ -84,7 +84,7 @@ A toggle that contradicts the owner is refused (exit code 3).`,
   strangler toggle set delivery canary --percent 10 --why "first users"
   strangler toggle set delivery legacy --why "errors" --dry-run`,
 		Args:              needs("CAP", "legacy, shadow, canary or extracted"),
-		ValidArgsFunction: a.completeCapability,
+		ValidArgsFunction: a.capabilityThen(func(string) []string { return modes }),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			change, err := a.change(args[1], share, cmd.Flags().Changed("percent"), why)
 			if err != nil {

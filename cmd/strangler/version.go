@@ -51,7 +51,7 @@ func (a *app) completion() *cobra.Command {
 	return &cobra.Command{
 		Use:       "completion bash|zsh|fish|powershell",
 		Short:     "Print a shell's completion script",
-		Long:      "Prints a script that lets a shell complete commands, flags and the names of capabilities.",
+		Long:      "Prints a script that lets a shell complete commands, flags, what they take, and the names of\nthe capabilities in strangler.yaml. No daemon is needed.",
 		Example:   "  source <(strangler completion bash)\n  strangler completion fish > ~/.config/fish/completions/strangler.fish",
 		Args:      needs("the shell (bash, zsh, fish or powershell)"),
 		ValidArgs: shells,

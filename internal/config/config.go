@@ -158,6 +158,26 @@ func Load(path string, lookup func(string) (string, bool)) (*Config, error) {
 	return c, nil
 }
 
+// Names are the names of the capabilities in the file at path, in its order, whatever else is wrong with the file; none where it
+// cannot be read.
+func Names(path string) (all []string) {
+	text, err := read(path)
+	if err != nil {
+		return nil
+	}
+	root, err := parse(path, text)
+	if err != nil {
+		return nil
+	}
+	r := &reader{}
+	for _, e := range r.entries(r.peek(field{node: root}, "capabilities")) {
+		if capabilityName.MatchString(e.key) {
+			all = append(all, e.key)
+		}
+	}
+	return all
+}
+
 func read(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	switch {

@@ -11,6 +11,7 @@
 //   - traces.go reads where the proxy's traces go.
 //   - capability.go reads one capability; settings.go its shadow, guard and playbook.
 //   - overlap.go refuses two capabilities that share a route or a table.
+//   - schema.go writes what the file may hold as JSON Schema, for editors; schema_keys.go names the keys.
 //   - problem.go collects everything that is wrong, so that one reading of the file says it all.
 //
 // Every problem names the line, the key and what would be right. A value is quoted as the file has

@@ -10,7 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/strangler-fig/strangler/internal/config"
+	"github.com/strangler-fig/strangler/internal/config/schematest"
 )
 
 // documents are the Markdown files that people read.
@@ -135,9 +138,10 @@ func testFunctions(t *testing.T) (names []string) {
 	return names
 }
 
-// TestExampleLoads reads every strangler.yaml that a document shows as the program would.
+// TestExampleLoads reads every strangler.yaml that a document shows as the program would, and as an editor.
 func TestExampleLoads(t *testing.T) {
 	example := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```")
+	valid := schematest.Compile(t, config.Schema())
 	shown := 0
 	for _, name := range documents(t) {
 		for _, m := range example.FindAllStringSubmatch(read(t, name), -1) {
@@ -145,6 +149,13 @@ func TestExampleLoads(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "strangler.yaml")
 			if err := os.WriteFile(file, []byte(m[1]), 0o600); err != nil {
 				t.Fatal(err)
+			}
+			var root yaml.Node
+			if err := yaml.Unmarshal([]byte(m[1]), &root); err != nil {
+				t.Fatal(err)
+			}
+			if err := valid(&root); err != nil {
+				t.Errorf("%s shows a strangler.yaml that the schema for editors refuses: %v", name, err)
 			}
 			if _, err := config.Load(file, func(string) (string, bool) { return "a value of the environment", true }); err != nil {
 				t.Errorf("%s shows a strangler.yaml that does not load: %v", name, err)

@@ -1,0 +1,278 @@
+package config
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/strangler-fig/strangler/internal/config/schematest"
+)
+
+// full has every key that a strangler.yaml may have; where a key takes several forms, the one with keys of its own.
+const full = `
+control: sqlite:c.db
+proxy:
+  listen: 127.0.0.1:18080
+  tls: {cert: a.crt, key: a.key}
+  trust: [10.0.0.0/8]
+  proxy_protocol: false
+  engine: nethttp
+  access_log: {file: a.log, format: combined}
+  traces: {endpoint: "http://127.0.0.1:4318", sample: 5%, headers: {Authorization: Bearer x}}
+  hold: {requests: 7, wait: 7s, drain: 7s}
+  limits: {head: 7KiB, lines: 7, connections: 7, requests: 7}
+  timeouts: {head: 7s, body: 7s, idle: 7s, dial: 7s, answer: 7s}
+  health_interval: 7s
+admin: {listen: 127.0.0.1:18081, token: s3cret, advertise: "http://10.0.0.5:8081"}
+legacy: {url: [http://h:1], health: /healthz, database: "postgres://h/shop"}
+capabilities:
+  delivery:
+    routes: [/couriers]
+    touches: [{route: POST /orders, seam: true}]
+    service: {url: [http://h:2], health: /healthz, database: "postgres://h/delivery"}
+    tables: [{from: actions, to: done, columns: {a: b}, values: {type: {"1": pickup}}, set: {source: shop}, drop: [note], where: id > 0, reverse: false}]
+    on_delete: {orders(courier): ignore}
+    capture: logical
+    retained_wal: 7GiB
+    throttle: {sessions: 7, lag: 7s, lag_bytes: 7MiB, latency: 7ms}
+    identity: {header: X-User-ID}
+    shadow: {sample: 7%, methods: [HEAD], ignore: [$.at]}
+    guard: {min_requests: 7, max_error_delta: 7%, max_p99_ratio: 7}
+    playbook: {canary: [7%], soak: 7d, approve: [soak], hold: 7s, shadow: 7s}
+`
+
+// samples are tried at every place of the file: the schema and the reader are to say the same of each.
+var samples = []any{
+	"", " ", "0", 0, 1, "7", 7, -1, "1.5", 1.5, 0.5, true, false, "true", "maybe", "${ANY}", nil, []any{}, map[string]any{},
+	"0s", "7s", "1.5h", "14d", "1d12h", "14", "d", "-3s", "1 h", "0%", "7%", "0.5%", "100%", "101%", "7.00001%", "%",
+	"64MiB", "64 MiB", "64MB", "0B", "KiB", "host:80", "[::1]:80", ":80", "::1:80", "host", "host:x",
+	"http://h:80", "http://h/", "http://h/path", "https://[::1]:80", "h2c://h:80", "ftp://h", "http://", "http://u@h", "http://h?q",
+	"sqlite:x.db", "sqlite:", "postgres://h/other", "postgresql://h/other", "postgres:", "mysql://h/other", "mysql://h", "mysql://h/?q", "redis://h",
+	"10.0.0.0/8", "10.1.2.3", "fd00::/8", "lan", "/p", "/p#f", "/a b", "GET /p", "get /p", "POST  /p", "GET p",
+	"h1", "nethttp", "json", "combined", "restrict", "cascade", "ignore", "triggers", "logical", "GET", "HEAD", "POST", "cutover", "deploy",
+	"$.at", "$[0]", "at", "X-User", "X User",
+}
+
+// readerAlone are samples at places where the reader says no by what else stands in the file.
+var readerAlone = map[string][]any{
+	"legacy.database":                        {"sqlite:x.db", "mysql://h/other", absent}, // retained_wal, throttle and capture go with PostgreSQL
+	"capabilities.delivery.service.database": {absent},                                   // there are tables
+	"capabilities.delivery.tables[0].where":  {"http://u@h"},                             // no pattern says what a condition must not have
+	"capabilities.delivery.tables":           {[]any{}, absent},                          // on_delete goes with tables
+}
+
+// schemaAlone are places where the reader takes an empty value for the text "null".
+var schemaAlone = []string{
+	"proxy.traces.headers.Authorization", "capabilities.delivery.tables[0].columns.a",
+	"capabilities.delivery.tables[0].values.type.1", "capabilities.delivery.tables[0].set.source",
+}
+
+// place is one part of the schema with the way that leads to it in full.
+type place struct {
+	name string
+	way  []any // keys and indexes
+	schema
+}
+
+// places are all parts of the schema, forms of one value at one place.
+func places(t *testing.T, s schema, name string, way []any, visit func(place)) {
+	visit(place{name, way, s})
+	for _, p := range s.Properties {
+		places(t, p.schema, strings.TrimPrefix(name+"."+p.key, "."), append(slices.Clip(way), p.key), visit)
+	}
+	if s.Items != nil {
+		places(t, *s.Items, name+"[0]", append(slices.Clip(way), 0), visit)
+	}
+	if value, ok := s.Additional.(schema); ok {
+		example, _, _ := at(document(t), way)
+		if example == nil || len(example.Content) != 2 {
+			t.Fatalf("%s has not one key in full", name)
+		}
+		key := example.Content[0].Value
+		places(t, value, name+"."+key, append(slices.Clip(way), key), visit)
+	}
+	for _, form := range s.AnyOf {
+		form := *form
+		if form.Items != nil || form.Properties != nil {
+			places(t, form, name, way, visit)
+		}
+	}
+}
+
+// document is full, anew.
+func document(t *testing.T) *yaml.Node {
+	t.Helper()
+	root, err := parsed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cloned(root)
+}
+
+var parsed = sync.OnceValues(func() (*yaml.Node, error) { return parse("full", []byte(full)) })
+
+func cloned(n *yaml.Node) *yaml.Node {
+	c := *n
+	c.Content = make([]*yaml.Node, len(n.Content))
+	for i := range n.Content {
+		c.Content[i] = cloned(n.Content[i])
+	}
+	return &c
+}
+
+// at is what stands at the end of a way, and where it stands in its parent; nil where nothing does.
+func at(root *yaml.Node, way []any) (node, parent *yaml.Node, index int) {
+	node = root
+	for _, step := range way {
+		parent, node = node, nil
+		if i, ok := step.(int); ok {
+			index = i
+		} else {
+			index = slices.IndexFunc(parent.Content, func(n *yaml.Node) bool { return n.Value == step.(string) }) + 1
+		}
+		if index == 0 && parent.Kind == yaml.MappingNode {
+			return nil, nil, 0
+		}
+		node = parent.Content[index]
+	}
+	return node, parent, index
+}
+
+// with is full with another value at the end of the way; absent takes the key out.
+func (p place) with(t *testing.T, value any) *yaml.Node {
+	t.Helper()
+	root := document(t)
+	_, parent, index := at(root, p.way)
+	if value == absent {
+		parent.Content = slices.Delete(parent.Content, index-1, index+1)
+		return root
+	}
+	var node yaml.Node
+	if err := node.Encode(value); err != nil {
+		t.Fatal(err)
+	}
+	if parent == nil {
+		return &node
+	}
+	parent.Content[index] = &node
+	return root
+}
+
+var absent = any(struct{}{})
+
+// loaded is what Load says of a document.
+func loaded(root *yaml.Node) (*Config, error) {
+	c := &Config{File: "/strangler.yaml", Dir: "/"}
+	r := &reader{lookup: func(string) (string, bool) { return "", false }, dir: c.Dir}
+	r.sections(c, field{node: root, line: 1})
+	if len(r.problems) > 0 {
+		return nil, &Error{File: c.File, Problems: r.problems}
+	}
+	return c, nil
+}
+
+// TestSchemaKeys: each object of the schema has the keys of the reader's, in its order, and full has all of them.
+func TestSchemaKeys(t *testing.T) {
+	objects := 0
+	places(t, fileSchema(), "", nil, func(p place) {
+		if p.Additional != false {
+			return
+		}
+		objects++
+		var keys []string
+		for _, key := range p.Properties {
+			keys = append(keys, key.key)
+			if key.Description == "" {
+				t.Errorf("%s.%s has no description", p.name, key.key)
+			}
+			if node, _, _ := at(document(t), append(slices.Clip(p.way), key.key)); node == nil {
+				t.Errorf("full lacks %s.%s", p.name, key.key)
+			}
+		}
+		root := document(t)
+		object, _, _ := at(root, p.way)
+		object.Content = append(object.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: "nonesuch", Line: 1}, &yaml.Node{Kind: yaml.ScalarNode, Value: "1"})
+		_, err := loaded(root)
+		want := Problem{Line: 1, Key: strings.TrimPrefix(p.name+".nonesuch", "."), Message: "unknown key; the keys here are " + strings.Join(keys, ", ")}
+		var all *Error
+		if !errors.As(err, &all) || !slices.Contains(all.Problems, want) {
+			t.Errorf("%v; want %s", err, want)
+		}
+	})
+	if objects < 19 {
+		t.Errorf("%d objects", objects)
+	}
+}
+
+// TestSchemaSaysWhatTheReaderSays: of every key left out, and of every sample in every place.
+func TestSchemaSaysWhatTheReaderSays(t *testing.T) {
+	valid := schematest.Compile(t, Schema())
+	if _, err := loaded(document(t)); err != nil {
+		t.Fatal(err)
+	}
+	places(t, fileSchema(), "", nil, func(p place) {
+		tried := samples
+		if len(p.way) > 0 {
+			if _, key := p.way[len(p.way)-1].(string); key {
+				tried = append(slices.Clip(samples), absent)
+			}
+		}
+		for _, sample := range tried {
+			root := p.with(t, sample)
+			_, err := loaded(root)
+			if onlyVariable(sample, err) {
+				err = nil
+			}
+			differ := slices.ContainsFunc(readerAlone[p.name], func(other any) bool { return cmp.Equal(other, sample) }) ||
+				sample == nil && slices.Contains(schemaAlone, p.name)
+			if by := valid(root); (err == nil) != (by == nil) != differ {
+				t.Errorf("%s: %#v: the reader says %v, the schema %v", p.name, sample, err, by)
+			}
+		}
+	})
+}
+
+// onlyVariable reports whether all that the reader misses is the variable of a sample.
+func onlyVariable(sample any, err error) bool {
+	var all *Error
+	return sample == any("${ANY}") && errors.As(err, &all) && len(all.Problems) > 0 && strings.Contains(all.Problems[0].Message, "variable ANY is not set")
+}
+
+// TestSchemaDefaults: a key with its default says the same as no such key.
+func TestSchemaDefaults(t *testing.T) {
+	valid := schematest.Compile(t, Schema())
+	defaults := 0
+	places(t, fileSchema(), "", nil, func(p place) {
+		if p.Default == nil {
+			return
+		}
+		defaults++
+		root := p.with(t, p.Default)
+		said, err := loaded(root)
+		if err != nil {
+			t.Errorf("%s: its default: %v", p.name, err)
+			return
+		}
+		if err := valid(root); err != nil {
+			t.Errorf("%s: its default: %v", p.name, err)
+		}
+		left, err := loaded(p.with(t, absent))
+		if err != nil {
+			t.Errorf("%s left out: %v", p.name, err)
+			return
+		}
+		if diff := cmp.Diff(left, said, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
+			t.Errorf("%s (-left out +with its default):\n%s", p.name, diff)
+		}
+	})
+	if defaults < 30 {
+		t.Errorf("%d defaults", defaults)
+	}
+}
