@@ -39,11 +39,13 @@ func (p *Proxy) Start() error {
 	}
 	p.listener = listener
 	p.http = p.newHTTPServer(secured)
+	direct := newClients(listener, p)
+	p.http.ConnState = direct.changed
 	switch {
 	case secured != nil:
-		p.serves(func() error { return p.http.ServeTLS(&clients{listener, p}, "", "") })
+		p.serves(func() error { return p.http.ServeTLS(direct, "", "") })
 	case p.config.Engine == EngineNetHTTP:
-		p.serves(func() error { return p.http.Serve(&clients{listener, p}) })
+		p.serves(func() error { return p.http.Serve(direct) })
 	default:
 		p.watch = h1.NewWatch()
 		for _, u := range p.upstreams() {
