@@ -62,7 +62,7 @@ type TLS struct{ Cert, Key string }
 type Limits struct {
 	Head        int // bytes of a request's head, then 431; default 64 KiB
 	Lines       int // header lines of a request (engine h1), then 431; default 200
-	Connections int // of clients at once (engine h1); past them one between two requests is closed, or else the new one; default 10,000
+	Connections int // of clients at once; past them one that waits for a request is closed, or else the new one; default 10,000
 	Requests    int // of one capability at once, and of what nobody claims, then 503; default 4096
 }
 

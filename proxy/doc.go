@@ -4,7 +4,8 @@
 // A request's walk, one file a step:
 //
 //  1. listener.go listens, serves, and drains when it is closed, or when another process takes its
-//     listener over; tls.go has the certificate, clients.go the connections that net/http takes.
+//     listener over; tls.go has the certificate, clients.go the connections that net/http takes, their
+//     limit, and what a load balancer says of them.
 //  2. An engine reads the request and carries it: h1engine.go on package h1, nethttp.go on net/http.
 //     Both do the same; docs/PROXY.md lists where they differ.
 //  3. walk.go takes one request through the steps below and settles its accounts at the end.

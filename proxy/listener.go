@@ -43,11 +43,13 @@ func (p *Proxy) Start() error {
 	if p.traces != nil {
 		p.traces.start()
 	}
+	p.direct = newClients(listener, p)
+	p.http.ConnState = p.direct.changed
 	switch {
 	case secured != nil:
-		p.serves(func() error { return p.http.ServeTLS(&clients{listener, p}, "", "") })
+		p.serves(func() error { return p.http.ServeTLS(p.direct, "", "") })
 	case p.config.Engine == EngineNetHTTP:
-		p.serves(func() error { return p.http.Serve(&clients{listener, p}) })
+		p.serves(func() error { return p.http.Serve(p.direct) })
 	default:
 		p.watch = h1.NewWatch()
 		for _, s := range p.servers() {
@@ -170,15 +172,15 @@ func (p *Proxy) Handler() http.Handler { return http.HandlerFunc(p.serve) }
 // meanwhile. Close has to follow.
 func (p *Proxy) Retire(ctx context.Context) {
 	p.mu.Lock()
-	ours, listener := p.h1, p.listener
+	ours, direct, listener := p.h1, p.direct, p.listener
 	p.mu.Unlock()
 	p.retiring.Store(true)
 	if listener == nil {
 		return
 	}
 	_ = listener.Close() // whoever serves it ends with that
-	if ours == nil {     // nobody counts the connections
-		<-ctx.Done()
+	if ours == nil {
+		direct.left(ctx)
 		return
 	}
 	ours.Retire(ctx)

@@ -49,6 +49,7 @@ type Proxy struct {
 	http     *http.Server // serves what engine h1 does not: TLS, HTTP/2, or with engine nethttp everything
 	h1       *h1.Server   // nil where it serves nothing
 	handed   *handed
+	direct   *clients
 	closed   bool
 	close    sync.Once
 	closeErr error

@@ -65,10 +65,6 @@ func TestRetire(t *testing.T) {
 			}
 		})
 	}
-	bound := 5 * time.Second // of what takes a moment
-	if engine == EngineNetHTTP {
-		bound = 300 * time.Millisecond // it does not know when the last client has left
-	}
 	p := next()
 	for range 20 {
 		for range 8 {
@@ -79,7 +75,7 @@ func TestRetire(t *testing.T) {
 			}
 		}
 		successor := next()
-		bounded, cancel := context.WithTimeout(t.Context(), bound)
+		bounded, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		p.Retire(bounded)
 		cancel()
 		bounded, cancel = context.WithTimeout(t.Context(), 10*time.Second)

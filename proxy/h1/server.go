@@ -30,7 +30,7 @@ type Config struct {
 	Watch   *Watch
 	Handler func(*Exchange)             // the walk; it has to Answer or Forward
 	Refuse  func(*Exchange, *Malformed) // answers a request that is refused; only Answer may be called
-	HTTP2   func(net.Conn)              // takes over a connection that begins as HTTP/2; nil: it is refused
+	HTTP2   func(net.Conn)              // takes over a connection that begins as HTTP/2, and closes it; nil: it is refused
 	Log     *slog.Logger
 
 	Announced   func(peer net.Addr) bool       // whether connections of this peer begin with a PROXY header
@@ -47,6 +47,7 @@ type Server struct {
 	listener net.Listener
 	clients  map[*wire]struct{}
 	leaving  int // of them, those that make room for others
+	away     int // those that were handed over, until they are closed
 	running  sync.WaitGroup
 }
 
@@ -96,7 +97,7 @@ func temporary(err error) bool {
 func (s *Server) begin(nc net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.clients)-s.leaving >= s.Limits.Connections {
+	for len(s.clients)-s.leaving+s.away >= s.Limits.Connections {
 		if !s.makeRoom() {
 			_ = nc.Close() // nothing was read from it
 			return
@@ -150,8 +151,18 @@ func (s *Server) end(c *wire) {
 	if c.evicted.Load() {
 		s.leaving--
 	}
+	if c.given {
+		s.away++
+	}
 	s.mu.Unlock()
 	c.close()
+}
+
+// returned takes note that a connection that was handed over is closed.
+func (s *Server) returned() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away--
 }
 
 // converse takes one request after another from a connection.
@@ -167,7 +178,7 @@ func (s *Server) converse(c *wire) {
 	case v.linger:
 		c.linger()
 	case v.http2:
-		s.HTTP2(c.handOver())
+		s.HTTP2(c.handOver(s.returned))
 	}
 }
 

@@ -105,24 +105,30 @@ func (c *wire) close() {
 	c.release()
 }
 
-// handOver gives the connection away, with what was read from it and not used.
-func (c *wire) handOver() net.Conn {
+// handOver gives the connection away, with what was read from it and not used. Its end is told once.
+func (c *wire) handOver(ended func()) net.Conn {
 	rest := append([]byte(nil), c.unread()...)
 	nc, from := c.nc, c.remote()
 	c.release()
 	c.watch.remove(c)
 	c.given = true
-	return &given{Conn: nc, rest: rest, from: from}
+	return &given{Conn: nc, rest: rest, from: from, ended: sync.OnceFunc(ended)}
 }
 
 // given is a connection that was read from before.
 type given struct {
 	net.Conn
-	rest []byte
-	from net.Addr
+	rest  []byte
+	from  net.Addr
+	ended func()
 }
 
 func (g *given) RemoteAddr() net.Addr { return g.from }
+
+func (g *given) Close() error {
+	defer g.ended()
+	return g.Conn.Close()
+}
 
 func (g *given) Read(b []byte) (int, error) {
 	if len(g.rest) > 0 {
