@@ -187,7 +187,7 @@ func TestEveryCommandHasHelpAndExample(t *testing.T) {
 		}
 	}
 	walk(a.root())
-	if count != 36 {
+	if count != 37 {
 		t.Errorf("%d commands", count)
 	}
 }
