@@ -18,10 +18,11 @@ import (
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/internal/admin/admintest"
 	"github.com/strangler-fig/strangler/internal/config"
+	"github.com/strangler-fig/strangler/internal/localdb/localdbtest"
 	"github.com/strangler-fig/strangler/playbook"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(localdbtest.Main(m)) }
 
 // shell is a run of the program with a folder of its own.
 type shell struct {
