@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -119,9 +120,17 @@ func TestInitOfTheReferenceMonolith(t *testing.T) {
 	defer monolith.Close()
 	s := newcomer(t)
 	database := shop(t)
+	before, err := os.ReadFile(database)
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.expect(exitDone, "init", "--legacy-url", monolith.URL, "--legacy-database", "sqlite:"+database, "--openapi", file(t, "openapi.yaml", shopAPI), "--access-log", file(t, "access.log", shopLog))
+	if after, err := os.ReadFile(database); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("init has written to the database: %v", err)
+	}
 	text := s.written()
 	for _, want := range []string{
+		`#     #   - {route: "POST /orders/{order_id}/accept", seam: true}`,
 		"\ncapabilities: {}\n", `url: "` + monolith.URL + `"`, "courier_actions(order_id) refers to orders", "3 routes with 2 of 4 requests; 3 tables", `- "GET /couriers/{courier_id}"   # 2 requests`, "route GET /healthz (1 request)",
 	} {
 		if !strings.Contains(text, want) {

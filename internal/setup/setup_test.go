@@ -206,3 +206,43 @@ func TestHostileNames(t *testing.T) {
 		}
 	}
 }
+
+// The proxy does not listen where the monolith does.
+func TestPortsOfTheMonolith(t *testing.T) {
+	for url, want := range map[string]string{
+		"http://localhost:8080/": "127.0.0.1:8090 127.0.0.1:8081", "http://127.0.0.1:8081": "127.0.0.1:8080 127.0.0.1:8091", "http://shop:18080": "127.0.0.1:8080 127.0.0.1:8081",
+	} {
+		text, _ := Make(Monolith{URL: url})
+		cfg, err := config.Parse("/strangler.yaml", []byte(text), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cfg.Proxy.Listen + " " + cfg.Admin.Listen; got != want {
+			t.Errorf("%s: %s, want %s", url, got, want)
+		}
+	}
+}
+
+// A snippet takes all paths of a proposal's routes, and nothing else.
+func TestSnippet(t *testing.T) {
+	var routes []Route
+	for _, r := range []string{"GET /orders", "POST /api/v1.5/orders/{id}/lines", "GET /{shop}/orders/{id}"} {
+		routes = append(routes, Route{Route: route(t, r)})
+	}
+	p := propose(migrations.Catalog{}, routes)[0]
+	for _, proxy := range Proxies {
+		text := p.Snippet(proxy, "127.0.0.1:8090")
+		expression := regexp.MustCompile(`\^[^"'` + "`" + `\n]+\$\)`).FindString(text)
+		if !strings.Contains(text, "127.0.0.1:8090") || strings.Contains(text, "%!") || expression == "" {
+			t.Fatalf("%s: %s", proxy, text)
+		}
+		for path, want := range map[string]bool{
+			"/orders": true, "/orders/": true, "/orders/5": true, "/api/v1.5/orders/5/lines": true, "/eu/orders/7": true,
+			"/": false, "/ordersheet": false, "/api/v1x5/order": false, "/api/v1/couriers": false, "/a/b/orders": false,
+		} {
+			if got := regexp.MustCompile(expression).MatchString(path); got != want {
+				t.Errorf("%s takes %s: %v", proxy, path, got)
+			}
+		}
+	}
+}

@@ -31,10 +31,11 @@ func Make(m Monolith) (string, Proposals) {
 	out := Proposals{Proposals: []Proposal{}, Tables: []string{}, Routes: []Route{}}
 	var blocks []string
 	head := Legacy(m.URL, m.Database) + "capabilities:\n"
-	for _, p := range propose(m.Catalog, m.Routes) {
-		p.Routes = slices.DeleteFunc(p.Routes, func(r Route) bool { return !fitting.Add(r.Route) })
-		p.Tables = slices.DeleteFunc(p.Tables, func(t string) bool { _, ok := m.tableName(t); return !ok })
-		block := p.block(m)
+	all := propose(m.Catalog, m.Routes)
+	for _, p := range all {
+		p.Routes = slices.DeleteFunc(slices.Clone(p.Routes), func(r Route) bool { return !fitting.Add(r.Route) })
+		p.Tables = slices.DeleteFunc(slices.Clone(p.Tables), func(t string) bool { _, ok := m.tableName(t); return !ok })
+		block := p.block(m, writers(p, all))
 		_, err := config.Parse("/strangler.yaml", []byte(head+strings.Join(blocks, "")+block), m.Lookup)
 		if err != nil || len(blocks) == maxProposals {
 			continue
@@ -70,7 +71,7 @@ control: sqlite:.strangler/control.db
 
 # Where clients come in, instead of at the monolith.
 proxy:
-  listen: 127.0.0.1:8080
+  listen: PROXY
   # Load balancers in front of it, whose X-Forwarded-* are believed:
   # trust: [127.0.0.0/8]
   # A line for each request, which a later "strangler init --access-log" reads:
@@ -78,7 +79,7 @@ proxy:
 
 # Where the command line goes. On an address that others can reach it needs a token too: token: "${STRANGLER_TOKEN}"
 admin:
-  listen: 127.0.0.1:8081
+  listen: ADMIN
 
 # The monolith as it runs today.
 legacy:
@@ -100,7 +101,7 @@ func (m Monolith) text(blocks []string, all Proposals) string {
 		database += "  database: " + quoted(m.Database) + "\n"
 	}
 	var b strings.Builder
-	b.WriteString(strings.NewReplacer("URL", quoted(m.URL), "DATABASE", database).Replace(top))
+	b.WriteString(strings.NewReplacer("PROXY", m.free("8080", "8090"), "ADMIN", m.free("8081", "8091"), "URL", quoted(m.URL), "DATABASE", database).Replace(top))
 	if len(blocks) > 0 {
 		b.WriteString("#\n# To take one of the capabilities below out, write \"capabilities:\" for the next line, remove \"# \" from all lines of its block,\n" +
 			"# and fill in its service. They were proposed by names and foreign keys alone, the best first: read them before you use one.\n")
@@ -114,6 +115,14 @@ func (m Monolith) text(blocks []string, all Proposals) string {
 	}
 	m.rest(&b, all)
 	return b.String()
+}
+
+// free is an address to listen on that is not the monolith's: a proxy there would be asked by itself.
+func (m Monolith) free(usual, otherwise string) string {
+	if strings.HasSuffix(strings.TrimRight(m.URL, "/"), ":"+usual) {
+		usual = otherwise
+	}
+	return "127.0.0.1:" + usual
 }
 
 // rest lists what belongs to no proposal.
@@ -137,6 +146,27 @@ func (r Route) seen(before, behind string) string {
 	return before + count(r.Requests, "request") + behind
 }
 
+// maxWriters is how many routes are shown that may be touches.
+const maxWriters = 8
+
+// writers are routes that may well write a proposal's tables too: those of the proposals that foreign keys tie it to.
+func writers(p Proposal, all []Proposal) (out []Route) {
+	for _, other := range all {
+		tied := other.Name != p.Name && slices.ContainsFunc(p.Crossing, func(k migrations.ForeignKey) bool {
+			return slices.Contains(other.Tables, k.Table) || slices.Contains(other.Tables, k.Parent)
+		})
+		for _, r := range other.Routes {
+			if tied && !slices.Contains([]string{"", "GET", "OPTIONS", "TRACE"}, r.Route.Method) && len(out) < maxWriters {
+				out = append(out, r)
+			}
+		}
+	}
+	if len(out) == 0 {
+		out = []Route{{Route: strangler.Route{Method: "POST", Pattern: "/other/{id}/action"}}}
+	}
+	return out
+}
+
 func count(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -145,7 +175,7 @@ func count(n int, what string) string {
 }
 
 // block is a proposal as it stands below capabilities.
-func (p Proposal) block(m Monolith) string {
+func (p Proposal) block(m Monolith, writers []Route) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "  %s:\n", p.Name)
 	for _, why := range p.reasons(m) {
@@ -156,8 +186,10 @@ func (p Proposal) block(m Monolith) string {
 		fmt.Fprintf(&b, "      - %s%s\n", quoted(r.Route.String()), r.seen("   # ", ""))
 	}
 	b.WriteString("    # Routes that stay in the monolith and write its tables all the same, which init cannot know. \"seam: true\" says that they\n" +
-		"    # ask who owns the tables, and call the service when it does:\n" +
-		"    # touches: [{route: \"POST /other/{id}/action\", seam: true}]\n")
+		"    # ask who owns the tables, and call the service when it does. Look at what writes tables that foreign keys tie to its own:\n    # touches:\n")
+	for _, r := range writers {
+		fmt.Fprintf(&b, "    #   - {route: %s, seam: true}\n", quoted(r.Route.String()))
+	}
 	service := "{url: http://127.0.0.1:9001}"
 	if len(p.Tables) > 0 {
 		service = fmt.Sprintf("{url: http://127.0.0.1:9001, database: %s}", quoted(p.database(m)))
