@@ -155,6 +155,9 @@ func writeBegun(w io.Writer, b begun) {
 			rows = append(rows, []string{p.Name, strconv.Itoa(len(p.Routes)), strconv.Itoa(p.Requests), strconv.Itoa(len(p.Tables)), strconv.Itoa(len(p.Crossing))})
 		}
 		table(w, rows...)
+		if b.Found.Routes == 0 {
+			fmt.Fprintln(w, "their routes are guessed from the tables' names; --openapi and --access-log tell which there are")
+		}
 		fmt.Fprintf(w, "\n%s\n", b.Snippet)
 	} else {
 		fmt.Fprintln(w, "nothing is proposed to leave: give init an --openapi document or an --access-log")

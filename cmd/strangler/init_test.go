@@ -161,6 +161,10 @@ func TestInitOfTheReferenceMonolith(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
+	touches := strings.NewReplacer("    # touches:", "    touches:", "    #   - {route: ", "      - {route: ").Replace(uncommented(text, "couriers"))
+	if cfg, err := config.Parse(s.file, []byte(touches), os.LookupEnv); err != nil || len(cfg.Capabilities[0].Touches) != 2 {
+		t.Errorf("with its touches: %v", err)
+	}
 	// With one taken out, check misses what is missing: its service's database.
 	if err := os.WriteFile(s.file, []byte(uncommented(text, "couriers")), 0o600); err != nil {
 		t.Fatal(err)
@@ -300,7 +304,7 @@ func TestInitAsks(t *testing.T) {
 	s := newcomer(t)
 	s.tty, s.stdin = true, "http://127.0.0.1:9000\nsqlite:"+shop(t)+"\n"
 	got := s.expect(exitDone, "init")
-	if !strings.Contains(got.stderr, "where the monolith listens") || !strings.Contains(got.stdout, "couriers ") {
+	if !strings.Contains(got.stderr, "where the monolith listens") || !strings.Contains(got.stdout, "couriers ") || !strings.Contains(got.stdout, "guessed from the tables' names") {
 		t.Errorf("stdout %s\nstderr %s", got.stdout, got.stderr)
 	}
 	s = newcomer(t)

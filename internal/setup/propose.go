@@ -60,7 +60,7 @@ func propose(catalog migrations.Catalog, routes []Route) []Proposal {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b *Proposal) int {
-		return cmp.Or(cmp.Compare(min(len(b.Tables), 1), min(len(a.Tables), 1)), cmp.Compare(len(a.Crossing), len(b.Crossing)), cmp.Compare(b.Requests, a.Requests))
+		return cmp.Or(cmp.Compare(min(len(b.Tables), 1), min(len(a.Tables), 1)), cmp.Compare(len(a.Crossing), len(b.Crossing)), cmp.Compare(b.Requests, a.Requests), cmp.Compare(len(b.Tables), len(a.Tables)))
 	})
 	out := make([]Proposal, len(all))
 	for i, p := range all {
