@@ -37,6 +37,7 @@ Exit codes: 0 done, 1 failed, 2 unusable arguments or configuration, 3 refused b
 check (it says which, and what would satisfy it), 4 stopped half-way and resumable.
 With -o json a result is one object on stdout, and an error one object on stderr.`,
 		Example: `  strangler demo
+  strangler init
   strangler check
   strangler serve
   strangler playbook run delivery --follow`,
@@ -56,7 +57,7 @@ With -o json a result is one object on stdout, and an error one object on stderr
 		return unusable("%v; see %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(
-		a.demo(), a.check(), a.serve(),
+		a.demo(), a.init(), a.check(), a.serve(),
 		a.toggle(), a.migrate(), a.split(), a.playbook(),
 		a.schema(), a.version(), a.man(), a.completion(),
 	)

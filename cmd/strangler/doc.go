@@ -9,10 +9,10 @@
 //   - hooks.go is what needs no daemon and is connected from elsewhere; wire.go connects it. upgrade.go has
 //     a daemon replaced by a new process.
 //
-// Then one file a verb: serve.go, demo.go, check.go, toggle.go, migrate.go, split.go (split_owner.go
+// Then one file a verb: serve.go, demo.go, init.go (init_ask.go: what it is told, and asks), check.go, toggle.go, migrate.go, split.go (split_owner.go
 // hands writes over, split_follow.go watches a copy), playbook.go (playbook_run.go drives runs,
-// playbook_follow.go watches one), schema.go, man.go, version.go (and completion). Only serve, demo, check,
-// migrate, man and what is merely printed do the work here; everything else asks the daemon.
+// playbook_follow.go watches one), schema.go, man.go, version.go (and completion). Only serve, demo, init,
+// check, migrate, man and what is merely printed do the work here; everything else asks the daemon.
 //
 // # Output
 //

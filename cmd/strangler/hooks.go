@@ -8,12 +8,14 @@ import (
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/internal/config"
+	"github.com/strangler-fig/strangler/migrations"
 )
 
 // hooks are what the verbs without a daemon call. One that is nil makes its verb fail.
 type hooks struct {
 	Serve    func(context.Context, *config.Config, ServeOptions) error
 	Demo     func(context.Context, DemoOptions) error
+	Catalog  func(ctx context.Context, dsn string) (migrations.Catalog, error)
 	Check    func(context.Context, *config.Config) ([]Finding, error)
 	Migrator func(*config.Config) (Migrator, error)
 }

@@ -18,10 +18,11 @@ import (
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/internal/admin/admintest"
 	"github.com/strangler-fig/strangler/internal/config"
+	"github.com/strangler-fig/strangler/internal/localdb/localdbtest"
 	"github.com/strangler-fig/strangler/playbook"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(localdbtest.Main(m)) }
 
 // shell is a run of the program with a folder of its own.
 type shell struct {
@@ -187,7 +188,7 @@ func TestEveryCommandHasHelpAndExample(t *testing.T) {
 		}
 	}
 	walk(a.root())
-	if count != 38 {
+	if count != 39 {
 		t.Errorf("%d commands", count)
 	}
 }

@@ -45,6 +45,7 @@ func connected(env func(string) (string, bool)) hooks {
 			})
 			return err
 		},
+		Catalog: engines.Catalog,
 		Check: func(ctx context.Context, cfg *config.Config) ([]Finding, error) {
 			found, err := daemon.Check(ctx, cfg)
 			var out []Finding

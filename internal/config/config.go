@@ -145,6 +145,11 @@ func Load(path string, lookup func(string) (string, bool)) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	return Parse(file, text, lookup)
+}
+
+// Parse is Load of a text that is, or would be, in the file; its path is absolute.
+func Parse(file string, text []byte, lookup func(string) (string, bool)) (*Config, error) {
 	root, err := parse(file, text)
 	if err != nil {
 		return nil, err

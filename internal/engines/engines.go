@@ -3,6 +3,7 @@ package engines
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -12,6 +13,22 @@ import (
 	"github.com/strangler-fig/strangler/migrations/postgres"
 	"github.com/strangler-fig/strangler/migrations/sqlite"
 )
+
+// Catalog lists the tables of the monolith's database and their foreign keys. It changes nothing there.
+func Catalog(ctx context.Context, dsn string) (out migrations.Catalog, err error) {
+	d, err := Open(ctx, migrations.Binding{Capability: "the monolith", Side: strangler.Legacy, DSN: dsn})
+	if err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	listed, ok := d.(interface {
+		Catalog(context.Context) (migrations.Catalog, error)
+	})
+	if !ok {
+		return out, fmt.Errorf("%w: the tables of this kind of database cannot be listed", strangler.ErrConfig)
+	}
+	return listed.Catalog(ctx)
+}
 
 // Open opens one side of a capability with the engine that its DSN names.
 func Open(ctx context.Context, b migrations.Binding) (migrations.Database, error) {

@@ -6,7 +6,8 @@
 //
 //  1. mysql.go: the handle, its sessions, its transactions; errors.go: what the server refuses, told apart
 //  2. value.go: canonical values, and the text that the server reads and writes
-//  3. schema.go: what stands in the database; inspect.go: what of it forbids a split; linked.go: capabilities that are out
+//  3. schema.go: what stands in the database; inspect.go: what of it forbids a split; linked.go: capabilities that are out; catalog.go:
+//     all tables, for who proposes what may leave
 //  4. ddl.go: a CREATE TABLE without some of its foreign keys, under other names
 //  5. triggers.go: the fence's and the capture's triggers, as text
 //  6. scripts.go: the golang-migrate pairs made of them; runner.go: each runs, and then its version is written

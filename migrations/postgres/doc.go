@@ -9,7 +9,8 @@
 //  2. value.go: canonical values, and the text that the server reads and writes; kinds.go: what a column holds in words of
 //     all kinds of database, and values in their common form
 //  3. schema.go: what stands in the database; inspect.go: what of it forbids a split; pooler.go: what stands
-//     in between; keys.go: foreign keys; linked.go: to capabilities that are out; notes.go: what a person should know
+//     in between; keys.go: foreign keys; linked.go: to capabilities that are out; notes.go: what a person should know;
+//     catalog.go: all tables, for who proposes what may leave
 //  4. ddl.go: the statements that make a table like another; types.go: those that make what its columns
 //     need; place.go: in which schemas; fit.go: whether a table that is there takes the rows; loose.go: keys and indexes behind the rows; common.go: a table that goes to another kind of database, or comes from one
 //  5. triggers.go: the fence's and the capture's triggers; survey.go: whether they stand as they were made

@@ -4,7 +4,8 @@
 // Read it as a row travels:
 //
 //  1. sqlite.go: the handle, its one writer and its readers
-//  2. schema.go: what stands in the database; inspect.go: what of it forbids a split; linked.go: capabilities that are out
+//  2. schema.go: what stands in the database; inspect.go: what of it forbids a split; linked.go: capabilities that are out; catalog.go: all tables, for
+//     who proposes what may leave
 //  3. ddl.go: a CREATE TABLE without its foreign keys to some tables
 //  4. triggers.go: the fence's and the capture's triggers, as text
 //  5. scripts.go: the golang-migrate pairs made of them; runner.go: each runs with its version in one transaction
