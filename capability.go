@@ -53,6 +53,7 @@ func (c Capability) Stateless() bool { return len(c.Tables) == 0 }
 // Upstream is one side of a capability: where its requests go and where its rows are.
 type Upstream struct {
 	URL      string // base URL, without a path
+	CA       string // PEM file of those who may vouch for an https URL; empty: the system's
 	Health   string // path that answers 2xx when the upstream is able to serve
 	Database string // DSN; empty where the capability has no tables
 }

@@ -23,6 +23,9 @@ type Config struct {
 	Trust        []netip.Prefix // peers whose X-Forwarded-*, Forwarded and X-Real-IP are believed
 	Secret       []byte         // signs our cookie (HMAC-SHA256); at least 32 bytes, the same on every instance
 
+	// LegacyCA is a PEM file of those who may vouch for an https Legacy; empty: the system's.
+	LegacyCA string
+
 	// ProxyProtocol says that connections of the peers in Trust begin with a PROXY header, which names the client: it is the
 	// peer then.
 	ProxyProtocol bool

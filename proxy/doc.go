@@ -17,7 +17,7 @@
 //  8. decide.go names the side: mode, canary bucket, owner. hash.go is the bucket, wrote.go sends
 //     those who wrote to the owner until the other side has caught up.
 //  9. forward.go makes the headers that the upstream sees.
-//  10. upstream.go is where it is sent to, by its engine, once.
+//  10. upstream.go is where it is sent to, by its engine, once; ca.go says who may vouch for it.
 //  11. shadow.go sends a sample of reads to the service as well, beside the walk and never in its way.
 //  12. refuse.go is every answer that the proxy makes itself; metrics.go counts them all, access.go
 //     writes them down.

@@ -60,7 +60,7 @@ func (u *upstream) connect(limits Timeouts, w *h1.Watch) {
 		c.Address = u.host + port
 	}
 	if u.scheme == "https" {
-		c.TLS = &tls.Config{ServerName: host, NextProtos: []string{"http/1.1"}}
+		c.TLS = &tls.Config{ServerName: host, NextProtos: []string{"http/1.1"}, RootCAs: u.roots}
 	}
 	u.pool = h1.NewUpstream(c, w)
 }

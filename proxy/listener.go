@@ -205,8 +205,10 @@ func (p *Proxy) drain(ctx context.Context) error {
 	if p.access != nil {
 		err = errors.Join(err, p.access.close())
 	}
-	p.transport.CloseIdleConnections()
-	p.shadowing.CloseIdleConnections()
+	for _, u := range p.upstreams() {
+		u.transport.CloseIdleConnections()
+		u.shadowing.CloseIdleConnections()
+	}
 	if err != nil {
 		return fmt.Errorf("the proxy is closed, but requests were still running and were cut: %w", err)
 	}

@@ -3,6 +3,8 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
@@ -22,11 +24,12 @@ import (
 // can be switched to if that one should be in doubt.
 
 // newTransport speaks HTTP/1.1 only: Go's HTTP/2 client has retries of its own.
-func newTransport(limits Timeouts) *http.Transport {
+func newTransport(limits Timeouts, roots *x509.CertPool) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		DialContext:            (&net.Dialer{Timeout: limits.Dial, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:        &tls.Config{RootCAs: roots},
 		TLSHandshakeTimeout:    limits.Dial,
 		ResponseHeaderTimeout:  limits.Answer,
 		ExpectContinueTimeout:  time.Second,
@@ -44,10 +47,17 @@ func newReverseProxy(p *Proxy) *httputil.ReverseProxy {
 		Rewrite:        func(pr *httputil.ProxyRequest) { carrierOf(pr.In).send(pr) },
 		ModifyResponse: func(answer *http.Response) error { return carrierOf(answer.Request).answered(answer) },
 		ErrorHandler:   func(_ http.ResponseWriter, r *http.Request, err error) { carrierOf(r).unanswered(err) },
-		Transport:      p.transport,
+		Transport:      chosen{},
 		BufferPool:     &buffers{sync.Pool{New: func() any { return new([bufferBytes]byte) }}},
 		ErrorLog:       slog.NewLogLogger(p.config.Log.Handler(), slog.LevelDebug),
 	}
+}
+
+// chosen sends a request by its upstream's own transport.
+type chosen struct{}
+
+func (chosen) RoundTrip(r *http.Request) (*http.Response, error) {
+	return carrierOf(r).transport.RoundTrip(r)
 }
 
 var errUnasked = errors.New("the upstream changed the protocol, and nobody asked for it")
@@ -61,6 +71,7 @@ type overHTTP struct {
 	exchange
 	w           http.ResponseWriter
 	in          *http.Request
+	transport   *http.Transport
 	uploadBroke atomic.Bool // the client broke off within its request
 }
 
@@ -149,6 +160,7 @@ func (x *overHTTP) unanswered(err error) {
 // send makes the request that goes out, and offers it to the shadow.
 func (x *overHTTP) send(pr *httputil.ProxyRequest) {
 	to, out := x.to(), pr.Out
+	x.transport = to.transport
 	out.URL.Scheme, out.URL.Host = to.scheme, to.host
 	out.URL.Opaque = ""                   // of a target like "x:y", which would go out in place of the path
 	out.URL.RawQuery = pr.In.URL.RawQuery // as it came: nothing here depends on it

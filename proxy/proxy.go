@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -27,7 +28,6 @@ type Proxy struct {
 	legacy       *upstream
 	unclaimed    *capabilityMetrics
 	reverse      *httputil.ReverseProxy
-	transport    *http.Transport
 
 	applying sync.Mutex // serialises changes of snapshot
 	snapshot atomic.Pointer[snapshot]
@@ -36,8 +36,6 @@ type Proxy struct {
 	access *access   // nil: there is no log
 
 	complained atomic.Int64 // when a balancer's connection was last said to be closed, in nanoseconds
-
-	shadowing *http.Transport // its own connections: shadows never take one from the walk
 
 	ctx      context.Context // ends what outlasts a drain
 	cancel   context.CancelFunc
@@ -84,6 +82,9 @@ func New(config Config) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := legacy.secure(config.LegacyCA, config.Timeouts); err != nil {
+		return nil, fmt.Errorf("%w: the monolith's ca: %w", strangler.ErrConfig, err)
+	}
 	metrics, err := newMetrics(config.Registerer)
 	if err != nil {
 		return nil, err
@@ -113,6 +114,9 @@ func New(config Config) (*Proxy, error) {
 			if c.service, err = parseUpstream(conf.Service.URL); err != nil {
 				return nil, err
 			}
+			if err := c.service.secure(conf.Service.CA, config.Timeouts); err != nil {
+				return nil, fmt.Errorf("%w: capability %q: the service's ca: %w", strangler.ErrConfig, c.Name, err)
+			}
 		}
 		c.shadow = newShadow(p, c)
 		p.capabilities = append(p.capabilities, c)
@@ -122,7 +126,6 @@ func New(config Config) (*Proxy, error) {
 		p.routes = append(p.routes, metrics.ofRoute(p.capabilities[r.capability].Name, r.text))
 	}
 	p.snapshot.Store(&snapshot{toggles: make([]*strangler.Toggle, len(p.capabilities))})
-	p.transport, p.shadowing = newTransport(config.Timeouts), newTransport(config.Timeouts)
 	p.reverse = newReverseProxy(p)
 	return p, nil
 }

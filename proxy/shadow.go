@@ -101,7 +101,7 @@ func (s *shadow) send(r *http.Request) {
 	defer cancel()
 	s.sent.Add(1)
 	s.c.metrics.shadowSent.Inc()
-	answer, err := s.p.shadowing.RoundTrip(r.WithContext(ctx))
+	answer, err := s.c.service.shadowing.RoundTrip(r.WithContext(ctx))
 	if err == nil {
 		_, err = io.Copy(io.Discard, io.LimitReader(answer.Body, shadowBody))
 		if closeErr := answer.Body.Close(); err == nil {

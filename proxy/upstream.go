@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"crypto/x509"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -12,6 +14,9 @@ import (
 type upstream struct {
 	scheme, host string
 	pool         *h1.Upstream // its connections, where engine h1 is in use
+
+	roots                *x509.CertPool  // who may vouch for it; nil: the system's
+	transport, shadowing *http.Transport // its connections by net/http; see secure
 }
 
 func parseUpstream(base string) (*upstream, error) {

@@ -125,6 +125,7 @@ func TestProblems(t *testing.T) {
 		"a header of none": {head + "proxy: {proxy_protocol: true}\n", nil, []string{"line 2, proxy.proxy_protocol: a PROXY header is believed of trusted peers only, and there are none; write the load balancers' addresses into proxy.trust, as in [10.0.0.0/8]"}},
 		"trust of none":    {head + "proxy: {trust: [], proxy_protocol: true}\n", nil, []string{"line 2, proxy.proxy_protocol: a PROXY header is believed of trusted peers only, and there are none; write the load balancers' addresses into proxy.trust, as in [10.0.0.0/8]"}},
 		"a header perhaps": {head + "proxy: {trust: [10.0.0.1], proxy_protocol: v2}\n", nil, []string{`line 2, proxy.proxy_protocol: "v2": write true or false`}},
+		"a ca of http":     {"legacy: {url: http://h:1, ca: ca.pem}\n", nil, []string{"line 1, legacy.ca: nobody vouches for an http address; write https:// in the url, or leave it out"}},
 		"one port":         {head + "proxy: {listen: '127.0.0.1:8081'}\n", nil, []string{"line 1, admin: proxy and admin both listen on 127.0.0.1:8081; give one of them another port"}},
 		"an empty token":   {head + "admin: {token: '${T}'}\n", map[string]string{"T": ""}, []string{"line 2, admin.token: the token is empty; give it a value, or remove the key where admin listens on a loopback address"}},
 		"one database":     {head + "capabilities:\n  a: {routes: [/a], service: {url: 'http://h:2', database: sqlite:./shop.db}, tables: [t]}\n", nil, []string{"line 3, capabilities.a.service.database: this is legacy.database; the service needs a database of its own"}},

@@ -10,6 +10,7 @@ import (
 	"github.com/strangler-fig/strangler/internal/config"
 	"github.com/strangler-fig/strangler/internal/engines"
 	"github.com/strangler-fig/strangler/migrations"
+	"github.com/strangler-fig/strangler/proxy"
 )
 
 // Finding is one thing that Check says.
@@ -45,8 +46,11 @@ func Check(ctx context.Context, cfg *config.Config) ([]Finding, error) {
 	return out, nil
 }
 
-// reach warns: the daemon starts though an upstream is down.
+// reach warns: the daemon starts though an upstream is down, but not where nobody could vouch for it.
 func reach(ctx context.Context, capability, check string, up strangler.Upstream) Finding {
+	if _, err := proxy.ReadCA(up.CA); err != nil {
+		return Finding{Capability: capability, Check: check, Missing: true, Message: fmt.Sprintf("the ca of %s cannot be read: %v", up.URL, err), Next: []string{"put the certificates of its CA there, in PEM, or correct `ca` in strangler.yaml"}}
+	}
 	asked := up
 	if asked.Health == "" {
 		asked.Health = "/"

@@ -155,7 +155,8 @@ func (d *Daemon) makeProxy() (err error) {
 		return err
 	}
 	d.proxy, err = proxy.New(proxy.Config{
-		Listen: d.cfg.Proxy.Listen, Engine: proxy.Engine(d.cfg.Proxy.Engine), Legacy: d.cfg.Legacy.URL, Capabilities: d.cfg.Capabilities, Trust: d.cfg.Proxy.Trust, ProxyProtocol: d.cfg.Proxy.ProxyProtocol,
+		Listen: d.cfg.Proxy.Listen, Engine: proxy.Engine(d.cfg.Proxy.Engine), Legacy: d.cfg.Legacy.URL, LegacyCA: d.cfg.Legacy.CA,
+		Capabilities: d.cfg.Capabilities, Trust: d.cfg.Proxy.Trust, ProxyProtocol: d.cfg.Proxy.ProxyProtocol,
 		Access: proxy.AccessLog{File: d.cfg.Proxy.Access.File, Format: proxy.AccessFormat(d.cfg.Proxy.Access.Format)},
 		TLS:    proxy.TLS(d.cfg.Proxy.TLS), Limits: proxy.Limits(d.cfg.Proxy.Limits), Timeouts: proxy.Timeouts(d.cfg.Proxy.Timeouts),
 		Secret: secret, Hold: proxy.HoldLimits{Requests: d.cfg.Proxy.Hold.Requests, Wait: d.cfg.Proxy.Hold.Wait, Drain: d.cfg.Proxy.Hold.Drain},

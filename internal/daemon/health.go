@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/proxy"
 )
 
 // probeTimeout bounds one health probe of an upstream.
@@ -33,7 +35,11 @@ func probe(ctx context.Context, up strangler.Upstream) error {
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	c, err := clientOf(up)
+	if err != nil {
+		return err
+	}
+	resp, err := c.Do(req)
 	if err != nil {
 		return err
 	}
@@ -44,6 +50,17 @@ func probe(ctx context.Context, up strangler.Upstream) error {
 		return answered{fmt.Errorf("GET %s%s answered %s", up.URL, up.Health, resp.Status)}
 	}
 	return nil
+}
+
+// clientOf asks an upstream for which its own CA vouches, or the system's. It keeps no connection of the former.
+func clientOf(up strangler.Upstream) (*http.Client, error) {
+	roots, err := proxy.ReadCA(up.CA)
+	if err != nil || roots == nil {
+		return http.DefaultClient, err
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig, t.DisableKeepAlives = &tls.Config{RootCAs: roots}, true
+	return &http.Client{Transport: t}, nil
 }
 
 // answered is an upstream that can be reached and does not say that it is well.

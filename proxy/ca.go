@@ -1,0 +1,32 @@
+package proxy
+
+import (
+	"crypto/x509"
+	"fmt"
+	"os"
+)
+
+// ReadCA reads a PEM file with the certificates of whoever may vouch for an upstream, in place of the system's. Without a file it
+// returns nil, which stands for those.
+func ReadCA(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s holds no certificate; it has to be PEM, with -----BEGIN CERTIFICATE----- in front of each", file)
+	}
+	return roots, nil
+}
+
+// secure makes what net/http reaches the upstream by, for requests and for shadows: these have connections of their own, and never
+// take one from the walk.
+func (u *upstream) secure(ca string, limits Timeouts) (err error) {
+	u.roots, err = ReadCA(ca)
+	u.transport, u.shadowing = newTransport(limits, u.roots), newTransport(limits, u.roots)
+	return err
+}
