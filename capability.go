@@ -51,8 +51,9 @@ func (c Capability) Stateless() bool { return len(c.Tables) == 0 }
 // Upstream is one side of a capability: where its requests go and where its rows are.
 type Upstream struct {
 	URLs     []string // base URLs of its servers, without a path (http, https, or for HTTP/2 h2c and h2): each serves any request; none: it is nowhere yet
+	CA       string   // PEM file of those who may vouch for https and h2 URLs; empty: the system's
 	Health   string   // path that answers 2xx when a server is able to serve; empty: servers are not asked
-	Database string // DSN; empty where the capability has no tables
+	Database string   // DSN; empty where the capability has no tables
 }
 
 // String and GoString leave the DSN out: it may hold a password.

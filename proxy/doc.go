@@ -19,7 +19,7 @@
 //     those who wrote to the owner until the other side has caught up.
 //  9. forward.go makes the headers that the upstream sees.
 //  10. upstream.go chooses the server that it is sent to, by its engine, once; health.go asks servers
-//     how they are.
+//     how they are, ca.go says who may vouch for them.
 //  11. shadow.go sends a sample of reads to the service as well, beside the walk and never in its way.
 //  12. refuse.go is every answer that the proxy makes itself; metrics.go counts them all, access.go
 //     writes them down. trace.go has each in its trace, export.go sends the spans of those that have ended.

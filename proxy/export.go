@@ -68,7 +68,7 @@ func newTraces(config Config) (*traces, error) {
 	if config.Traces.Endpoint == "" {
 		return nil, nil
 	}
-	transport := newTransport(config.Timeouts, false)
+	transport := newTransport(config.Timeouts, false, nil)
 	transport.Proxy, transport.IdleConnTimeout = http.ProxyFromEnvironment, time.Minute
 	t := &traces{config: config.Traces, log: config.Log, client: &http.Client{Transport: transport, Timeout: tracesTimeout}}
 	t.ctx, t.cancel = context.WithCancel(context.Background()) // lives until close

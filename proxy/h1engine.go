@@ -60,7 +60,7 @@ func (s *server) connect(limits Timeouts, w *h1.Watch) {
 		c.Address = s.host + port
 	}
 	if s.scheme == "https" {
-		c.TLS = &tls.Config{ServerName: host, NextProtos: []string{"http/1.1"}}
+		c.TLS = &tls.Config{ServerName: host, NextProtos: []string{"http/1.1"}, RootCAs: s.of.roots}
 	}
 	s.pool = h1.NewUpstream(c, w)
 }

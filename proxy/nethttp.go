@@ -3,6 +3,8 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
@@ -20,15 +22,16 @@ import (
 // The engine on net/http and httputil.ReverseProxy: what the other engine is compared with, and what
 // can be switched to if that one should be in doubt.
 
-// newTransport speaks one protocol only. Go's HTTP/2 client sends a request again by itself where the server says that it did not
+// newTransport speaks one protocol only, over TLS with those for whom roots vouch (nil: the system's). Go's HTTP/2 client sends a request again by itself where the server says that it did not
 // act on it (RFC 9113, 8.7), and only where it still has all of it.
-func newTransport(limits Timeouts, http2 bool) *http.Transport {
+func newTransport(limits Timeouts, http2 bool, roots *x509.CertPool) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(!http2)
 	protocols.SetHTTP2(http2)
 	protocols.SetUnencryptedHTTP2(http2)
 	return &http.Transport{
 		DialContext:            (&net.Dialer{Timeout: limits.Dial, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:        &tls.Config{RootCAs: roots},
 		TLSHandshakeTimeout:    limits.Dial,
 		ResponseHeaderTimeout:  limits.Answer,
 		ExpectContinueTimeout:  time.Second,

@@ -127,7 +127,9 @@ func New(config Config) (*Proxy, error) {
 	}
 	p.snapshot.Store(&snapshot{toggles: make([]*strangler.Toggle, len(p.capabilities))})
 	for _, u := range p.upstreams() {
-		u.equip(p, metrics)
+		if err := u.equip(p, metrics); err != nil {
+			return nil, err
+		}
 	}
 	p.reverse = newReverseProxy(p)
 	return p, nil

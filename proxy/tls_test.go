@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log/slog"
 	"math/big"
@@ -250,27 +251,82 @@ func TestRequestsAreShed(t *testing.T) {
 	await(t, "room", func() bool { return ask(t, client(t), "GET", p.URL()+"/couriers/7", "").status == 200 })
 }
 
-// An upstream that is spoken to over TLS is asked who it is.
+// secured is an upstream over TLS, and the file with the one certificate that vouches for it.
+func secured(t *testing.T, b *backend) (url, ca string) {
+	t.Helper()
+	dir := t.TempDir()
+	files := TLS{Cert: filepath.Join(dir, "ca.pem"), Key: filepath.Join(dir, "key.pem")}
+	writePair(t, files, 1)
+	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(b.Config.Handler)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server.URL, files.Cert
+}
+
+// An upstream that is spoken to over TLS is asked who it is, shadowed requests included: it has to be one for whom its own CA vouches,
+// which is nobody else's.
 func TestUpstreamOverTLS(t *testing.T) {
-	legacy := newBackend(t, "legacy", nil)
-	secure := httptest.NewTLSServer(legacy.Config.Handler)
-	t.Cleanup(secure.Close)
-	p := start(t, config(secure.URL))
+	legacy, service := newBackend(t, "legacy", nil), newBackend(t, "service", nil)
+	legacyURL, legacyCA := secured(t, legacy)
+	serviceURL, serviceCA := secured(t, service)
+	proxied := func(legacyCA, serviceCA string) *Proxy {
+		capability := delivery(t, serviceURL)
+		capability.Service.CA, capability.Shadow.Sample = serviceCA, strangler.Hundred
+		conf := config(legacyURL, capability)
+		conf.Legacy.CA = legacyCA
+		p := start(t, conf)
+		apply(t, p, toggle(1, strangler.ModeShadow, 0))
+		return p
+	}
 	c := client(t)
-	if a := ask(t, c, "GET", p.URL()+"/x", ""); a.status != 502 || len(legacy.requests()) != 0 {
-		t.Errorf("a certificate that nobody knows: %+v", a)
+	for _, p := range []*Proxy{proxied("", ""), proxied(serviceCA, legacyCA)} {
+		if a := ask(t, c, "GET", p.URL()+"/x", ""); a.status != 502 || len(legacy.requests()) != 0 {
+			t.Errorf("a certificate that nobody knows: %+v", a)
+		}
+		apply(t, p, toggle(2, strangler.ModeExtracted, 0))
+		if a := ask(t, c, "GET", p.URL()+"/couriers/7", ""); a.status != 502 || len(service.requests()) != 0 {
+			t.Errorf("a certificate that nobody knows, at the service: %+v", a)
+		}
 	}
-	roots := x509.NewCertPool()
-	roots.AddCert(secure.Certificate())
-	p = start(t, config(secure.URL))
-	if engine == EngineH1 {
-		p.legacy.servers[0].pool.TLS.RootCAs = roots
-	} else {
-		p.legacy.transport.TLSClientConfig = &tls.Config{RootCAs: roots}
-	}
+	p := proxied(legacyCA, serviceCA)
 	for i := range 5 {
 		if a := ask(t, c, "POST", p.URL()+"/x", strings.Repeat("x", i*50_000)); a.status != 200 || a.body != "legacy" {
 			t.Errorf("%+v", a)
+		}
+	}
+	if a := ask(t, c, "GET", p.URL()+"/couriers/7", ""); a.status != 200 || a.body != "legacy" {
+		t.Errorf("%+v", a)
+	}
+	await(t, "the shadow", func() bool { return len(service.requests()) == 1 })
+	apply(t, p, toggle(2, strangler.ModeExtracted, 0))
+	if a := ask(t, c, "GET", p.URL()+"/couriers/7", ""); a.status != 200 || a.body != "service" {
+		t.Errorf("%+v", a)
+	}
+	if s := p.Stats("delivery"); s.Shadow.Sent != 1 || s.Shadow.Failed != 0 {
+		t.Errorf("%+v", s.Shadow)
+	}
+}
+
+// A file without a certificate is said before anything listens.
+func TestCAIsRead(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty.pem")
+	if err := os.WriteFile(empty, []byte("-----BEGIN CERTIFICATE-----\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{empty, empty + "/none.pem"} {
+		conf := config("https://127.0.0.1:1", delivery(t, "https://127.0.0.1:2"))
+		conf.Legacy.CA = file
+		if _, err := New(conf); !errors.Is(err, strangler.ErrConfig) || !strings.Contains(err.Error(), file) {
+			t.Errorf("of the monolith's: %v", err)
+		}
+		conf.Legacy.CA, conf.Capabilities[0].Service.CA = "", file
+		if _, err := New(conf); !errors.Is(err, strangler.ErrConfig) || !strings.Contains(err.Error(), file) {
+			t.Errorf("of the service's: %v", err)
 		}
 	}
 }

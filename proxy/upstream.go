@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -30,7 +31,9 @@ const (
 type upstream struct {
 	capability string // empty: the monolith
 	side       strangler.Side
-	health     string // path; empty: servers are not asked
+	health     string         // path; empty: servers are not asked
+	ca         string         // file
+	roots      *x509.CertPool // who may vouch for its servers; nil: the system's
 	servers    []*server
 	http2      bool            // its servers are spoken to in HTTP/2
 	transport  *http.Transport // of engine nethttp, and of both where it is HTTP/2
@@ -56,7 +59,7 @@ type server struct {
 
 // newUpstream takes a side's addresses apart. Before it can be sent anything it needs equip.
 func newUpstream(conf strangler.Upstream, capability string, side strangler.Side) (*upstream, error) {
-	u := &upstream{capability: capability, side: side, health: conf.Health}
+	u := &upstream{capability: capability, side: side, health: conf.Health, ca: conf.CA}
 	if len(conf.URLs) == 0 {
 		return nil, errors.New("there is none")
 	}
@@ -84,13 +87,20 @@ func newUpstream(conf strangler.Upstream, capability string, side strangler.Side
 	return u, nil
 }
 
-func (u *upstream) equip(p *Proxy, m *metrics) {
+// equip reads the CA, whose errors are ErrConfig, and makes what the servers are reached by.
+func (u *upstream) equip(p *Proxy, m *metrics) error {
 	u.log = p.config.Log
-	u.transport, u.beside = newTransport(p.config.Timeouts, u.http2), newTransport(p.config.Timeouts, u.http2)
+	roots, err := ReadCA(u.ca)
+	if err != nil {
+		return fmt.Errorf("%w: the ca of the %s side of %q: %w", strangler.ErrConfig, u.side, u.capability, err)
+	}
+	u.roots = roots
+	u.transport, u.beside = newTransport(p.config.Timeouts, u.http2, roots), newTransport(p.config.Timeouts, u.http2, roots)
 	for _, s := range u.servers {
 		s.up = m.serverUp.WithLabelValues(u.capability, string(u.side), s.host)
 		s.up.Set(1)
 	}
+	return nil
 }
 
 func parseServer(base string) (*server, error) {

@@ -142,7 +142,7 @@ func emptyList(f field) bool {
 }
 
 func (r *reader) service(k *strangler.Capability, f field) {
-	keys := r.object(f, "url", "health", "database")
+	keys := r.object(f, "url", "ca", "health", "database")
 	if !keys["url"].given() {
 		r.problem(keys["url"], "it is missing; write where the service listens, as in http://127.0.0.1:9001")
 	}
@@ -151,6 +151,7 @@ func (r *reader) service(k *strangler.Capability, f field) {
 		Health:   r.path(keys["health"]),
 		Database: r.dsn(keys["database"], ""),
 	}
+	k.Service.CA = r.ca(keys["ca"], k.Service.URLs)
 }
 
 // databases asks for both databases of a capability that has tables, and for two different ones:

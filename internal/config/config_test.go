@@ -144,12 +144,12 @@ func TestLoadReadsTuning(t *testing.T) {
 control: sqlite:state/c.db?_pragma=busy_timeout(5000)
 proxy: {listen: "[::1]:0", hold: {requests: 7, wait: 250ms, drain: 1s}, trust: [10.1.2.3, "fd00::/8"], proxy_protocol: true}
 admin: {listen: "[::1]:0", advertise: "http://10.0.0.5:8081"}
-legacy: {url: http://127.0.0.1:9000, health: /ready, database: "sqlite:../shop.db"}
+legacy: {url: https://127.0.0.1:9000, ca: ca.pem, health: /ready, database: "sqlite:../shop.db"}
 capabilities:
   delivery:
     routes: [/couriers]
     touches: ["POST /orders"]
-    service: {url: http://127.0.0.1:9001, database: "postgresql://u@h/d?application_name=$${x}"}
+    service: {url: https://127.0.0.1:9001, ca: /etc/ca.pem, database: "postgresql://u@h/d?application_name=$${x}"}
     tables: [couriers]
     playbook: {hold: 2s, shadow: 1m, soak: 1d12h, approve: [], canary: [0.5%, 100%]}
 `, nil)
@@ -164,6 +164,9 @@ capabilities:
 	}
 	if diff := cmp.Diff([]string{"10.1.2.3/32", "fd00::/8"}, []string{c.Proxy.Trust[0].String(), c.Proxy.Trust[1].String()}); diff != "" {
 		t.Error(diff)
+	}
+	if got, want := c.Legacy.CA, filepath.Join(c.Dir, "ca.pem"); got != want || c.Capabilities[0].Service.CA != "/etc/ca.pem" {
+		t.Errorf("legacy ca %s, want %s; the service's %s", got, want, c.Capabilities[0].Service.CA)
 	}
 	if !c.Proxy.ProxyProtocol {
 		t.Error("proxy_protocol is not read")

@@ -66,6 +66,7 @@ func upstreamSchema(description string) schema {
 	servers.MaxItems = maxServers
 	return object(description,
 		key("url", either("Where it listens.", server, servers)),
+		key("ca", anyText("A PEM file with the certificates of those who may vouch for https:// and h2:// servers, in place of the system's.")),
 		key("health", text("The path that says whether a server is well.", `^/[^\s#]*$`)),
 		key("database", text("The database with its tables.", dsnText)))
 }

@@ -31,12 +31,12 @@ proxy:
   timeouts: {head: 7s, body: 7s, idle: 7s, dial: 7s, answer: 7s}
   health_interval: 7s
 admin: {listen: 127.0.0.1:18081, token: s3cret, advertise: "http://10.0.0.5:8081"}
-legacy: {url: [http://h:1], health: /healthz, database: "postgres://h/shop"}
+legacy: {url: [https://h:1], ca: ca.pem, health: /healthz, database: "postgres://h/shop"}
 capabilities:
   delivery:
     routes: [/couriers]
     touches: [{route: POST /orders, seam: true}]
-    service: {url: [http://h:2], health: /healthz, database: "postgres://h/delivery"}
+    service: {url: [https://h:2], ca: ca.pem, health: /healthz, database: "postgres://h/delivery"}
     tables: [{from: actions, to: done, columns: {a: b}, values: {type: {"1": pickup}}, set: {source: shop}, drop: [note], where: id > 0, reverse: false}]
     on_delete: {orders(courier): ignore}
     capture: logical
@@ -63,9 +63,13 @@ var samples = []any{
 // readerAlone are samples at places where the reader says no by what else stands in the file.
 var readerAlone = map[string][]any{
 	"legacy.database":                        {"sqlite:x.db", "mysql://h/other", absent}, // retained_wal, throttle and capture go with PostgreSQL
-	"capabilities.delivery.service.database": {absent},                                   // there are tables
-	"capabilities.delivery.tables[0].where":  {"http://u@h"},                             // no pattern says what a condition must not have
-	"capabilities.delivery.tables":           {[]any{}, absent},                          // on_delete goes with tables
+	"legacy.url":                             {"http://h:80", "http://h/", "h2c://h:80"}, // there is a ca
+	"legacy.url[0]":                          {"http://h:80", "http://h/", "h2c://h:80"},
+	"capabilities.delivery.service.url":      {"http://h:80", "http://h/", "h2c://h:80"},
+	"capabilities.delivery.service.url[0]":   {"http://h:80", "http://h/", "h2c://h:80"},
+	"capabilities.delivery.service.database": {absent},          // there are tables
+	"capabilities.delivery.tables[0].where":  {"http://u@h"},    // no pattern says what a condition must not have
+	"capabilities.delivery.tables":           {[]any{}, absent}, // on_delete goes with tables
 }
 
 // schemaAlone are places where the reader takes an empty value for the text "null".

@@ -118,6 +118,17 @@ func (r *reader) file(f field) string {
 	return filepath.Join(r.dir, name)
 }
 
+// ca is the name of a file beside an https URL.
+func (r *reader) ca(f field, urls []string) string {
+	for _, url := range urls {
+		if f.given() && (strings.HasPrefix(url, "http:") || strings.HasPrefix(url, "h2c:")) {
+			r.problem(f, "nobody vouches for an address in the clear; write https:// or h2:// in the url, or leave it out")
+			break
+		}
+	}
+	return r.file(f)
+}
+
 func (r *reader) admin(f field) Admin {
 	keys := r.object(f, "listen", "token", "advertise")
 	a := Admin{Listen: r.address(keys["listen"], defaultAdmin)}
@@ -136,11 +147,12 @@ func (r *reader) admin(f field) Admin {
 }
 
 func (r *reader) legacy(c *Config, f field) {
-	keys := r.object(f, "url", "health", "database")
+	keys := r.object(f, "url", "ca", "health", "database")
 	if !keys["url"].given() {
 		r.problem(keys["url"], "it is missing; write where the monolith listens, as in http://127.0.0.1:9000")
 	}
 	c.Legacy.URLs = r.baseURLs(keys["url"])
+	c.Legacy.CA = r.ca(keys["ca"], c.Legacy.URLs)
 	c.Legacy.Health = r.path(keys["health"])
 	r.legacyDatabase = keys["database"].given()
 	c.Legacy.Database = r.dsn(keys["database"], "")

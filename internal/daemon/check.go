@@ -11,6 +11,7 @@ import (
 	"github.com/strangler-fig/strangler/internal/config"
 	"github.com/strangler-fig/strangler/internal/engines"
 	"github.com/strangler-fig/strangler/migrations"
+	"github.com/strangler-fig/strangler/proxy"
 )
 
 // Finding is one thing that Check says.
@@ -47,14 +48,17 @@ func Check(ctx context.Context, cfg *config.Config) ([]Finding, error) {
 	return out, nil
 }
 
-// reach warns: the daemon starts though an upstream is down.
+// reach warns: the daemon starts though an upstream is down, but not where nobody could vouch for it.
 func reach(ctx context.Context, capability, check string, up strangler.Upstream) (out []Finding) {
 	if len(up.URLs) == 0 {
 		return []Finding{{Capability: capability, Check: check, Warning: true, Message: "it has no url yet", Next: []string{"write in strangler.yaml where it listens, before a toggle sends anything there"}}}
 	}
+	if _, err := proxy.ReadCA(up.CA); err != nil {
+		return []Finding{{Capability: capability, Check: check, Missing: true, Message: fmt.Sprintf("the ca of %s cannot be read: %v", up, err), Next: []string{"put the certificates of its CA there, in PEM, or correct `ca` in strangler.yaml"}}}
+	}
 	for _, url := range up.URLs {
 		found := Finding{Capability: capability, Check: check, Message: url + " answers"}
-		err := probe(ctx, url, cmp.Or(up.Health, "/"))
+		err := probe(ctx, url, cmp.Or(up.Health, "/"), up.CA)
 		switch {
 		case err == nil:
 		case up.Health == "" && !unreachable(err):

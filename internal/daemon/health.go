@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/proxy"
 )
 
 // probeTimeout bounds one health probe of an upstream.
@@ -26,7 +28,7 @@ func healthy(ctx context.Context, c strangler.Capability, side strangler.Side) e
 	}
 	var errs []error
 	for _, url := range up.URLs {
-		err := probe(ctx, url, up.Health)
+		err := probe(ctx, url, up.Health, up.CA)
 		if err == nil {
 			return nil
 		}
@@ -35,15 +37,17 @@ func healthy(ctx context.Context, c strangler.Capability, side strangler.Side) e
 	return errors.Join(errs...)
 }
 
-// probe asks one server for a path.
-func probe(ctx context.Context, url, path string) error {
+// probe asks one server for a path; ca is the file of those who may vouch for it, or empty.
+func probe(ctx context.Context, url, path, ca string) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	asked, client := url, http.DefaultClient
-	if scheme, host, _ := strings.Cut(url, "://"); strings.HasPrefix(scheme, "h2") {
-		asked, client = map[string]string{"h2c": "http", "h2": "https"}[scheme]+"://"+host, overHTTP2()
-		defer client.CloseIdleConnections()
+	scheme, host, _ := strings.Cut(url, "://")
+	client, err := clientOf(strings.HasPrefix(scheme, "h2"), ca)
+	if err != nil {
+		return err
 	}
+	defer client.CloseIdleConnections()
+	asked := map[string]string{"http": "http", "https": "https", "h2c": "http", "h2": "https"}[scheme] + "://" + host
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(asked, "/")+path, nil)
 	if err != nil {
 		return err
@@ -61,12 +65,17 @@ func probe(ctx context.Context, url, path string) error {
 	return nil
 }
 
-// overHTTP2 speaks nothing else.
-func overHTTP2() *http.Client {
+// clientOf speaks one protocol, with a server for which its own CA vouches, or the system's.
+func clientOf(http2 bool, ca string) (*http.Client, error) {
+	roots, err := proxy.ReadCA(ca)
+	if err != nil {
+		return nil, err
+	}
 	protocols := new(http.Protocols)
-	protocols.SetHTTP2(true)
-	protocols.SetUnencryptedHTTP2(true)
-	return &http.Client{Transport: &http.Transport{Protocols: protocols}}
+	protocols.SetHTTP1(!http2)
+	protocols.SetHTTP2(http2)
+	protocols.SetUnencryptedHTTP2(http2)
+	return &http.Client{Transport: &http.Transport{Protocols: protocols, TLSClientConfig: &tls.Config{RootCAs: roots}}}, nil
 }
 
 // answered is an upstream that can be reached and does not say that it is well.
