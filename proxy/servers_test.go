@@ -217,3 +217,39 @@ func TestAllServersAreIll(t *testing.T) {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 }
+
+// TestOneRequestTriesAServerAgain: when its time of being left out is over, not all requests run into a server that hangs.
+func TestOneRequestTriesAServerAgain(t *testing.T) {
+	release := make(chan struct{})
+	hangs := newBackend(t, "hangs", func(w http.ResponseWriter, r *http.Request) { <-release })
+	well := newBackend(t, "well", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/busy" {
+			<-release
+		}
+		io.WriteString(w, "well")
+	})
+	p, c := start(t, several(hangs.URL, well.URL)), client(t)
+	s := p.legacy.servers[0]
+	s.failed.Store(fewFailures)
+	s.out.Store(time.Now().Add(time.Hour).UnixNano())
+	var trying sync.WaitGroup
+	for range 3 { // so that the other one has more to do
+		trying.Go(func() { ask(t, c, "GET", p.URL()+"/busy", "") })
+	}
+	await(t, "the other one to be busy", func() bool { return len(well.requests()) == 3 })
+	s.out.Store(1) // which is long over
+	trying.Go(func() {
+		for len(hangs.requests()) == 0 { // the first may be the other one's turn
+			ask(t, c, "GET", p.URL()+"/", "")
+		}
+	})
+	await(t, "a request to try it", func() bool { return len(hangs.requests()) == 1 })
+	for range 9 {
+		if a := ask(t, c, "GET", p.URL()+"/", ""); a.body != "well" {
+			t.Errorf("%q", a.body)
+		}
+	}
+	close(release)
+	trying.Wait()
+	await(t, "it to be well", func() bool { return s.out.Load() == 0 && s.well() })
+}

@@ -120,7 +120,8 @@ func parseServer(base string) (*server, error) {
 var schemes = map[string]string{"http": "http", "https": "https", "h2c": "http", "h2": "https"}
 
 // pick is the server with the fewest requests under way, of those that were not tried: one that is well, or else any, since a
-// refusal by the last of them tells the client more than one of ours. Nil: all were tried.
+// refusal by the last of them tells the client more than one of ours. One whose time of being left out is over is tried by one request,
+// and left out for the others until that has fared well. Nil: all were tried.
 func (u *upstream) pick(tried uint64) *server {
 	if len(u.servers) == 1 {
 		if tried == 0 {
@@ -141,6 +142,9 @@ func (u *upstream) pick(tried uint64) *server {
 		if best == nil || isWell && !well || isWell == well && running < least {
 			best, well, least = s, isWell, running
 		}
+	}
+	if best != nil && best.out.Load() != 0 {
+		best.out.Store(time.Now().Add(outTime).UnixNano())
 	}
 	return best
 }

@@ -28,11 +28,12 @@ func upgradable(ctx context.Context, pidFile string, log *slog.Logger, run func(
 	if err != nil {
 		return err
 	}
-	defer upgrader.Stop()
+	defer context.AfterFunc(ctx, upgrader.Stop)() // whoever ends this process does not want the next one either
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGUSR2)
 	var upgrading sync.WaitGroup
 	defer upgrading.Wait()
+	defer upgrader.Stop() // before that is waited for: a process that is just coming up would be
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer signal.Stop(asked)

@@ -78,7 +78,9 @@ func Run(ctx context.Context, cfg *config.Config, opts Options) error {
 	case <-ctx.Done():
 	case failed = <-d.admin.Failed():
 	case <-opts.Replaced:
-		failed = d.retire(ctx)
+		if ctx.Err() == nil {
+			failed = d.retire(ctx)
+		}
 	}
 	return errors.Join(failed, d.Close())
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,6 +78,13 @@ func TestUpgrade(t *testing.T) {
 	s.back(s.daemon, "expand")
 	load.stop()
 	s.check(strangler.Legacy, true)
+
+	// One that never comes up ends with the one that it was to replace.
+	must(t, os.WriteFile(s.daemon.node.file, regexp.MustCompile(`(?m)^control: .*$`).ReplaceAll(good, []byte(`control: "postgres://nobody@127.0.0.1:1/none"`)), 0o600))
+	must(t, syscall.Kill(last, syscall.SIGUSR2))
+	await(t, "a process that waits for its control store", func() bool { return len(s.daemons()) == 2 })
+	must(t, syscall.Kill(last, syscall.SIGTERM))
+	await(t, "both to end", func() bool { return len(s.daemons()) == 0 })
 }
 
 // daemons are the processes that serve the system's file.
