@@ -181,6 +181,9 @@ type PlaybookSettings struct {
 	Shadow  time.Duration // how long the shadow is watched, at the longest
 	Soak    time.Duration
 	Approve []string // names of steps that wait for a person
+	// Requests is how many the service has to have answered at each canary percentage before the next; 0: only Hold decides.
+	Requests int64
+	Own      []OwnStep // in the order of the file
 }
 
 // Percent is a share in millionths: 1 % is 10 000. It counts as exactly as the canary's buckets do.

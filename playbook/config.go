@@ -169,10 +169,10 @@ func (c Config) Validate() error {
 		if !capability.Stateless() && (c.Splits == nil || c.Owners == nil) {
 			return bad("%s has tables: Splits and Owners are needed", name)
 		}
-		settings := capability.Playbook
+		settings, steps := capability.Playbook, listOf(capability)
 		for _, step := range settings.Approve {
-			if _, ok := find(step); !ok {
-				return bad("%s: playbook.approve names %q; the steps are %s", name, step, stepNames())
+			if _, ok := steps.find(step); !ok {
+				return bad("%s: playbook.approve names %q; the steps are %s", name, step, steps.names())
 			}
 		}
 		if settings.Soak < 0 || settings.Hold < 0 || settings.Shadow < 0 {

@@ -11,7 +11,8 @@
 //     and watched.
 //  4. journal.go: the worker's writes to the ledger. What will be done is written before it is done,
 //     how it ended afterwards.
-//  5. steps.go: the ordered list, and what a step is. act.go: what a step gets to work with.
+//  5. steps.go: the ordered list, and what a step is. list.go: that of one capability, with the steps of its own, which own.go
+//     makes. act.go: what a step gets to work with.
 //  6. The steps: step_expand.go, step_copy.go, step_verify.go, step_shadow.go, step_canary.go,
 //     step_cutover.go, step_soak.go, step_complete.go.
 //  7. render.go: the playbook as text, Markdown and a page (page.gohtml). docs/PLAYBOOK.md is made

@@ -124,7 +124,7 @@ func scenario(t *testing.T, c strangler.Capability, f fault, to string) *world {
 	if w.toggle.Mode != strangler.ModeLegacy || !c.Stateless() && w.toggle.Owner != strangler.Legacy {
 		t.Errorf("back: the toggle is %s", w.toggle.Describe())
 	}
-	if before(to, Verify) && w.phase != strangler.PhaseCancelled && !c.Stateless() {
+	if order.before(to, Verify) && w.phase != strangler.PhaseCancelled && !c.Stateless() {
 		t.Errorf("back to %s: the split is %q", to, w.phase)
 	}
 	d.forward(isRunDone)

@@ -14,8 +14,9 @@ func (e *Engine) enter(capability, name string) (strangler.Capability, func(), e
 	if !ok {
 		return c, nil, unknown(capability)
 	}
-	if _, ok := find(name); name != "" && !ok {
-		return c, nil, fmt.Errorf("there is no step %q; the steps are %s: %w", name, stepNames(), strangler.ErrNotFound)
+	steps := listOf(c)
+	if _, ok := steps.find(name); name != "" && !ok {
+		return c, nil, fmt.Errorf("there is no step %q; the steps are %s: %w", name, steps.names(), strangler.ErrNotFound)
 	}
 	lane := e.lanes[capability]
 	lane.Lock()
@@ -177,11 +178,4 @@ func whole(run strangler.Run) bool { return len(run.Steps) > 1 }
 
 func active(run strangler.Run) bool {
 	return run.State == strangler.RunRunning || run.State == strangler.RunWaiting || run.State == strangler.RunUndoing
-}
-
-// before reports whether step a comes before step b; nothing comes before an unknown one.
-func before(a, b string) bool {
-	i, _ := find(a)
-	j, ok := find(b)
-	return ok && i < j
 }

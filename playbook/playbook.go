@@ -150,7 +150,7 @@ func (e *Engine) Run(ctx context.Context, capability string, o RunOptions) (stra
 			return latest, err
 		}
 	}
-	return e.begin(ctx, c, strangler.Run{State: strangler.RunRunning, Until: o.Until, Who: o.Who}, Steps())
+	return e.begin(ctx, c, strangler.Run{State: strangler.RunRunning, Until: o.Until, Who: o.Who}, StepsOf(c))
 }
 
 // Rollback undoes from the end down to and including o.To, by default the cutover, and returns when
@@ -165,7 +165,8 @@ func (e *Engine) Rollback(ctx context.Context, capability string, o RunOptions) 
 		return strangler.Run{}, err
 	}
 	defer leave()
-	if to, _ := find(o.To); order[to].Name == Soak || order[to].Final {
+	steps := listOf(c)
+	if to, _ := steps.find(o.To); steps[to].Name == Soak || steps[to].Final {
 		return strangler.Run{}, strangler.Refuse("step", o.To+" has nothing that can be taken back", "strangler playbook rollback "+capability+" --to "+Cutover)
 	}
 	latest, err := e.cfg.Ledger.LatestRun(ctx, capability)
@@ -176,7 +177,7 @@ func (e *Engine) Rollback(ctx context.Context, capability string, o RunOptions) 
 		return latest, err
 	}
 	back := func(run *strangler.Run) {
-		if run.State != strangler.RunUndoing || before(o.To, run.BackTo) {
+		if run.State != strangler.RunUndoing || steps.before(o.To, run.BackTo) {
 			run.BackTo = o.To
 		}
 		run.State, run.Until, run.Error, run.Waiting, run.Ended = strangler.RunUndoing, "", "", "", time.Time{}
@@ -211,7 +212,7 @@ func (e *Engine) Rollback(ctx context.Context, capability string, o RunOptions) 
 			return latest, err
 		}
 	}
-	return e.begin(ctx, c, strangler.Run{State: strangler.RunUndoing, BackTo: o.To, Who: o.Who}, Steps())
+	return e.begin(ctx, c, strangler.Run{State: strangler.RunUndoing, BackTo: o.To, Who: o.Who}, StepsOf(c))
 }
 
 // Only runs one step by hand, as a run of one step in the same ledger; whoever asks for it thereby
@@ -226,9 +227,10 @@ func (e *Engine) Only(ctx context.Context, capability, name, who string) (strang
 		return strangler.Run{}, err
 	}
 	defer leave()
-	place, ok := find(name)
+	steps := listOf(c)
+	place, ok := steps.find(name)
 	if !ok {
-		return strangler.Run{}, fmt.Errorf("no step is named; the steps are %s: %w", stepNames(), strangler.ErrNotFound)
+		return strangler.Run{}, fmt.Errorf("no step is named; the steps are %s: %w", steps.names(), strangler.ErrNotFound)
 	}
 	if w := e.live(capability); w != nil {
 		run, _, _, _ := w.view()
@@ -253,7 +255,7 @@ func (e *Engine) Only(ctx context.Context, capability, name, who string) (strang
 			return latest, err
 		}
 	}
-	return e.begin(ctx, c, strangler.Run{State: strangler.RunRunning, Until: name, Who: who}, []Description{order[place].Description})
+	return e.begin(ctx, c, strangler.Run{State: strangler.RunRunning, Until: name, Who: who}, []Description{steps[place].Description})
 }
 
 // Approve gives a person's consent to the step that waits for it, durably, and wakes the run. It is
@@ -271,7 +273,7 @@ func (e *Engine) Approve(ctx context.Context, capability, name, who string) erro
 	}
 	at := slices.IndexFunc(run.Steps, func(s strangler.StepRun) bool { return s.Name == name })
 	if at < 0 {
-		return fmt.Errorf("run %d of %s has no step %q; the steps are %s: %w", run.ID, capability, name, stepNames(), strangler.ErrNotFound)
+		return fmt.Errorf("run %d of %s has no step %q; the steps are %s: %w", run.ID, capability, name, listOf(c).names(), strangler.ErrNotFound)
 	}
 	record := run.Steps[at]
 	if record.Approved != "" {
@@ -355,8 +357,8 @@ func (e *Engine) Preview(ctx context.Context, capability string) ([]strangler.St
 	if !ok {
 		return nil, unknown(capability)
 	}
-	records := pending(Steps())
-	for i, o := range order {
+	records := pending(StepsOf(c))
+	for i, o := range listOf(c) {
 		record := &records[i]
 		if o.NeedsTables && c.Stateless() {
 			record.State, record.Detail = strangler.StepDone, noTables

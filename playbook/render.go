@@ -71,7 +71,7 @@ func Show(c strangler.Capability) Plan {
 	for _, name := range slices.Sorted(maps.Keys(c.OnDelete)) {
 		p.Keys = append(p.Keys, PlanKey{name, c.OnDelete[name], c.OnDelete[name].Words()})
 	}
-	for i, d := range Steps() {
+	for i, d := range StepsOf(c) {
 		step := PlannedStep{Description: d, Number: i + 1, Skipped: d.NeedsTables && c.Stateless()}
 		step.Approval = !step.Skipped && slices.Contains(c.Playbook.Approve, d.Name)
 		for j, command := range d.Commands {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	strangler "github.com/strangler-fig/strangler"
@@ -32,13 +30,11 @@ type Description struct {
 	Commands    []string `json:"commands"`           // the same by hand, and to look at it
 	NeedsTables bool     `json:"needs_tables"`       // passed over for a capability without tables
 	Final       bool     `json:"point_of_no_return"` // it cannot be undone
+	Kind        string   `json:"kind,omitempty"`     // of a step of the capability's own: run, http, …; empty: the playbook's
 }
 
-// order is the playbook: what each step is about, and what makes a fresh one for a worker.
-var order = []struct {
-	Description
-	make func() step
-}{
+// order is the playbook: the steps that every capability has.
+var order = list{
 	{Description{
 		Name:        Expand,
 		Does:        "Writes the golang-migrate scripts, if none are there, and runs the first of them on both databases.",
@@ -99,34 +95,6 @@ var order = []struct {
 		Commands: []string{"strangler split complete CAP"},
 		Final:    true,
 	}, func() step { return &completeStep{} }},
-}
-
-// Steps describes the playbook in its order. The caller owns the slice.
-func Steps() []Description {
-	steps := make([]Description, len(order))
-	for i, o := range order {
-		o.Commands = slices.Clone(o.Commands)
-		steps[i] = o.Description
-	}
-	return steps
-}
-
-// find returns a step's place in the order.
-func find(name string) (int, bool) {
-	for i, o := range order {
-		if o.Name == name {
-			return i, true
-		}
-	}
-	return 0, false
-}
-
-func stepNames() string {
-	names := make([]string, len(order))
-	for i, o := range order {
-		names[i] = o.Name
-	}
-	return strings.Join(names, ", ")
 }
 
 // step is one of the playbook's actions. One value serves one worker going one way, so it may remember

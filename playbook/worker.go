@@ -24,6 +24,7 @@ const (
 type worker struct {
 	cfg        *Config
 	capability strangler.Capability
+	list       list
 	unattended bool
 	log        *slog.Logger
 	woken      chan struct{} // an approval may have come; holds one signal
@@ -54,7 +55,7 @@ func newWorker(cfg *Config, c strangler.Capability, run strangler.Run, unattende
 		}
 	}
 	return &worker{
-		cfg: cfg, capability: c, unattended: unattended,
+		cfg: cfg, capability: c, list: listOf(c), unattended: unattended,
 		log:     cfg.Log.With(strangler.LogCapability, c.Name, strangler.LogRun, run.ID),
 		woken:   make(chan struct{}, 1),
 		at:      -1,
@@ -129,11 +130,11 @@ func (w *worker) forward(ctx context.Context) error {
 // advance takes one step until its Check finds it done.
 func (w *worker) advance(ctx context.Context, i int, name string) error {
 	w.at = i
-	place, ok := find(name)
+	place, ok := w.list.find(name)
 	if !ok {
 		return fmt.Errorf("this version knows no such step: %w", strangler.ErrConfig)
 	}
-	d := order[place]
+	d := w.list[place]
 	if d.NeedsTables && w.capability.Stateless() {
 		return w.finish(ctx, i, strangler.StepDone, noTables)
 	}
@@ -240,7 +241,7 @@ func (w *worker) sort(ctx context.Context, i int, err error, tries *int) error {
 // the ledger says of them: each Undo finds out what there is to take back.
 func (w *worker) back(ctx context.Context) error {
 	run, _, _, _ := w.view()
-	for i := len(run.Steps) - 1; i >= 0 && !before(run.Steps[i].Name, run.BackTo); i-- {
+	for i := len(run.Steps) - 1; i >= 0 && !w.list.before(run.Steps[i].Name, run.BackTo); i-- {
 		if err := w.takeBack(ctx, i, run.Steps[i].Name); err != nil {
 			return fmt.Errorf("undoing step %s: %w", run.Steps[i].Name, err)
 		}
@@ -256,11 +257,11 @@ func (w *worker) back(ctx context.Context) error {
 
 func (w *worker) takeBack(ctx context.Context, i int, name string) error {
 	w.at = i
-	place, ok := find(name)
+	place, ok := w.list.find(name)
 	if !ok {
 		return fmt.Errorf("this version knows no such step: %w", strangler.ErrConfig)
 	}
-	d := order[place]
+	d := w.list[place]
 	if d.NeedsTables && w.capability.Stateless() {
 		return w.finish(ctx, i, strangler.StepUndone, noTables)
 	}

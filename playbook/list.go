@@ -1,0 +1,72 @@
+package playbook
+
+import (
+	"slices"
+	"strings"
+
+	strangler "github.com/strangler-fig/strangler"
+)
+
+// entry is a step's place in a list: what it is about, and what makes a fresh one for a worker.
+type entry struct {
+	Description
+	make func() step
+}
+
+// list is the steps of one capability, in their order.
+type list []entry
+
+// Steps describes the steps that every playbook has, in their order. The caller owns the slice.
+func Steps() []Description { return order.descriptions() }
+
+// StepsOf describes the steps of a capability, its own among them, in their order. The caller owns the slice.
+func StepsOf(c strangler.Capability) []Description { return listOf(c).descriptions() }
+
+// listOf puts a capability's own steps where they say, those of one place in the order of the file.
+func listOf(c strangler.Capability) list {
+	var l list
+	for _, e := range order {
+		for _, o := range c.Playbook.Own {
+			if o.Before == e.Name {
+				l = append(l, own(o))
+			}
+		}
+		l = append(l, e)
+		for _, o := range c.Playbook.Own {
+			if o.Before == "" && o.After == e.Name {
+				l = append(l, own(o))
+			}
+		}
+	}
+	return l
+}
+
+func (l list) descriptions() []Description {
+	out := make([]Description, len(l))
+	for i, e := range l {
+		e.Commands = slices.Clone(e.Commands)
+		out[i] = e.Description
+	}
+	return out
+}
+
+// find returns a step's place.
+func (l list) find(name string) (int, bool) {
+	i := slices.IndexFunc(l, func(e entry) bool { return e.Name == name })
+	return max(i, 0), i >= 0
+}
+
+func (l list) names() string {
+	names := make([]string, len(l))
+	for i, e := range l {
+		names[i] = e.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// before reports whether step a comes before step b; nothing comes before an unknown one.
+func (l list) before(a, b string) bool {
+	i, _ := l.find(a)
+	j, ok := l.find(b)
+	return ok && i < j
+}

@@ -1,0 +1,10 @@
+package playbook
+
+import (
+	strangler "github.com/strangler-fig/strangler"
+)
+
+// own makes a step of the capability's own.
+func own(o strangler.OwnStep) entry {
+	return entry{Description{Name: o.Name, Kind: o.Kind()}, nil}
+}
