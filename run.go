@@ -12,6 +12,8 @@ const (
 	RunDone       RunState = "done"
 	RunFailed     RunState = "failed" // resumable: `playbook run` goes on where it stopped
 	RunRolledBack RunState = "rolled back"
+	RunPaused     RunState = "paused"  // by a person; `playbook continue` goes on
+	RunAborted    RunState = "aborted" // by a person, where it stood; nothing was taken back
 )
 
 // Run is one execution of a playbook, forward or back.
@@ -23,10 +25,22 @@ type Run struct {
 	BackTo     string    `json:"back_to,omitempty"` // in RunUndoing: the first step to undo
 	Waiting    string    `json:"waiting,omitempty"` // for what
 	Error      string    `json:"error,omitempty"`
+	Paused     string    `json:"paused_by,omitempty"` // who wants nothing more begun; empty: nobody
+	Settings   string    `json:"settings,omitempty"`  // the capability's, a line each, that the run goes by
 	Who        string    `json:"who"`
 	Started    time.Time `json:"started"`
 	Ended      time.Time `json:"ended"`
 	Steps      []StepRun `json:"steps"`
+	Acts       []Act     `json:"acts"` // what people asked of it, the oldest first
+}
+
+// Act is what a person asked of a run.
+type Act struct {
+	At   time.Time `json:"at"`
+	Who  string    `json:"who"`
+	What string    `json:"what"`           // run, pause, continue, abort, skip, retry, approve, accept, rollback
+	Step string    `json:"step,omitempty"` // of skip, retry and approve; of run and rollback: how far
+	Why  string    `json:"why,omitempty"`
 }
 
 // StepState is where one step of a run stands.
@@ -40,6 +54,7 @@ const (
 	StepUndoing StepState = "undoing"
 	StepUndone  StepState = "undone"
 	StepFailed  StepState = "failed"
+	StepSkipped StepState = "skipped" // a person has decided to go on without it
 )
 
 // StepRun is the ledger's record of one step in one run.

@@ -108,6 +108,8 @@ type Config struct {
 	Tries       int           // attempts of a cutover, a rollback or a flip that collides; default 5
 	Poll        time.Duration // how often a gate is looked at again; default 1 second. Attempts are 1, 2, 4, … of it apart
 
+	Tell func(strangler.Event) // hears of what people may want to hear of, and must not block; nil: nobody
+
 	Now func() time.Time // default time.Now
 	Log *slog.Logger     // default: none
 }
