@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/strangler-fig/strangler"
 )
 
@@ -91,8 +93,15 @@ func TestAnOlderStoreIsBroughtUpAndKeepsItsState(t *testing.T) {
 		ensure(t, s)
 		term := must(s.NextTerm(t.Context()))(t)
 		toggle := must(set(t.Context(), s, "delivery", strangler.ModeShadow, 0))(t)
+		run := must(s.StartRun(t.Context(), newRun()))(t)
+		for _, column := range []string{"paused", "settings", "acts"} { // that version 2 had not
+			noError(t, s.db.Migrator().DropColumn(&runRow{}, column))
+		}
 		noError(t, s.db.Model(&storeRow{}).Where("id = 1").Update("version", schemaVersion-1).Error)
 		again := openStore(t, Config{DSN: dsn})
+		if diff := cmp.Diff(run, must(again.LatestRun(t.Context(), "delivery"))(t)); diff != "" {
+			t.Error(diff)
+		}
 		if again.ID() != s.ID() {
 			t.Errorf("the id became %s; want %s", again.ID(), s.ID())
 		}

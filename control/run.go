@@ -34,7 +34,7 @@ func (s *Store) StartRun(ctx context.Context, run strangler.Run) (strangler.Run,
 			return err
 		}
 		row := runRow{Capability: run.Capability, State: run.State, Until: run.Until, BackTo: run.BackTo, Waiting: run.Waiting,
-			Error: run.Error, Who: run.Who, Started: stamp(run.Started), Ended: stamp(run.Ended)}
+			Error: run.Error, Paused: run.Paused, Settings: run.Settings, Acts: run.Acts, Who: run.Who, Started: stamp(run.Started), Ended: stamp(run.Ended)}
 		if row.State == "" {
 			row.State = strangler.RunRunning
 		}
@@ -95,6 +95,16 @@ func (s *Store) LatestRun(ctx context.Context, capability string) (strangler.Run
 	return readSteps(db, row)
 }
 
+// Runs are a capability's runs with their steps, the newest first, limit at most.
+func (s *Store) Runs(ctx context.Context, capability string, limit int) ([]strangler.Run, error) {
+	db := s.db.WithContext(ctx)
+	var rows []runRow
+	if err := db.Where("capability = ?", capability).Order("id DESC").Limit(limit).Find(&rows).Error; err != nil {
+		return nil, readError("the runs of "+capability, err)
+	}
+	return readAll(db, rows)
+}
+
 // ActiveRuns are the runs that are running, waiting or undoing, the oldest first.
 func (s *Store) ActiveRuns(ctx context.Context) ([]strangler.Run, error) {
 	db := s.db.WithContext(ctx)
@@ -102,6 +112,10 @@ func (s *Store) ActiveRuns(ctx context.Context) ([]strangler.Run, error) {
 	if err := db.Where("state IN ?", active).Order("id").Find(&rows).Error; err != nil {
 		return nil, readError("the active runs", err)
 	}
+	return readAll(db, rows)
+}
+
+func readAll(db *gorm.DB, rows []runRow) ([]strangler.Run, error) {
 	runs := make([]strangler.Run, len(rows))
 	for i, row := range rows {
 		var err error
@@ -126,7 +140,7 @@ func withSteps(db *gorm.DB, r runRow) (strangler.Run, error) {
 		return strangler.Run{}, err
 	}
 	run := strangler.Run{ID: r.ID, Capability: r.Capability, State: r.State, Until: r.Until, BackTo: r.BackTo, Waiting: r.Waiting,
-		Error: r.Error, Who: r.Who, Started: moment(r.Started), Ended: moment(r.Ended), Steps: make([]strangler.StepRun, len(rows))}
+		Error: r.Error, Paused: r.Paused, Settings: r.Settings, Acts: r.Acts, Who: r.Who, Started: moment(r.Started), Ended: moment(r.Ended), Steps: make([]strangler.StepRun, len(rows))}
 	for i, step := range rows {
 		run.Steps[i] = strangler.StepRun{Name: step.Name, State: step.State, Detail: step.Detail, Approved: step.Approved,
 			Started: moment(step.Started), Ended: moment(step.Ended)}
@@ -154,10 +168,9 @@ func (s *Store) SaveRun(ctx context.Context, run strangler.Run) error {
 				return err
 			}
 		}
-		return tx.Model(&runRow{}).Where("id = ?", run.ID).Updates(map[string]any{
-			"state": run.State, "until": run.Until, "back_to": run.BackTo, "waiting": run.Waiting, "error": run.Error,
-			"who": run.Who, "started": stamp(run.Started), "ended": stamp(run.Ended),
-		}).Error
+		changed := runRow{State: run.State, Until: run.Until, BackTo: run.BackTo, Waiting: run.Waiting, Error: run.Error, Paused: run.Paused,
+			Settings: run.Settings, Acts: run.Acts, Who: run.Who, Started: stamp(run.Started), Ended: stamp(run.Ended)}
+		return tx.Model(&runRow{}).Where("id = ?", run.ID).Select("*").Omit("id", "capability").Updates(changed).Error
 	})
 }
 

@@ -51,9 +51,14 @@ func TestTheLedgerOfARun(t *testing.T) {
 
 		saved := run
 		saved.State, saved.Until, saved.BackTo, saved.Waiting, saved.Error = strangler.RunWaiting, "", "copy", "an approval", "none"
+		saved.Paused, saved.Settings, saved.Acts = "carol", "canary 1%\n", []strangler.Act{{At: clock.now(), Who: "carol", What: "pause", Why: "lunch"}}
 		saved.Steps, saved.Capability = nil, "search"
 		noError(t, s.SaveRun(ctx, saved))
 		want.State, want.Until, want.BackTo, want.Waiting, want.Error = saved.State, saved.Until, saved.BackTo, saved.Waiting, saved.Error
+		want.Paused, want.Settings, want.Acts = saved.Paused, saved.Settings, saved.Acts
+		check()
+		saved.Paused, saved.Settings, saved.Acts, want.Paused, want.Settings, want.Acts = "", "", nil, "", "", nil
+		noError(t, s.SaveRun(ctx, saved)) // nothing is as well stored as something
 		check()
 		if diff := cmp.Diff([]strangler.Run{want}, must(s.ActiveRuns(ctx))(t)); diff != "" {
 			t.Fatal(diff)
@@ -93,6 +98,10 @@ func TestOneRunAtATime(t *testing.T) {
 		noError(t, s.SaveRun(ctx, failed))
 		if runs := must(s.ActiveRuns(ctx))(t); len(runs) != 1 || runs[0].ID != failed.ID {
 			t.Errorf("active: %+v", runs)
+		}
+		all := must(s.Runs(ctx, "delivery", 2))(t)
+		if len(all) != 2 || all[0].ID != current.ID || all[1].ID != failed.ID || len(all[1].Steps) != len(failed.Steps) {
+			t.Errorf("the last two runs: %+v", all)
 		}
 
 		other := newRun()

@@ -7,7 +7,7 @@ import (
 )
 
 // schemaVersion rises with every change of the rows below.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // tables are all tables of the store, as AutoMigrate takes them.
 var tables = []any{
@@ -133,6 +133,9 @@ type runRow struct {
 	BackTo     string
 	Waiting    string
 	Error      string
+	Paused     string
+	Settings   string          `gorm:"type:text"`
+	Acts       []strangler.Act `gorm:"serializer:json;type:text"`
 	Who        string
 	Started    int64
 	Ended      int64

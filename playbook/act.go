@@ -3,6 +3,7 @@ package playbook
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,6 +41,16 @@ func (a *act) why() string {
 // under reports whether the ledger has the step begun and not ended.
 func (a *act) under() bool {
 	return a.record.State == strangler.StepDoing || a.record.State == strangler.StepWaiting
+}
+
+// retried is when a person last wanted the step done anew; zero: never.
+func (a *act) retried() time.Time {
+	for _, act := range slices.Backward(a.run.Acts) {
+		if act.What == "retry" && act.Step == a.record.Name {
+			return act.At
+		}
+	}
+	return time.Time{}
 }
 
 // pace is the capability's own, or else the Engine's.

@@ -25,6 +25,11 @@ type Ledger interface {
 	SaveStep(ctx context.Context, runID int64, step strangler.StepRun) error
 }
 
+// Past is what the ledger has of a capability's runs, the newest first, limit at most.
+type Past interface {
+	Runs(ctx context.Context, capability string, limit int) ([]strangler.Run, error)
+}
+
 // Approvals records a person's consent to a step of a run, durably. Approving twice is no error.
 type Approvals interface {
 	Approve(ctx context.Context, runID int64, step, who string) error
@@ -88,6 +93,7 @@ type Config struct {
 	Capabilities []strangler.Capability // each with its Playbook settings, taken as they are
 
 	Ledger    Ledger
+	Past      Past
 	Approvals Approvals
 	Toggles   Toggles
 	Splits    Splits  // may be nil when no capability has tables
@@ -144,8 +150,8 @@ func (c Config) Validate() error {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("playbook: %s: %w", fmt.Sprintf(format, args...), strangler.ErrConfig)
 	}
-	if c.Ledger == nil || c.Approvals == nil || c.Toggles == nil {
-		return bad("Ledger, Approvals and Toggles are needed")
+	if c.Ledger == nil || c.Past == nil || c.Approvals == nil || c.Toggles == nil {
+		return bad("Ledger, Past, Approvals and Toggles are needed")
 	}
 	if c.Leases != nil && c.Worker == "" {
 		return bad("with Leases a Worker needs a name")

@@ -51,7 +51,7 @@ func (d *driver) settle(ask func() error, settled func(strangler.Run) bool) {
 		}
 		for _, s := range run.Steps {
 			if err == nil && run.State == strangler.RunWaiting && s.State == strangler.StepWaiting {
-				err := d.e.Approve(d.t.Context(), "delivery", s.Name, "ann")
+				err := d.e.Approve(d.t.Context(), "delivery", RunOptions{Step: s.Name, Who: "ann", Confirm: "delivery"})
 				if err != nil && !errors.Is(err, errInjected) && !errors.Is(err, errKilled) {
 					d.t.Fatalf("approving %s: %v", s.Name, err)
 				}

@@ -56,7 +56,7 @@ func (b *bed) run() {
 
 func (b *bed) approve(step string) {
 	b.Helper()
-	if err := b.e.Approve(b.Context(), "delivery", step, "ann"); err != nil {
+	if err := b.e.Approve(b.Context(), "delivery", RunOptions{Step: step, Who: "ann", Confirm: "delivery"}); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -206,12 +206,12 @@ func TestUntil(t *testing.T) {
 func TestApproval(t *testing.T) {
 	inBed(t, delivery(), nil, func(b *bed) {
 		b.run()
-		if err := b.e.Approve(b.Context(), "delivery", Cutover, "ann"); !errors.Is(err, strangler.ErrRefused) {
+		if err := b.e.Approve(b.Context(), "delivery", RunOptions{Step: Cutover, Who: "ann", Confirm: "delivery"}); !errors.Is(err, strangler.ErrRefused) {
 			b.Errorf("an approval of what nobody has seen yet: %v", err)
 		}
 		b.approval(Cutover)
 		for step, want := range map[string]error{Complete: strangler.ErrRefused, Shadow: strangler.ErrRefused, "nonsense": strangler.ErrNotFound} {
-			if err := b.e.Approve(b.Context(), "delivery", step, "ann"); !errors.Is(err, want) {
+			if err := b.e.Approve(b.Context(), "delivery", RunOptions{Step: step, Who: "ann", Confirm: "delivery"}); !errors.Is(err, want) {
 				b.Errorf("approving %s: %v, want %v", step, err, want)
 			}
 		}
@@ -254,7 +254,7 @@ func TestApprovedThoughReportedFailed(t *testing.T) {
 		b.run()
 		b.approval(Cutover)
 		b.w.set(func() { b.w.fault = fault{at: b.w.writes + 1, after: true} })
-		if err := b.e.Approve(b.Context(), "delivery", Cutover, "ann"); !errors.Is(err, errInjected) {
+		if err := b.e.Approve(b.Context(), "delivery", RunOptions{Step: Cutover, Who: "ann", Confirm: "delivery"}); !errors.Is(err, errInjected) {
 			b.Fatalf("approve: %v", err)
 		}
 		b.until(func(r strangler.Run) bool { return strings.Contains(r.Waiting, "approve delivery complete") })
@@ -464,7 +464,7 @@ func TestUnknown(t *testing.T) {
 		_, status := b.e.Status(ctx, "billing")
 		_, preview := b.e.Preview(ctx, "billing")
 		for name, err := range map[string]error{"run": run, "until": until, "to": to, "only": only, "status": status, "preview": preview,
-			"approve": b.e.Approve(ctx, "delivery", Cutover, "ann")} {
+			"approve": b.e.Approve(ctx, "delivery", RunOptions{Step: Cutover, Who: "ann", Confirm: "delivery"})} {
 			if !errors.Is(err, strangler.ErrNotFound) {
 				b.Errorf("%s: %v", name, err)
 			}

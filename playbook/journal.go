@@ -19,6 +19,11 @@ const journalTimeout = 10 * time.Second
 func (w *worker) saveRun(ctx context.Context, change func(*strangler.Run)) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.writeRun(ctx, change)
+}
+
+// writeRun is saveRun with the lock held.
+func (w *worker) writeRun(ctx context.Context, change func(*strangler.Run)) error {
 	run := w.run
 	change(&run)
 	if sameRun(run, w.run) {
@@ -30,9 +35,11 @@ func (w *worker) saveRun(ctx context.Context, change func(*strangler.Run)) error
 		w.unsure = true
 		return fmt.Errorf("writing run %d to the ledger: %w", run.ID, err)
 	}
+	old := w.run
 	w.run = run
 	w.left.State, w.left.BackTo = run.State, run.BackTo
 	w.announce()
+	tellRun(w.cfg, old, run)
 	return nil
 }
 
@@ -52,8 +59,10 @@ func (w *worker) saveStep(ctx context.Context, i int, change func(*strangler.Ste
 		w.unsure = true
 		return fmt.Errorf("writing step %s of run %d to the ledger: %w", record.Name, w.run.ID, err)
 	}
+	old := w.run.Steps[i]
 	w.run.Steps[i], w.left.Steps[i].State = record, record.State
 	w.announce()
+	tellStep(w.cfg, w.run, old, record)
 	return nil
 }
 
@@ -127,12 +136,15 @@ func (w *worker) pause(ctx context.Context, i int, v verdict, person bool) error
 	select {
 	case <-timer.C:
 		return nil
+	case <-w.woken:
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// awaitApproval returns when the step is approved here, or, where there are other daemons, at one of them.
+// awaitApproval returns when the step is approved here, or, where there are other daemons, at one of them; and when a person wants
+// something else of the run.
 func (w *worker) awaitApproval(ctx context.Context, i int) error {
 	var elsewhere <-chan time.Time
 	if w.cfg.Leases != nil {
@@ -145,7 +157,7 @@ func (w *worker) awaitApproval(ctx context.Context, i int) error {
 		case <-w.woken:
 			return nil
 		case <-elsewhere:
-			if err := w.mine(ctx); errors.Is(err, strangler.ErrSuperseded) || w.act(i).record.Approved != "" {
+			if err := w.mine(ctx); errors.Is(err, strangler.ErrSuperseded) || i >= 0 && w.act(i).record.Approved != "" {
 				return err
 			}
 		case <-ctx.Done():
@@ -179,6 +191,26 @@ func (w *worker) mine(ctx context.Context) error {
 	return nil
 }
 
+// endedAfterAll reports whether the ledger has the end of the run, though the write of it was reported failed.
+func (w *worker) endedAfterAll(ctx context.Context) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.unsure {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalTimeout)
+	defer cancel()
+	run, err := w.cfg.Ledger.LatestRun(ctx, w.capability.Name)
+	if err != nil || run.ID != w.run.ID || active(run) {
+		return false
+	}
+	old := w.run
+	w.run = run
+	w.announce()
+	tellRun(w.cfg, old, run)
+	return true
+}
+
 // fail journals that the run has failed at the step it is at. Where the ledger does not take even that,
 // the worker keeps the error and Status shows it. After ErrSuperseded nothing is written: the run is
 // somebody else's.
@@ -189,9 +221,14 @@ func (w *worker) fail(ctx context.Context, err error) {
 		w.end(err, false)
 		return
 	}
+	if w.endedAfterAll(ctx) {
+		log.Warn("the ledger reported a failure, and has the run's end all the same")
+		w.end(nil, false)
+		return
+	}
 	now := w.cfg.Now()
 	journalled := w.saveRun(ctx, func(r *strangler.Run) {
-		r.State, r.Error, r.Waiting, r.Ended = strangler.RunFailed, err.Error(), "", now
+		r.State, r.Error, r.Waiting, r.Paused, r.Ended = strangler.RunFailed, err.Error(), "", "", now
 	})
 	if journalled == nil && w.at >= 0 {
 		journalled = w.saveStep(ctx, w.at, func(s *strangler.StepRun) {
@@ -208,10 +245,11 @@ func (w *worker) fail(ctx context.Context, err error) {
 
 func sameRun(a, b strangler.Run) bool {
 	return a.State == b.State && a.Until == b.Until && a.BackTo == b.BackTo && a.Waiting == b.Waiting &&
-		a.Error == b.Error && a.Who == b.Who && a.Ended.Equal(b.Ended)
+		a.Error == b.Error && a.Who == b.Who && a.Ended.Equal(b.Ended) &&
+		a.Paused == b.Paused && a.Settings == b.Settings && slices.Equal(a.Acts, b.Acts)
 }
 
 func copyRun(run strangler.Run) strangler.Run {
-	run.Steps = slices.Clone(run.Steps)
+	run.Steps, run.Acts = slices.Clone(run.Steps), slices.Clone(run.Acts)
 	return run
 }

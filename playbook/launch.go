@@ -2,7 +2,9 @@ package playbook
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	strangler "github.com/strangler-fig/strangler"
@@ -23,17 +25,17 @@ func (e *Engine) enter(capability, name string) (strangler.Capability, func(), e
 	return c, lane.Unlock, nil
 }
 
-// begin journals a new run and starts its worker.
-func (e *Engine) begin(ctx context.Context, c strangler.Capability, run strangler.Run, steps []Description) (strangler.Run, error) {
+// begin journals a new run with its steps as they are to be found, and starts its worker.
+func (e *Engine) begin(ctx context.Context, c strangler.Capability, run strangler.Run, steps []strangler.StepRun) (strangler.Run, error) {
 	if err := e.running(); err != nil {
 		return run, err
 	}
 	if run.Who == "" {
 		run.Who = "strangler"
 	}
-	run.Capability, run.Started, run.Steps = c.Name, e.cfg.Now(), pending(steps)
-	if len(steps) == 1 {
-		run.Steps[0].Approved = run.Who
+	run.Capability, run.Started, run.Steps = c.Name, e.cfg.Now(), steps
+	if run.Settings == "" {
+		run.Settings = settings(c)
 	}
 	begun, err := e.cfg.Ledger.StartRun(ctx, run)
 	if err != nil {
@@ -66,6 +68,109 @@ func (e *Engine) giveUp(ctx context.Context, run strangler.Run) error {
 		return fmt.Errorf("closing the interrupted run %d of %s in the ledger: %w", run.ID, run.Capability, err)
 	}
 	return nil
+}
+
+// alone changes the latest run, of which no worker is at work here, in the ledger.
+func (e *Engine) alone(ctx context.Context, capability string, change func(*strangler.Run) error) (strangler.Run, error) {
+	if err := e.hold(ctx, capability); err != nil {
+		return strangler.Run{}, err
+	}
+	defer e.letGo(ctx, capability)
+	return e.rewrite(ctx, capability, change)
+}
+
+// redo changes the latest run and has it go on, if it is one that does; a worker that is at it stops first, and goes on anew.
+func (e *Engine) redo(ctx context.Context, c strangler.Capability, change func(*strangler.Run) error) (strangler.Run, error) {
+	if w := e.live(c.Name); w != nil {
+		if run, taken, err := w.redirect(ctx, func(ctx context.Context) error { return w.change(ctx, change) }); taken {
+			return run, err
+		}
+	}
+	if err := e.running(); err != nil {
+		return strangler.Run{}, err
+	}
+	if err := e.hold(ctx, c.Name); err != nil {
+		return strangler.Run{}, err
+	}
+	defer e.letGo(ctx, c.Name)
+	run, err := e.rewrite(ctx, c.Name, change)
+	if err != nil || !active(run) {
+		return run, err
+	}
+	return run, e.launch(c, copyRun(run), false)
+}
+
+// rewrite changes the latest run in the ledger: its steps, then the run itself. Cut off in between, the run is as it was, and its
+// steps are asked for again.
+func (e *Engine) rewrite(ctx context.Context, capability string, change func(*strangler.Run) error) (strangler.Run, error) {
+	old, err := e.latestRun(ctx, capability)
+	if err != nil {
+		return old, err
+	}
+	run := copyRun(old)
+	if err := change(&run); err != nil {
+		return old, err
+	}
+	for i, step := range run.Steps {
+		if step == old.Steps[i] {
+			continue
+		}
+		if err := e.cfg.Ledger.SaveStep(ctx, run.ID, step); err != nil {
+			return old, fmt.Errorf("writing step %s of run %d to the ledger: %w", step.Name, run.ID, err)
+		}
+		tellStep(&e.cfg, run, old.Steps[i], step)
+	}
+	if err := e.cfg.Ledger.SaveRun(ctx, run); err != nil {
+		return old, fmt.Errorf("writing run %d of %s to the ledger: %w", run.ID, capability, err)
+	}
+	tellRun(&e.cfg, old, run)
+	return run, nil
+}
+
+func (e *Engine) latestRun(ctx context.Context, capability string) (strangler.Run, error) {
+	run, err := e.cfg.Ledger.LatestRun(ctx, capability)
+	switch {
+	case errors.Is(err, strangler.ErrNotFound):
+		return run, fmt.Errorf("there is no run of %s yet; strangler playbook run %s begins one: %w", capability, capability, err)
+	case err != nil:
+		return run, fmt.Errorf("reading the latest run of %s: %w", capability, err)
+	}
+	return run, nil
+}
+
+// carried is how many runs are looked through for what a new one carries over.
+const carried = 50
+
+// records are the steps of a new run. What a program of the team's own has done stays done until it is undone, whichever run that
+// was in: nothing but the ledger tells.
+func (e *Engine) records(ctx context.Context, c strangler.Capability) ([]strangler.StepRun, error) {
+	steps := listOf(c)
+	records := pending(steps.descriptions())
+	if !slices.ContainsFunc(steps, func(e entry) bool { return e.Kind == "run" }) {
+		return records, nil
+	}
+	runs, err := e.cfg.Past.Runs(ctx, c.Name, carried)
+	if err != nil {
+		return nil, fmt.Errorf("reading the runs of %s, nothing was begun: %w", c.Name, err)
+	}
+	at := slices.IndexFunc(runs, whole)
+	if at < 0 {
+		return records, nil
+	}
+	for _, s := range runs[at].Steps {
+		i, ok := steps.find(s.Name)
+		if !ok || steps[i].Kind != "run" {
+			continue
+		}
+		switch s.State {
+		case strangler.StepUndoing:
+			s.State = strangler.StepDoing // how far either got is not known
+			records[i] = s
+		case strangler.StepDone, strangler.StepDoing:
+			records[i] = s
+		}
+	}
+	return records, nil
 }
 
 // launch starts a worker. An unattended one resumes what no person has asked for anew.
@@ -175,6 +280,11 @@ func pending(steps []Description) []strangler.StepRun {
 
 // whole reports whether a run is of the playbook, not of one step by hand.
 func whole(run strangler.Run) bool { return len(run.Steps) > 1 }
+
+// goingBack reports whether a run is on its way back, be it paused there.
+func goingBack(run strangler.Run) bool {
+	return run.State == strangler.RunUndoing || run.State == strangler.RunPaused && run.BackTo != ""
+}
 
 func active(run strangler.Run) bool {
 	return run.State == strangler.RunRunning || run.State == strangler.RunWaiting || run.State == strangler.RunUndoing

@@ -132,11 +132,11 @@ func TestOneDaemonWorksOnARun(t *testing.T) {
 			}
 		}
 		waiting(t, a, Cutover)
-		if err := b.Approve(t.Context(), "delivery", Cutover, "ann"); err != nil {
+		if err := b.Approve(t.Context(), "delivery", RunOptions{Step: Cutover, Who: "ann", Confirm: "delivery"}); err != nil {
 			t.Fatal(err)
 		}
 		waiting(t, a, Complete)
-		if err := b.Approve(t.Context(), "delivery", Complete, "ann"); err != nil {
+		if err := b.Approve(t.Context(), "delivery", RunOptions{Step: Complete, Who: "ann", Confirm: "delivery"}); err != nil {
 			t.Fatal(err)
 		}
 		awaitDone(t, a)
@@ -165,11 +165,11 @@ func TestAnotherDaemonTakesOver(t *testing.T) {
 				waiting(t, a, Cutover)
 				gone(a, stop)
 				time.Sleep(10 * time.Second)
-				if err := b.Approve(t.Context(), "delivery", Cutover, "ann"); err != nil {
+				if err := b.Approve(t.Context(), "delivery", RunOptions{Step: Cutover, Who: "ann", Confirm: "delivery"}); err != nil {
 					t.Fatal(err)
 				}
 				waiting(t, b, Complete)
-				if err := b.Approve(t.Context(), "delivery", Complete, "ann"); err != nil {
+				if err := b.Approve(t.Context(), "delivery", RunOptions{Step: Complete, Who: "ann", Confirm: "delivery"}); err != nil {
 					t.Fatal(err)
 				}
 				awaitDone(t, b)

@@ -1,6 +1,7 @@
 package playbook
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -10,7 +11,28 @@ import (
 // entry is a step's place in a list: what it is about, and what makes a fresh one for a worker.
 type entry struct {
 	Description
-	make func() step
+	make      func() step
+	approvers []string // who may approve it; none: anybody who may ask at all
+}
+
+// asks reports whether the step waits for a person: as strangler.yaml says, or because it is nothing else.
+func (e entry) asks(c strangler.Capability) bool {
+	return e.Kind == "approve" || slices.Contains(c.Playbook.Approve, e.Name)
+}
+
+// mayApprove refuses an approval by somebody else than those who may, and one of the point of no return without its name. Who asks
+// is who they say they are: the admin API's token lets them in, and the ledger keeps the name.
+func (e entry) mayApprove(capability string, o RunOptions) error {
+	user, _, _ := strings.Cut(o.who(), "@")
+	if len(e.approvers) > 0 && !slices.Contains(e.approvers, user) && !slices.Contains(e.approvers, o.who()) {
+		return strangler.Refuse("approval", fmt.Sprintf("step %s is to be approved by %s, and %s is not", e.Name, strings.Join(e.approvers, " or "), o.who()),
+			"one of them: strangler playbook approve "+capability+" "+e.Name)
+	}
+	if e.Final && o.Confirm != capability {
+		return strangler.Refuse("confirmation", fmt.Sprintf("step %s of %s is the point of no return, and is approved by typing the capability's name", e.Name, capability),
+			fmt.Sprintf("strangler playbook approve %s %s --confirm %s", capability, e.Name, capability))
+	}
+	return nil
 }
 
 // list is the steps of one capability, in their order.

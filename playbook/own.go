@@ -6,5 +6,5 @@ import (
 
 // own makes a step of the capability's own.
 func own(o strangler.OwnStep) entry {
-	return entry{Description{Name: o.Name, Kind: o.Kind()}, nil}
+	return entry{Description: Description{Name: o.Name, Kind: o.Kind()}}
 }

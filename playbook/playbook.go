@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	strangler "github.com/strangler-fig/strangler"
 )
@@ -28,11 +27,21 @@ type Engine struct {
 	latest map[string]*worker // by capability, ended ones too
 }
 
-// RunOptions say how far a run goes, and for whom.
+// RunOptions say what is asked of a run, and by whom.
 type RunOptions struct {
-	Until string // Run: the last step to do; empty: all of them
-	To    string // Rollback: the last step to undo; empty: cutover
-	Who   string // kept in the ledger and in the audit; empty: "strangler"
+	Until   string // Run: the last step to do; empty: all of them, or of a run that goes on: as far as it was to go
+	To      string // Rollback: the last step to undo; empty: cutover
+	Step    string // Skip, Retry, Approve: which one
+	Who     string // kept in the ledger and in the audit; empty: "strangler"
+	Why     string // kept in the ledger; Skip needs one
+	Confirm string // Approve of the point of no return: the capability's name, typed by a person
+}
+
+func (o RunOptions) who() string {
+	if o.Who == "" {
+		return "strangler"
+	}
+	return o.Who
 }
 
 // New checks the configuration. Nothing runs before Start. Its errors wrap strangler.ErrConfig.
@@ -115,192 +124,6 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-// Run starts a run or resumes the latest one, and returns at once. It does nothing when the same run
-// is under way already. It is refused while another kind of run is: a rollback, a step by hand, a run
-// until another step. ErrNotFound: there is no such capability or step.
-func (e *Engine) Run(ctx context.Context, capability string, o RunOptions) (strangler.Run, error) {
-	c, leave, err := e.enter(capability, o.Until)
-	if err != nil {
-		return strangler.Run{}, err
-	}
-	defer leave()
-	if w := e.live(capability); w != nil {
-		run, _, _, _ := w.view()
-		if run.State == strangler.RunUndoing || !whole(run) || run.Until != o.Until {
-			return run, underWay(run)
-		}
-		return run, nil
-	}
-	if err := e.hold(ctx, capability); err != nil {
-		return strangler.Run{}, err
-	}
-	defer e.letGo(ctx, capability)
-	latest, err := e.cfg.Ledger.LatestRun(ctx, capability)
-	switch {
-	case errors.Is(err, strangler.ErrNotFound):
-	case err != nil:
-		return strangler.Run{}, fmt.Errorf("reading the latest run of %s: %w", capability, err)
-	case latest.State == strangler.RunUndoing:
-		return latest, strangler.Refuse("run", fmt.Sprintf("the rollback of %s (run %d) stopped half-way", capability, latest.ID),
-			"strangler playbook rollback "+capability+" finishes it")
-	case whole(latest) && (active(latest) || latest.State == strangler.RunFailed && latest.BackTo == ""):
-		return e.again(ctx, c, latest, func(run *strangler.Run) { run.State, run.Until = strangler.RunRunning, o.Until })
-	case active(latest):
-		if err := e.giveUp(ctx, latest); err != nil {
-			return latest, err
-		}
-	}
-	return e.begin(ctx, c, strangler.Run{State: strangler.RunRunning, Until: o.Until, Who: o.Who}, StepsOf(c))
-}
-
-// Rollback undoes from the end down to and including o.To, by default the cutover, and returns when
-// that is in the ledger and under way. A run that goes forward is interrupted first. It is refused
-// after complete, the point of no return.
-func (e *Engine) Rollback(ctx context.Context, capability string, o RunOptions) (strangler.Run, error) {
-	if o.To == "" {
-		o.To = Cutover
-	}
-	c, leave, err := e.enter(capability, o.To)
-	if err != nil {
-		return strangler.Run{}, err
-	}
-	defer leave()
-	steps := listOf(c)
-	if to, _ := steps.find(o.To); steps[to].Name == Soak || steps[to].Final {
-		return strangler.Run{}, strangler.Refuse("step", o.To+" has nothing that can be taken back", "strangler playbook rollback "+capability+" --to "+Cutover)
-	}
-	latest, err := e.cfg.Ledger.LatestRun(ctx, capability)
-	if err != nil && !errors.Is(err, strangler.ErrNotFound) {
-		return strangler.Run{}, fmt.Errorf("reading the latest run of %s: %w", capability, err)
-	}
-	if err := e.reversible(ctx, c, latest); err != nil {
-		return latest, err
-	}
-	back := func(run *strangler.Run) {
-		if run.State != strangler.RunUndoing || steps.before(o.To, run.BackTo) {
-			run.BackTo = o.To
-		}
-		run.State, run.Until, run.Error, run.Waiting, run.Ended = strangler.RunUndoing, "", "", "", time.Time{}
-		if o.Who != "" {
-			run.Who = o.Who
-		}
-	}
-	if w := e.live(capability); w != nil {
-		if run, _, _, _ := w.view(); whole(run) || run.Steps[0].Name == o.To {
-			if run, taken, err := w.redirect(ctx, back); taken {
-				return run, err
-			}
-			if latest, err = e.cfg.Ledger.LatestRun(ctx, capability); err != nil {
-				return latest, fmt.Errorf("reading the latest run of %s: %w", capability, err)
-			}
-			if err := e.reversible(ctx, c, latest); err != nil {
-				return latest, err
-			}
-		} else {
-			return run, underWay(run)
-		}
-	}
-	if err := e.hold(ctx, capability); err != nil {
-		return latest, err
-	}
-	defer e.letGo(ctx, capability)
-	if whole(latest) {
-		return e.again(ctx, c, latest, back)
-	}
-	if active(latest) {
-		if err := e.giveUp(ctx, latest); err != nil {
-			return latest, err
-		}
-	}
-	return e.begin(ctx, c, strangler.Run{State: strangler.RunUndoing, BackTo: o.To, Who: o.Who}, StepsOf(c))
-}
-
-// Only runs one step by hand, as a run of one step in the same ledger; whoever asks for it thereby
-// approves it. The step "rollback" is Rollback to the cutover. It is refused while a run is under way,
-// and where the step's own check refuses, the run fails.
-func (e *Engine) Only(ctx context.Context, capability, name, who string) (strangler.Run, error) {
-	if name == "rollback" {
-		return e.Rollback(ctx, capability, RunOptions{To: Cutover, Who: who})
-	}
-	c, leave, err := e.enter(capability, name)
-	if err != nil {
-		return strangler.Run{}, err
-	}
-	defer leave()
-	steps := listOf(c)
-	place, ok := steps.find(name)
-	if !ok {
-		return strangler.Run{}, fmt.Errorf("no step is named; the steps are %s: %w", steps.names(), strangler.ErrNotFound)
-	}
-	if w := e.live(capability); w != nil {
-		run, _, _, _ := w.view()
-		if !whole(run) && run.State != strangler.RunUndoing && run.Steps[0].Name == name {
-			return run, nil
-		}
-		return run, underWay(run)
-	}
-	if err := e.hold(ctx, capability); err != nil {
-		return strangler.Run{}, err
-	}
-	defer e.letGo(ctx, capability)
-	latest, err := e.cfg.Ledger.LatestRun(ctx, capability)
-	switch {
-	case errors.Is(err, strangler.ErrNotFound):
-	case err != nil:
-		return strangler.Run{}, fmt.Errorf("reading the latest run of %s: %w", capability, err)
-	case latest.State == strangler.RunUndoing:
-		return latest, underWay(latest)
-	case active(latest):
-		if err := e.giveUp(ctx, latest); err != nil {
-			return latest, err
-		}
-	}
-	return e.begin(ctx, c, strangler.Run{State: strangler.RunRunning, Until: name, Who: who}, []Description{steps[place].Description})
-}
-
-// Approve gives a person's consent to the step that waits for it, durably, and wakes the run. It is
-// refused for a step that is not waiting: what is approved should be what is seen. Approving twice is
-// no error.
-func (e *Engine) Approve(ctx context.Context, capability, name, who string) error {
-	c, leave, err := e.enter(capability, name)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	run, err := e.cfg.Ledger.LatestRun(ctx, capability)
-	if err != nil {
-		return fmt.Errorf("reading the latest run of %s: %w", capability, err)
-	}
-	at := slices.IndexFunc(run.Steps, func(s strangler.StepRun) bool { return s.Name == name })
-	if at < 0 {
-		return fmt.Errorf("run %d of %s has no step %q; the steps are %s: %w", run.ID, capability, name, listOf(c).names(), strangler.ErrNotFound)
-	}
-	record := run.Steps[at]
-	if record.Approved != "" {
-		if w := e.live(capability); w != nil {
-			return w.approve(run.ID, at, record.Approved, func() error { return nil })
-		}
-		return nil
-	}
-	if !active(run) || run.State == strangler.RunUndoing || record.State != strangler.StepWaiting || !slices.Contains(c.Playbook.Approve, name) {
-		return strangler.Refuse("approval", fmt.Sprintf("step %s of run %d (%s) is %s and waits for no approval", name, run.ID, run.State, record.State),
-			"strangler playbook status "+capability+" says what it waits for")
-	}
-	if who == "" {
-		who = "strangler"
-	}
-	give := func() error { return e.cfg.Approvals.Approve(ctx, run.ID, name, who) }
-	if w := e.live(capability); w != nil {
-		err = w.approve(run.ID, at, who, give)
-	} else {
-		err = give()
-	}
-	if err != nil {
-		return fmt.Errorf("recording the approval of step %s of run %d: %w", name, run.ID, err)
-	}
-	return nil
-}
-
 // Status returns the latest run as the ledger has it. Where the ledger could not be told that the run
 // failed, the answer says so all the same. ErrNotFound: there has been no run.
 func (e *Engine) Status(ctx context.Context, capability string) (strangler.Run, error) {
@@ -338,6 +161,11 @@ func (e *Engine) Wait(ctx context.Context, capability string) (strangler.Run, er
 	}
 	for {
 		run, settled, changed, err := w.view()
+		if over, _, _ := w.ending(); over { // a person may have changed it since
+			if stored, serr := e.Status(ctx, capability); serr == nil && stored.ID == run.ID {
+				run = stored
+			}
+		}
 		if settled {
 			return run, err
 		}

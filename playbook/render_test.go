@@ -34,6 +34,8 @@ func golden(t *testing.T, path, got string) {
 
 func TestDocument(t *testing.T) { golden(t, "../docs/PLAYBOOK.md", Document()) }
 
+func TestStateDiagram(t *testing.T) { golden(t, "../docs/STATES.svg", StateDiagram()) }
+
 func TestRender(t *testing.T) {
 	c := delivery()
 	c.Touches = append(c.Touches, strangler.Touch{Route: strangler.Route{Method: "POST", Pattern: "/sweep"}})

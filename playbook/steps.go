@@ -35,66 +35,66 @@ type Description struct {
 
 // order is the playbook: the steps that every capability has.
 var order = list{
-	{Description{
+	{Description: Description{
 		Name:        Expand,
 		Does:        "Writes the golang-migrate scripts, if none are there, and runs the first of them on both databases.",
 		Changes:     "The service's database gets the tables, fenced shut; the legacy database gets change capture and a fence that stands open. No row moves, no request goes elsewhere.",
 		Undo:        "The scripts run down; everything that Strangler made in either database is removed.",
 		Commands:    []string{"strangler migrate plan CAP", "strangler migrate up CAP", "strangler migrate status CAP"},
 		NeedsTables: true,
-	}, func() step { return &expandStep{} }},
-	{Description{
+	}, make: func() step { return &expandStep{} }},
+	{Description: Description{
 		Name:        Copy,
 		Does:        "Copies the rows to the service's database while the monolith goes on writing, and follows every change.",
 		Changes:     "Rows appear in the service's tables. The legacy database still owns every write.",
 		Undo:        "The split is cancelled: the stream stops, and what it made is removed from both databases, the scripts' work included.",
 		Commands:    []string{"strangler split start CAP --follow", "strangler split status CAP", "strangler split cancel CAP"},
 		NeedsTables: true,
-	}, func() step { return &copyStep{} }},
-	{Description{
+	}, make: func() step { return &copyStep{} }},
+	{Description: Description{
 		Name:        Verify,
 		Does:        "Compares both sides row by row. A single mismatch fails the run.",
 		Changes:     "Nothing; it reads.",
 		Undo:        "There is nothing to undo.",
 		Commands:    []string{"strangler split verify CAP"},
 		NeedsTables: true,
-	}, func() step { return &verifyStep{} }},
-	{Description{
+	}, make: func() step { return &verifyStep{} }},
+	{Description: Description{
 		Name:     Shadow,
 		Does:     "Sends a sample of the requests to the service as well, and counts how it answers. Users see the monolith's answers only.",
 		Changes:  "The toggle: shadow.",
 		Undo:     "The toggle goes to legacy.",
 		Commands: []string{`strangler toggle set CAP shadow --why "…"`, `strangler toggle set CAP legacy --why "…"`},
-	}, func() step { return &shadowStep{} }},
-	{Description{
+	}, make: func() step { return &shadowStep{} }},
+	{Description: Description{
 		Name:     Canary,
 		Does:     "Lets the service answer a growing share of users, each share held for a while. With tables it is their reads (GET, HEAD) that move; without, every request.",
 		Changes:  "The toggle: canary, percentage by percentage.",
 		Undo:     "The toggle goes to legacy.",
 		Commands: []string{`strangler toggle set CAP canary --percent 10 --why "…"`, "strangler toggle history CAP", `strangler toggle set CAP legacy --why "…"`},
-	}, func() step { return &canaryStep{} }},
-	{Description{
+	}, make: func() step { return &canaryStep{} }},
+	{Description: Description{
 		Name:     Cutover,
 		Does:     "Hands the writes to the service: holds them for a moment at the proxy, fences the legacy tables, catches up, decides, opens the service's tables. Past its bounds an attempt is taken back whole and tried again. Without tables the toggle alone does it.",
 		Changes:  "The owner: service, and with it the toggle: extracted. From here the legacy tables follow the service, so the monolith's joins go on working.",
 		Undo:     "The same cutover with the roles swapped; no write is lost. Without tables the toggle goes to legacy.",
 		Commands: []string{"strangler split writers CAP", "strangler split cutover CAP", "strangler split rollback CAP"},
-	}, func() step { return &cutoverStep{} }},
-	{Description{
+	}, make: func() step { return &cutoverStep{} }},
+	{Description: Description{
 		Name:     Soak,
 		Does:     "Waits while the service owns and everything can still be taken back, counted from the cutover; at the end the stream back has to be close behind.",
 		Changes:  "Nothing; it waits.",
 		Undo:     "There is nothing to undo.",
 		Commands: []string{"strangler split status CAP", "strangler playbook rollback CAP"},
-	}, func() step { return &soakStep{} }},
-	{Description{
+	}, make: func() step { return &soakStep{} }},
+	{Description: Description{
 		Name:     Complete,
 		Does:     "Ends the split: the stream back stops, the legacy tables go together with their fence.",
 		Changes:  "The legacy database loses the capability's tables and all that Strangler made there. Without tables it is a record only.",
 		Undo:     "It cannot be undone: nothing feeds the legacy side any more.",
 		Commands: []string{"strangler split complete CAP"},
 		Final:    true,
-	}, func() step { return &completeStep{} }},
+	}, make: func() step { return &completeStep{} }},
 }
 
 // step is one of the playbook's actions. One value serves one worker going one way, so it may remember
@@ -126,6 +126,7 @@ type verdict struct {
 	text   string        // done: what is so; ready: what will be done; missing: what is waited for
 	detail string        // of isMissing: numbers that change while it waits; empty: text
 	pause  time.Duration // of isMissing: how long at least until it is looked at again
+	person bool          // of isMissing: a person's approval is waited for
 }
 
 func done(format string, args ...any) verdict {

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	strangler "github.com/strangler-fig/strangler"
 )
 
-// turn is the wish to turn a run back.
+// turn is the wish that a run be stopped where it is and go on otherwise.
 type turn struct {
-	change func(*strangler.Run)
-	reply  chan error // holds one
+	take  func(ctx context.Context) error // the writes that do it, by the worker itself; a refusal leaves the run as it is
+	reply chan error                      // holds one
 }
 
 // errOver answers a wish that came when the worker had ended.
@@ -23,10 +24,10 @@ func (t *turn) answer(err error) {
 	}
 }
 
-// redirect interrupts the worker and turns its run back; it returns when that is in the ledger. It is
+// redirect interrupts the worker and has it take the turn; it returns when that is in the ledger. It is
 // not taken when the worker has ended.
-func (w *worker) redirect(ctx context.Context, change func(*strangler.Run)) (run strangler.Run, taken bool, err error) {
-	t := &turn{change: change, reply: make(chan error, 1)}
+func (w *worker) redirect(ctx context.Context, take func(context.Context) error) (run strangler.Run, taken bool, err error) {
+	t := &turn{take: take, reply: make(chan error, 1)}
 	w.mu.Lock()
 	if w.over {
 		w.mu.Unlock()
@@ -41,10 +42,70 @@ func (w *worker) redirect(ctx context.Context, change func(*strangler.Run)) (run
 	select {
 	case err = <-t.reply:
 	case <-ctx.Done():
-		err = fmt.Errorf("the rollback of %s was asked for; whether it has begun, strangler playbook status %s says: %w", w.capability.Name, w.capability.Name, ctx.Err())
+		err = fmt.Errorf("it was asked for; whether it has been done, strangler playbook status %s says: %w", w.capability.Name, ctx.Err())
 	}
 	run, _, _, _ = w.view()
 	return run, !errors.Is(err, errOver), err
+}
+
+// change does what a person wants of the run and its steps, and writes it to the ledger, the steps first. It is the worker's own.
+func (w *worker) change(ctx context.Context, change func(*strangler.Run) error) error {
+	run, _, _, _ := w.view()
+	if err := change(&run); err != nil {
+		return err
+	}
+	for i := range run.Steps {
+		if err := w.saveStep(ctx, i, func(s *strangler.StepRun) { *s = run.Steps[i] }); err != nil {
+			return err
+		}
+	}
+	return w.saveRun(ctx, func(r *strangler.Run) { *r = run })
+}
+
+// turnBack turns the run back, unless it has passed the point of no return.
+func (w *worker) turnBack(ctx context.Context, back func(*strangler.Run)) error {
+	if w.completed() {
+		return pastReturn(w.capability.Name)
+	}
+	return w.saveRun(ctx, back)
+}
+
+// ask changes a run that the worker is at, which goes on meanwhile. It is not taken when the worker has ended.
+func (w *worker) ask(ctx context.Context, change func(*strangler.Run) error) (run strangler.Run, taken bool, err error) {
+	w.mu.Lock()
+	if taken = !w.over && active(w.run); taken {
+		var refused error
+		if err = w.writeRun(ctx, func(r *strangler.Run) { refused = change(r) }); refused != nil {
+			err = refused
+		}
+		w.wake()
+	}
+	w.mu.Unlock()
+	run, _, _, _ = w.view()
+	return run, taken, err
+}
+
+// promptly is how long a person waits for a run to pause before being told that it will.
+const promptly = 2 * time.Second
+
+// afterwards waits a moment for the worker to end, and returns the run as it is then.
+func (w *worker) afterwards(ctx context.Context) strangler.Run {
+	timer := time.NewTimer(promptly)
+	defer timer.Stop()
+	for {
+		over, _, changed := w.ending()
+		run, _, _, _ := w.view()
+		if over {
+			return run
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return run
+		case <-ctx.Done():
+			return run
+		}
+	}
 }
 
 // set makes stop the way to interrupt the direction that begins now, and says whether it is back.
@@ -87,13 +148,20 @@ func (w *worker) wake() {
 	}
 }
 
-// setPerson says that the step at place i waits for a person, unless one has just answered or turned the
-// run back.
+// setPerson says that the step at place i, or the whole run where that is negative, waits for a person,
+// unless one has just answered or wants something else of the run.
 func (w *worker) setPerson(i int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.person = w.run.Steps[i].Approved == "" && w.turn == nil
+	w.person = (i < 0 || w.run.Steps[i].Approved == "") && w.turn == nil && w.run.Paused == ""
 	w.announce()
+}
+
+// pausing reports whether a person wants nothing more begun.
+func (w *worker) pausing() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.run.Paused != ""
 }
 
 func (w *worker) unsetPerson() {
@@ -136,6 +204,13 @@ func (w *worker) ending() (over, ending bool, changed <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.over, !active(w.run), w.changed
+}
+
+// ended reports whether the run goes on no further by itself.
+func (w *worker) ended() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !active(w.run)
 }
 
 // completed reports whether the run has passed the point of no return.

@@ -45,17 +45,20 @@ type worker struct {
 }
 
 // newWorker makes a worker for a run as it is in the ledger. One that is attended goes forward as if what
-// the run had begun or failed were seen for the first time: a person has looked at it since.
+// the run had begun or failed were seen for the first time: a person has looked at it since. Only what a program of the team's own
+// had begun stays so: nothing can probe it.
 func newWorker(cfg *Config, c strangler.Capability, run strangler.Run, unattended bool) *worker {
-	left := copyRun(run)
+	left, steps := copyRun(run), listOf(c)
 	run = copyRun(run)
 	for i, record := range run.Steps {
-		if !unattended && run.State == strangler.RunRunning && record.State != strangler.StepDone {
+		place, _ := steps.find(record.Name)
+		unknown := record.State == strangler.StepDoing && steps[place].Kind != ""
+		if !unattended && run.State == strangler.RunRunning && record.State != strangler.StepDone && record.State != strangler.StepSkipped && !unknown {
 			run.Steps[i].State = strangler.StepPending
 		}
 	}
 	return &worker{
-		cfg: cfg, capability: c, list: listOf(c), unattended: unattended,
+		cfg: cfg, capability: c, list: steps, unattended: unattended,
 		log:     cfg.Log.With(strangler.LogCapability, c.Name, strangler.LogRun, run.ID),
 		woken:   make(chan struct{}, 1),
 		at:      -1,
@@ -87,16 +90,29 @@ func (w *worker) work(ctx context.Context) {
 			}
 			t.answer(err)
 			w.end(err, false)
-		case t != nil && w.completed():
-			t.answer(pastReturn(w.capability.Name))
-			w.end(nil, false)
 		case t != nil:
-			if w.at, err = -1, w.saveRun(ctx, t.change); err == nil {
+			w.at, err = -1, t.take(ctx)
+			if err == nil && w.ended() {
+				w.end(nil, false)
 				t.answer(nil)
+				break
+			}
+			if err == nil || errors.Is(err, strangler.ErrRefused) {
+				t.answer(err)
 				continue
 			}
-			t.answer(fmt.Errorf("%w; whether the rollback was begun is not known: ask for it again", err))
+			t.answer(fmt.Errorf("%w; whether it was done is not known: ask for it again", err))
 			w.fail(ctx, err)
+		case errors.Is(err, errPaused):
+			w.at, err = -1, w.halt(ctx)
+			if err == nil && !w.ended() {
+				continue // somebody has said "go on" meanwhile
+			}
+			if err != nil {
+				w.fail(ctx, err)
+				break
+			}
+			w.end(nil, false)
 		case err != nil:
 			w.fail(ctx, err)
 		default:
@@ -107,10 +123,29 @@ func (w *worker) work(ctx context.Context) {
 	}
 }
 
-// forward takes each step of the run in turn. Those that are done are recognised by their checks.
+// errPaused ends a direction because a person wants nothing more begun.
+var errPaused = errors.New("paused")
+
+// halt journals that the run is paused, unless nobody wants that any more.
+func (w *worker) halt(ctx context.Context) error {
+	return w.saveRun(ctx, func(r *strangler.Run) {
+		if r.Paused != "" {
+			r.State, r.Waiting = strangler.RunPaused, ""
+		}
+	})
+}
+
+// forward takes each step of the run in turn. Those that are done are recognised by their checks, and
+// those that a person has skipped are passed over.
 func (w *worker) forward(ctx context.Context) error {
+	if err := w.agree(ctx); err != nil {
+		return err
+	}
 	run, _, _, _ := w.view()
 	for i, record := range run.Steps {
+		if record.State == strangler.StepSkipped {
+			continue
+		}
 		if err := w.advance(ctx, i, record.Name); err != nil {
 			return fmt.Errorf("step %s: %w", record.Name, err)
 		}
@@ -140,6 +175,9 @@ func (w *worker) advance(ctx context.Context, i int, name string) error {
 	}
 	s, tries, did := d.make(), 0, ""
 	for {
+		if w.pausing() {
+			return errPaused
+		}
 		v, err := w.probe(ctx, i, s)
 		if err != nil {
 			return err
@@ -150,11 +188,11 @@ func (w *worker) advance(ctx context.Context, i int, name string) error {
 			w.log.Info("step done", strangler.LogStep, name, "detail", v.text)
 			return w.finish(ctx, i, strangler.StepDone, v.text)
 		case v.answer == isMissing:
-			err = w.pause(ctx, i, v, false)
+			err = w.pause(ctx, i, v, v.person)
 		case a.recordedDone() && w.unattended:
 			err = strangler.Refuse("ledger", "the step was done in this run and has been taken back since: it would be "+v.text+" once more",
 				"strangler playbook run "+a.name()+" does it again", "strangler playbook rollback "+a.name())
-		case a.record.Approved == "" && slices.Contains(w.capability.Playbook.Approve, name):
+		case a.record.Approved == "" && d.asks(w.capability):
 			err = w.pause(ctx, i, question(a.name(), d.Description, v), true)
 		case did == v.text:
 			did = ""
@@ -255,6 +293,19 @@ func (w *worker) back(ctx context.Context) error {
 	return nil
 }
 
+// skippedBack reports whether a person has skipped a step since the run was turned back.
+func skippedBack(run strangler.Run, name string) bool {
+	for _, act := range slices.Backward(run.Acts) {
+		switch {
+		case act.What == "rollback":
+			return false
+		case act.What == "skip" && act.Step == name:
+			return true
+		}
+	}
+	return false
+}
+
 func (w *worker) takeBack(ctx context.Context, i int, name string) error {
 	w.at = i
 	place, ok := w.list.find(name)
@@ -265,6 +316,13 @@ func (w *worker) takeBack(ctx context.Context, i int, name string) error {
 	if d.NeedsTables && w.capability.Stateless() {
 		return w.finish(ctx, i, strangler.StepUndone, noTables)
 	}
+	switch record := w.act(i).record; {
+	case d.Kind == "":
+	case record.State == strangler.StepPending, record.State == strangler.StepUndone:
+		return w.finish(ctx, i, strangler.StepUndone, "it was not begun")
+	case record.State == strangler.StepSkipped && skippedBack(w.act(i).run, name):
+		return w.finish(ctx, i, strangler.StepUndone, "not undone: "+record.Detail)
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -273,6 +331,9 @@ func (w *worker) takeBack(ctx context.Context, i int, name string) error {
 	}
 	s, tries := d.make(), 0
 	for {
+		if w.pausing() {
+			return errPaused
+		}
 		detail, err := "", w.mine(ctx)
 		if err == nil {
 			detail, err = s.Undo(ctx, w.act(i))

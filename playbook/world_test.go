@@ -40,7 +40,9 @@ type world struct {
 	violations []string
 	effects    []string // in order
 
-	runs []strangler.Run
+	runs   []strangler.Run
+	walked [][2]strangler.RunState // ways from one state of a run to another
+	events []strangler.Event
 
 	toggle   strangler.Toggle
 	pending  int // flips that come back with an instance pending
@@ -103,7 +105,8 @@ func newWorld(c strangler.Capability) *world {
 func (w *world) config() Config {
 	return Config{
 		Capabilities: []strangler.Capability{w.capability},
-		Ledger:       w, Approvals: w, Toggles: w, Splits: w, Owners: w, Traffic: w,
+		Ledger:       w, Past: w, Approvals: w, Toggles: w, Splits: w, Owners: w, Traffic: w,
+		Tell:       func(e strangler.Event) { w.events = append(w.events, e) },
 		ShadowHold: 3 * time.Second, CanaryHold: 3 * time.Second, VerifyFresh: 10 * time.Minute,
 	}
 }
@@ -193,7 +196,7 @@ func (w *world) StartRun(_ context.Context, run strangler.Run) (strangler.Run, e
 		}
 		run.ID = int64(len(w.runs) + 1)
 		w.runs = append(w.runs, copyRun(run))
-		return nil
+		return w.walk("", run.State)
 	})
 	return run, err
 }
@@ -208,6 +211,18 @@ func (w *world) LatestRun(context.Context, string) (strangler.Run, error) {
 		return strangler.Run{}, strangler.ErrNotFound
 	}
 	return copyRun(w.runs[len(w.runs)-1]), nil
+}
+
+func (w *world) Runs(_ context.Context, _ string, limit int) (runs []strangler.Run, err error) {
+	unlock, err := w.read()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	for _, run := range slices.Backward(w.runs) {
+		runs = append(runs, copyRun(run))
+	}
+	return runs[:min(len(runs), limit)], nil
 }
 
 func (w *world) ActiveRuns(context.Context) ([]strangler.Run, error) {
@@ -227,10 +242,23 @@ func (w *world) ActiveRuns(context.Context) ([]strangler.Run, error) {
 
 func (w *world) SaveRun(_ context.Context, run strangler.Run) error {
 	return w.write(func() error {
-		run.Steps = w.runs[run.ID-1].Steps
+		old := w.runs[run.ID-1]
+		run.Steps = old.Steps
 		w.runs[run.ID-1] = run
-		return nil
+		return w.walk(old.State, run.State)
 	})
+}
+
+// walk objects to a way that the picture of the states has not.
+func (w *world) walk(from, to strangler.RunState) error {
+	if from == to {
+		return nil
+	}
+	if !slices.ContainsFunc(edges, func(e edge) bool { return e.from == from && e.to == to }) {
+		return w.object("a run went from %q to %q", from, to)
+	}
+	w.walked = append(w.walked, [2]strangler.RunState{from, to})
+	return nil
 }
 
 func (w *world) SaveStep(_ context.Context, id int64, step strangler.StepRun) error {
