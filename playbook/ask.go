@@ -64,8 +64,11 @@ func (e *Engine) Run(ctx context.Context, capability string, o RunOptions) (stra
 // that is in the ledger and under way. A run that goes forward is interrupted first. It is refused
 // after complete, the point of no return.
 func (e *Engine) Rollback(ctx context.Context, capability string, o RunOptions) (strangler.Run, error) {
-	if o.To == "" {
+	switch o.To {
+	case "":
 		o.To = Cutover
+	case All:
+		o.To = listOf(e.capabilities[capability])[0].Name
 	}
 	c, leave, err := e.enter(capability, o.To)
 	if err != nil {

@@ -4,13 +4,16 @@
 // The walk, in the order a run takes it:
 //
 //  1. config.go: what an Engine needs, with the interfaces that it declares and their contracts.
-//  2. playbook.go: Engine. Run, Rollback, Only and Approve journal what a person asked for and hand
-//     it to a worker; Status, Wait and Preview look at it.
+//  2. playbook.go: Engine. ask.go: Run, Rollback, Only and Approve journal what a person asked for and hand
+//     it to a worker; person.go: what else a person may want of a run: Pause, Continue, Abort, Skip, Retry and Accept. Status, Wait
+//     and Preview look at it.
 //  3. launch.go: how a run begins or goes on, lease.go: which of several daemons works on it. worker.go: one goroutine for each active run. Forward it
 //     takes each step through Check and Do, back through Undo. turn.go: how it is interrupted, approved
 //     and watched.
+//     settings.go: what of strangler.yaml a run goes by, and that it waits where that has changed. states.go: the states of a run
+//     and the ways between them, which docs/STATES.svg draws.
 //  4. journal.go: the worker's writes to the ledger. What will be done is written before it is done,
-//     how it ended afterwards.
+//     how it ended afterwards. tell.go: who is told of it then.
 //  5. steps.go: the ordered list, and what a step is. list.go: that of one capability, with the steps of its own, which own.go
 //     makes. act.go: what a step gets to work with.
 //  6. The steps: step_expand.go, step_copy.go, step_verify.go, step_shadow.go, step_canary.go,

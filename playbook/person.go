@@ -228,6 +228,20 @@ func (e *Engine) Accept(ctx context.Context, capability string, o RunOptions) (s
 	return run, diff, err
 }
 
+// Changes says what strangler.yaml has otherwise than the latest run goes by, as a diff shows it; nothing where the run takes no
+// settings any more.
+func (e *Engine) Changes(ctx context.Context, capability string) ([]string, error) {
+	c, ok := e.capabilities[capability]
+	if !ok {
+		return nil, unknown(capability)
+	}
+	run, err := e.latestRun(ctx, capability)
+	if err != nil || run.Settings == "" || run.BackTo != "" || !active(run) && run.State != strangler.RunPaused && run.State != strangler.RunFailed {
+		return nil, err
+	}
+	return changes(run.Settings, settings(c)), nil
+}
+
 // relay ends a run whose steps have changed and begins one with the present steps, of which those that both have stay as they are.
 // Cut off in between, nothing works on the capability, and the next run carries over what cannot be probed.
 func (e *Engine) relay(ctx context.Context, c strangler.Capability, run strangler.Run, steps []Description, now string, o RunOptions) (strangler.Run, error) {

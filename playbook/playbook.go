@@ -30,12 +30,15 @@ type Engine struct {
 // RunOptions say what is asked of a run, and by whom.
 type RunOptions struct {
 	Until   string // Run: the last step to do; empty: all of them, or of a run that goes on: as far as it was to go
-	To      string // Rollback: the last step to undo; empty: cutover
+	To      string // Rollback: the last step to undo; empty: cutover; All: the first one
 	Step    string // Skip, Retry, Approve: which one
 	Who     string // kept in the ledger and in the audit; empty: "strangler"
 	Why     string // kept in the ledger; Skip needs one
 	Confirm string // Approve of the point of no return: the capability's name, typed by a person
 }
+
+// All is every step.
+const All = "all"
 
 func (o RunOptions) who() string {
 	if o.Who == "" {

@@ -22,12 +22,21 @@ var (
 	modes     = []string{string(strangler.ModeLegacy), string(strangler.ModeShadow), string(strangler.ModeCanary), string(strangler.ModeExtracted)}
 )
 
-// steps are the playbook's, each with what it does.
-func steps() (all []string) {
-	for _, step := range playbook.Steps() {
+// steps are a capability's, each with what it does; the playbook's alone where the file cannot be read.
+func (a *app) steps(capability string) (all []string) {
+	steps := playbook.Steps()
+	if _, c, err := a.capability(capability); err == nil {
+		steps = playbook.StepsOf(c)
+	}
+	for _, step := range steps {
 		all = append(all, cobra.CompletionWithDesc(step.Name, step.Does))
 	}
 	return all
+}
+
+// stepsOfFirst are those of the capability that the line names first.
+func (a *app) stepsOfFirst(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return a.steps(append(args, "")[0]), cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeCapability offers the file's capabilities to the shell.

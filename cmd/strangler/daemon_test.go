@@ -17,7 +17,7 @@ import (
 func TestCommandsAskTheDaemon(t *testing.T) {
 	status := []string{"capability", "phase", "owner", "epoch", "tables", "lag", "last_verify", "uncompared", "differing", "pause_ms", "next_steps", "retained_wal_bytes"}
 	cutover := []string{"id", "capability", "from", "to", "state", "epoch", "decided", "position", "released", "who", "why", "started", "ended", "pause_ms", "next_steps"}
-	run := []string{"id", "capability", "state", "who", "started", "ended", "steps", "next_steps"}
+	run := []string{"id", "capability", "state", "who", "started", "ended", "steps", "acts", "next_steps"}
 	for _, c := range []struct {
 		line []string
 		call string // empty: nothing is changed
@@ -43,6 +43,14 @@ func TestCommandsAskTheDaemon(t *testing.T) {
 		{[]string{"playbook", "status", "delivery"}, "", run},
 		{[]string{"playbook", "approve", "delivery", "cutover"}, "approve delivery cutover ann@laptop", run},
 		{[]string{"playbook", "rollback", "delivery", "--to", "copy"}, "run rollback delivery copy ann@laptop", run},
+		{[]string{"playbook", "rollback", "delivery", "--all"}, "run rollback delivery all ann@laptop", run},
+		{[]string{"playbook", "approve", "delivery", "complete", "--confirm", "delivery"}, "approve delivery complete ann@laptop delivery", run},
+		{[]string{"playbook", "pause", "delivery", "--why", "lunch"}, "playbook pause delivery ann@laptop lunch", run},
+		{[]string{"playbook", "continue", "delivery"}, "playbook continue delivery ann@laptop", run},
+		{[]string{"playbook", "abort", "delivery"}, "playbook abort delivery ann@laptop", run},
+		{[]string{"playbook", "skip", "delivery", "soak", "--why", "x"}, "playbook skip delivery soak ann@laptop x", run},
+		{[]string{"playbook", "retry", "delivery", "verify"}, "playbook retry delivery verify ann@laptop", run},
+		{[]string{"playbook", "accept", "delivery", "--yes"}, "playbook accept delivery ann@laptop", run},
 	} {
 		s, backend := served(t)
 		if diff := cmp.Diff(c.keys, keys(s.object(exitDone, c.line...)), unordered); diff != "" {
@@ -62,6 +70,7 @@ func TestDryRunsChangeNothing(t *testing.T) {
 	for _, line := range []string{
 		"toggle set delivery shadow --why x", "split start delivery", "split verify delivery", "split cutover delivery", "split rollback delivery",
 		"split complete delivery", "split cancel delivery", "playbook run delivery", "playbook approve delivery cutover", "playbook rollback delivery --to expand",
+		"playbook pause delivery", "playbook continue delivery", "playbook abort delivery", "playbook skip delivery soak --why x", "playbook retry delivery soak", "playbook accept delivery",
 	} {
 		words := append(strings.Fields(line), "--dry-run")
 		if got := s.object(exitDone, words...); got["dry_run"] != true || got["next_steps"] == nil {

@@ -188,7 +188,7 @@ func TestEveryCommandHasHelpAndExample(t *testing.T) {
 		}
 	}
 	walk(a.root())
-	if count != 39 {
+	if count != 45 {
 		t.Errorf("%d commands", count)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/internal/admin"
 	"github.com/strangler-fig/strangler/internal/client"
+	"github.com/strangler-fig/strangler/playbook"
 )
 
 func (a *app) playbookRun() *cobra.Command {
@@ -35,7 +36,7 @@ resumed (exit code 4): run it again.`,
 		return a.showRun(ctx, c, run, follow)
 	})
 	cmd.Flags().StringVar(&until, "until", "", "the last `step` to do (default: all of them)")
-	offer(cmd, "until", steps()...)
+	complete(cmd, "until", a.stepsOfFirst)
 	cmd.Flags().BoolVar(&follow, "follow", false, "show the steps until the run ends or waits")
 	dryRunFlag(cmd, &dry)
 	return cmd
@@ -58,18 +59,23 @@ func (a *app) playbookStatus() *cobra.Command {
 
 func (a *app) playbookApprove() *cobra.Command {
 	var dry bool
+	var confirm string
 	cmd := &cobra.Command{
 		Use:               "approve CAP STEP",
 		Short:             "Let a step that waits for a person go on",
-		Long:              "Approves the step that a run waits at, under your name. Which steps wait is set by\nplaybook.approve in strangler.yaml.",
-		Example:           "  strangler playbook approve delivery cutover",
+		Long:              "Approves the step that a run waits at, under your name. Which steps wait is set by\nplaybook.approve in strangler.yaml. complete, the point of no return, is approved by typing the\ncapability's name: on a terminal it is asked for, elsewhere --confirm has it.",
+		Example:           "  strangler playbook approve delivery cutover\n  strangler playbook approve delivery complete --confirm delivery",
 		Args:              needs("CAP", "STEP"),
-		ValidArgsFunction: a.capabilityThen(func(string) []string { return steps() }),
+		ValidArgsFunction: a.capabilityThen(a.steps),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.ask(cmd.Context(), func(ctx context.Context, c *client.Client) error {
 				o := admin.Order{Who: a.who(), Step: args[1]}
 				if dry {
 					return a.previewRun(ctx, c, args[0], "approve", o)
+				}
+				var err error
+				if o.Confirm, err = a.noReturnAsked(args[0], args[1], confirm); err != nil {
+					return err
 				}
 				run, err := c.Approve(ctx, args[0], o)
 				if err != nil {
@@ -79,20 +85,24 @@ func (a *app) playbookApprove() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().StringVar(&confirm, "confirm", "", "approves the point of no return: the capability's `name`")
 	dryRunFlag(cmd, &dry)
 	return cmd
 }
 
 func (a *app) playbookRollback() *cobra.Command {
 	var to string
-	var dry, follow bool
+	var dry, follow, all bool
 	cmd := a.verb(&cobra.Command{
 		Use:     "rollback CAP",
 		Short:   "Take a run back, step by step",
-		Long:    "Undoes the steps from the last one down to --to, by default the cutover. It returns when\nthat is under way; with --follow it shows the steps until they are undone. Refused after\ncomplete.",
-		Example: "  strangler playbook rollback delivery --follow\n  strangler playbook rollback delivery --to expand",
+		Long:    "Undoes the steps from the last one down to --to, by default the cutover, or all of\nthem. It returns when that is under way; with --follow it shows the steps until they are\nundone. Refused after complete.",
+		Example: "  strangler playbook rollback delivery --follow\n  strangler playbook rollback delivery --all",
 	}, func(ctx context.Context, c *client.Client, capability string) error {
 		o := admin.Order{Who: a.who(), To: to}
+		if all {
+			o.To = playbook.All
+		}
 		if dry {
 			return a.previewRun(ctx, c, capability, "rollback", o)
 		}
@@ -103,7 +113,9 @@ func (a *app) playbookRollback() *cobra.Command {
 		return a.showRun(ctx, c, run, follow)
 	})
 	cmd.Flags().StringVar(&to, "to", "", "the last `step` to undo (default: cutover)")
-	offer(cmd, "to", steps()...)
+	cmd.Flags().BoolVar(&all, "all", false, "undo every step")
+	cmd.MarkFlagsMutuallyExclusive("to", "all")
+	complete(cmd, "to", a.stepsOfFirst)
 	cmd.Flags().BoolVar(&follow, "follow", false, "show the steps until they are undone")
 	dryRunFlag(cmd, &dry)
 	return cmd
@@ -182,6 +194,10 @@ func afterRun(run strangler.Run) []string {
 		return []string{"strangler playbook run " + run.Capability, "strangler playbook rollback " + run.Capability}
 	case strangler.RunRolledBack:
 		return []string{"strangler playbook run " + run.Capability}
+	case strangler.RunPaused:
+		return []string{"strangler playbook continue " + run.Capability, "strangler playbook rollback " + run.Capability, "strangler playbook abort " + run.Capability}
+	case strangler.RunAborted:
+		return []string{"strangler playbook run " + run.Capability, "strangler playbook rollback " + run.Capability}
 	case strangler.RunDone:
 		if run.Until != "" {
 			return []string{"strangler playbook run " + run.Capability}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -106,15 +105,7 @@ func (a *app) confirm(capability string, yes bool) error {
 	if yes || !a.terminal(a.stdin) {
 		return nil
 	}
-	fmt.Fprintf(a.stderr, "type %s to go on: ", capability)
-	line, err := bufio.NewReader(a.stdin).ReadString('\n')
-	if err != nil && err != io.EOF {
-		return fmt.Errorf("reading the answer: %w; nothing was changed", err)
-	}
-	if strings.TrimSpace(line) != capability {
-		return strangler.Refuse("confirmation", "the answer was not "+capability, "type the capability's name", "--yes")
-	}
-	return nil
+	return a.typed(capability)
 }
 
 func (a *app) splitAdopt() *cobra.Command {

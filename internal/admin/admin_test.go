@@ -141,13 +141,14 @@ func TestWithoutTokenWebPagesAreKeptOut(t *testing.T) {
 func TestEndpoints(t *testing.T) {
 	backend := admintest.New()
 	backend.Evidence = []string{"the control store names legacy"}
+	backend.Changes = []string{"- canary 1%", "+ canary 2%"}
 	server := admintest.Open(t, backend.Config())
 	const zero = `"0001-01-01T00:00:00Z"`
 	const since = `"2026-01-02T03:04:05Z"`
 	const toggle = `{"capability":"delivery","mode":"legacy","percent":"0%","owner":"legacy","epoch":7,"gated":false,"since":` + since + `}`
 	const status = `{"capability":"delivery","phase":"syncing","owner":"legacy","epoch":7,"tables":[{"name":"couriers","rows_copied":10,"rows_total":10}],"lag":{"changes":0,"seconds":0},"last_verify":{"at":` + zero + `,"rows":0,"mismatches":0},"uncompared":0,"differing":0,"pause_ms":0,"next_steps":["strangler split verify delivery"],"retained_wal_bytes":0}`
 	const cutover = `{"id":1,"capability":"delivery","from":"legacy","to":"service","state":"committed","epoch":8,"decided":9,"position":"","released":true,"who":"","why":"","started":` + zero + `,"ended":` + zero + `}`
-	const run = `{"id":3,"capability":"delivery","state":"running","who":"ann@laptop","started":` + since + `,"ended":` + zero + `,"steps":[{"name":"expand","state":"doing","started":` + since + `,"ended":` + zero + `}]}`
+	const run = `{"id":3,"capability":"delivery","state":"running","who":"ann@laptop","started":` + since + `,"ended":` + zero + `,"steps":[{"name":"expand","state":"doing","started":` + since + `,"ended":` + zero + `}],"acts":[]}`
 	for _, c := range []struct{ method, path, body, want, call string }{
 		{"GET", "/healthz", "", `{"status":"ok"}`, ""},
 		{"GET", "/readyz", "", `{"status":"ready"}`, ""},
@@ -170,6 +171,13 @@ func TestEndpoints(t *testing.T) {
 		{"POST", "/v1/runs/delivery", `{"who":"ann","until":"soak"}`, run, "run delivery soak ann"},
 		{"POST", "/v1/runs/delivery/rollback", `{"who":"ann","to":"copy"}`, run, "run rollback delivery copy ann"},
 		{"POST", "/v1/runs/delivery/approve", `{"who":"ann","step":"cutover"}`, run, "approve delivery cutover ann"},
+		{"POST", "/v1/runs/delivery/approve", `{"who":"ann","step":"complete","confirm":"delivery"}`, run, "approve delivery complete ann delivery"},
+		{"POST", "/v1/runs/delivery/pause", `{"who":"ann","why":"lunch"}`, run, "playbook pause delivery ann lunch"},
+		{"POST", "/v1/runs/delivery/continue", `{"who":"ann"}`, run, "playbook continue delivery ann"},
+		{"POST", "/v1/runs/delivery/abort", `{"who":"ann"}`, run, "playbook abort delivery ann"},
+		{"POST", "/v1/runs/delivery/skip", `{"who":"ann","step":"soak","why":"x"}`, run, "playbook skip delivery soak ann x"},
+		{"POST", "/v1/runs/delivery/retry", `{"who":"ann","step":"verify"}`, run, "playbook retry delivery verify ann"},
+		{"POST", "/v1/runs/delivery/accept", `{"who":"ann"}`, strings.TrimSuffix(run, "}") + `,"changes":["- canary 1%","+ canary 2%"]}`, "playbook accept delivery ann"},
 	} {
 		before := len(backend.Calls())
 		got := ask(t, server, question{method: c.method, path: c.path, body: c.body})
@@ -243,6 +251,7 @@ func TestUnusableQuestionsChangeNothing(t *testing.T) {
 		{"POST", "/v1/splits/delivery/adopt", `{"who":"ann","owner":"legacy"}`, 400, "configuration", "why"},
 		{"POST", "/v1/splits/delivery/adopt", `{"who":"ann","lost":true}`, 400, "configuration", "needs an owner"},
 		{"POST", "/v1/runs/delivery/approve", `{"who":"ann"}`, 400, "configuration", "step is missing"},
+		{"POST", "/v1/runs/delivery/skip", `{"who":"ann","why":"x"}`, 400, "configuration", "step is missing"},
 		{"PUT", "/v1/toggles/delivery", `{"mode":"off","who":"ann","why":"x"}`, 400, "configuration", "legacy, shadow, canary, extracted"},
 		{"PUT", "/v1/toggles/delivery", `{"mode":"legacy","who":"ann"}`, 400, "configuration", "who and why"},
 		{"PUT", "/v1/toggles/delivery", `{"mode":"canary","who":"ann","why":"x"}`, 400, "configuration", "percentage"},
@@ -354,6 +363,7 @@ func TestCloseEndsOperations(t *testing.T) {
 
 func TestDryRunsChangeNothing(t *testing.T) {
 	backend := admintest.New()
+	backend.Changes = []string{"- canary 1%", "+ canary 2%"}
 	backend.Steps = []strangler.StepRun{{Name: "expand", State: strangler.StepDone}, {Name: "copy", State: strangler.StepPending}, {Name: "verify", State: strangler.StepPending}}
 	backend.Runs[0].Steps = []strangler.StepRun{{Name: "copy", State: strangler.StepDone}, {Name: "cutover", State: strangler.StepDone}, {Name: "soak", State: strangler.StepWaiting}, {Name: "complete", State: strangler.StepPending}}
 	server := admintest.Open(t, backend.Config())
@@ -385,6 +395,14 @@ func TestDryRunsChangeNothing(t *testing.T) {
 		t.Errorf("rollback of a run: %v", p.Lines)
 	}
 	preview("/v1/runs/delivery/approve", `{"who":"ann","step":"cutover"}`)
+	for verb, words := range map[string]string{"pause": "would end first", "continue": "go on where", "abort": "end where it stands", "skip": "without step soak", "retry": "step soak would be done anew", "accept": "+ canary 2%"} {
+		if p := preview("/v1/runs/delivery/"+verb, `{"who":"ann","step":"soak","why":"x"}`); !strings.Contains(strings.Join(p.Lines, "\n"), words) {
+			t.Errorf("%s: %q", verb, p.Lines)
+		}
+	}
+	if p := preview("/v1/runs/delivery/rollback", `{"who":"ann","to":"all"}`); len(p.Lines) < 3 || !strings.HasSuffix(p.NextSteps[0], "--all") {
+		t.Errorf("rollback of all: %+v", p)
+	}
 	if calls := backend.Calls(); len(calls) != 0 {
 		t.Errorf("a dry run had an effect: %v", calls)
 	}

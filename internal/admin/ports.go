@@ -42,11 +42,13 @@ type Owners interface {
 }
 
 // Runs executes playbooks. Run and Rollback return when the run is under way. An empty until means
-// every step, an empty to means the cutover.
+// every step, an empty to means the cutover. Ask is pause, continue, abort, skip, retry or accept; it returns the settings that have
+// changed, for accept.
 type Runs interface {
 	Run(ctx context.Context, capability, until, who string) (strangler.Run, error)
 	Rollback(ctx context.Context, capability, to, who string) (strangler.Run, error)
-	Approve(ctx context.Context, capability, step, who string) error
+	Approve(ctx context.Context, capability string, o Order) error
+	Ask(ctx context.Context, action Action, capability string, o Order) (strangler.Run, []string, error)
 	Status(ctx context.Context, capability string) (strangler.Run, error)
 }
 
@@ -59,6 +61,8 @@ type Health interface {
 type Previews interface {
 	// Fence returns the statements, as one transaction, that close the fence of a side.
 	Fence(ctx context.Context, capability string, side strangler.Side) ([]string, error)
+	// Changes returns what strangler.yaml says otherwise than the latest run goes by, as a diff shows it.
+	Changes(ctx context.Context, capability string) ([]string, error)
 	// Steps returns the playbook's steps as a run would find them now. The steps come with an error,
 	// too: it is the refusal that the run would meet.
 	Steps(ctx context.Context, capability string) ([]strangler.StepRun, error)

@@ -23,6 +23,12 @@ const (
 	ActionRun      Action = "playbook run"
 	ActionRunBack  Action = "playbook rollback"
 	ActionApprove  Action = "playbook approve"
+	ActionPause    Action = "playbook pause"
+	ActionContinue Action = "playbook continue"
+	ActionAbort    Action = "playbook abort"
+	ActionSkip     Action = "playbook skip"
+	ActionRetry    Action = "playbook retry"
+	ActionAccept   Action = "playbook accept"
 )
 
 // preview says what an action would do. It reads and changes nothing. The evidence of adopt is its
@@ -41,6 +47,8 @@ func (s *Server) preview(ctx context.Context, capability strangler.Capability, a
 		p, err = s.wouldRunBack(ctx, capability, o)
 	case ActionApprove:
 		p = Preview{Lines: []string{fmt.Sprintf("the step %s of the run of %s would be approved by %s, and the run would go on", o.Step, capability.Name, o.Who)}}
+	case ActionPause, ActionContinue, ActionAbort, ActionSkip, ActionRetry, ActionAccept:
+		p, err = s.wouldAsk(ctx, capability.Name, action, o)
 	default:
 		p, err = s.wouldSplit(ctx, capability, action, o)
 	}
@@ -151,6 +159,9 @@ func (s *Server) wouldRunBack(ctx context.Context, capability strangler.Capabili
 		to = "cutover"
 	}
 	p := Preview{NextSteps: []string{"strangler playbook rollback " + capability.Name + " --to " + to}}
+	if to == "all" && len(run.Steps) > 0 {
+		p.NextSteps[0], to = "strangler playbook rollback "+capability.Name+" --all", run.Steps[0].Name
+	}
 	for _, step := range slices.Backward(run.Steps) {
 		if step.State != strangler.StepPending && step.State != strangler.StepUndone {
 			p.Lines = append(p.Lines, fmt.Sprintf("undo %s (%s)", step.Name, step.State))
@@ -160,4 +171,34 @@ func (s *Server) wouldRunBack(ctx context.Context, capability strangler.Capabili
 		}
 	}
 	return p, fmt.Errorf("step %q: %w in run %d; nothing was changed", to, strangler.ErrNotFound, run.ID)
+}
+
+// wouldAsk says what a person would change of the latest run.
+func (s *Server) wouldAsk(ctx context.Context, capability string, action Action, o Order) (Preview, error) {
+	run, err := s.cfg.Runs.Status(ctx, capability)
+	if err != nil {
+		return Preview{}, err
+	}
+	now := fmt.Sprintf("now: run %d of %s is %s", run.ID, capability, run.State)
+	if run.Waiting != "" {
+		now += ", " + run.Waiting
+	}
+	p := Preview{Lines: []string{now}}
+	would := map[Action]string{
+		ActionPause:    "nothing more of it would be begun; an effect that is under way would end first",
+		ActionContinue: "it would go on where it was paused",
+		ActionAbort:    "it would end where it stands; what it has done would stay, and strangler playbook rollback " + capability + " would still take it back",
+		ActionSkip:     fmt.Sprintf("it would go on without step %s, and the ledger would keep who wanted that and why: %s", o.Step, o.Why),
+		ActionRetry:    fmt.Sprintf("step %s would be done anew, and the run go on from there", o.Step),
+	}
+	if action != ActionAccept {
+		p.Lines = append(p.Lines, would[action])
+		return p, nil
+	}
+	changes, err := s.cfg.Previews.Changes(ctx, capability)
+	if err == nil && len(changes) == 0 {
+		changes = []string{"its settings have not changed, and there is nothing to accept"}
+	}
+	p.Lines = append(p.Lines, changes...)
+	return p, err
 }

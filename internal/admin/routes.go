@@ -43,5 +43,8 @@ func (s *Server) router() http.Handler {
 	v1.POST("/runs/:cap", s.run)
 	v1.POST("/runs/:cap/rollback", s.runBack)
 	v1.POST("/runs/:cap/approve", s.approve)
+	for verb, action := range runVerbs {
+		v1.POST("/runs/:cap/"+verb, s.ask(action))
+	}
 	return e
 }

@@ -43,7 +43,7 @@ func (s *Server) approve(c echo.Context) error {
 		if o.Step == "" {
 			return nil, fmt.Errorf("%w: step is missing: say which step is approved; nothing was changed", strangler.ErrConfig)
 		}
-		if err := s.cfg.Runs.Approve(ctx, capability, o.Step, o.Who); err != nil {
+		if err := s.cfg.Runs.Approve(ctx, capability, o); err != nil {
 			return nil, err
 		}
 		run, err := s.cfg.Runs.Status(ctx, capability)
@@ -54,7 +54,24 @@ func (s *Server) approve(c echo.Context) error {
 	})
 }
 
+// runVerbs are what a person asks of a run that is there, by the last part of the path.
+var runVerbs = map[string]Action{
+	"pause": ActionPause, "continue": ActionContinue, "abort": ActionAbort, "skip": ActionSkip, "retry": ActionRetry, "accept": ActionAccept,
+}
+
+func (s *Server) ask(action Action) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		return s.change(c, action, func(ctx context.Context, capability string, o Order) (any, error) {
+			if o.Step == "" && (action == ActionSkip || action == ActionRetry) {
+				return nil, fmt.Errorf("%w: step is missing: say which step is meant; nothing was changed", strangler.ErrConfig)
+			}
+			run, changes, err := s.cfg.Runs.Ask(ctx, action, capability, o)
+			return Asked{shown(run), changes}, err
+		})
+	}
+}
+
 func shown(run strangler.Run) strangler.Run {
-	run.Steps = filled(run.Steps)
+	run.Steps, run.Acts = filled(run.Steps), filled(run.Acts)
 	return run
 }

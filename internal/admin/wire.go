@@ -5,13 +5,21 @@ import "github.com/strangler-fig/strangler"
 // Order is the body of every POST. Who is required; each operation reads the others that it knows.
 type Order struct {
 	Who    string         `json:"who"`              // user@host
-	Why    string         `json:"why,omitempty"`    // cutover, rollback, adopt
+	Why    string         `json:"why,omitempty"`    // cutover, rollback, adopt; what people ask of a run
 	Owner  strangler.Side `json:"owner,omitempty"`  // adopt; empty: show only
 	Lost   bool           `json:"lost,omitempty"`   // adopt: the other side's database is gone for good
 	Repair bool           `json:"repair,omitempty"` // verify: bring the owner's rows again where the sides differ
 	Until  string         `json:"until,omitempty"`  // run: the last step
 	To     string         `json:"to,omitempty"`     // rollback of a run: the last step to undo
-	Step   string         `json:"step,omitempty"`   // approve
+	Step   string         `json:"step,omitempty"`   // approve, skip, retry
+
+	Confirm string `json:"confirm,omitempty"` // approve, of the point of no return: the capability's name
+}
+
+// Asked is the answer to what a person asked of a run.
+type Asked struct {
+	strangler.Run
+	Changes []string `json:"changes,omitempty"` // accept: the lines of the settings that are other ones, as a diff shows them
 }
 
 // Evidence is what the control store and both databases say of who owns a capability, in words, and

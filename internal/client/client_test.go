@@ -92,6 +92,10 @@ func TestEveryMethodAsksItsEndpoint(t *testing.T) {
 			v, err := c.Approve(ctx, "delivery", admin.Order{Who: "ann", Step: "cutover"})
 			return v, backend.Runs[0], err
 		},
+		"pause": func() (any, any, error) {
+			v, err := c.AskRun(ctx, "delivery", "pause", ann)
+			return v.Run, backend.Runs[0], err
+		},
 		"preview of a run": func() (any, any, error) { v, err := c.PreviewRun(ctx, "delivery", "", ann); return v.DryRun, true, err },
 		"preview of a approval": func() (any, any, error) {
 			v, err := c.PreviewRun(ctx, "delivery", "approve", admin.Order{Who: "a", Step: "cutover"})

@@ -28,7 +28,12 @@ func (c *Client) Approve(ctx context.Context, capability string, o admin.Order) 
 	return ask[strangler.Run](ctx, c, http.MethodPost, path("runs", capability, "approve"), o)
 }
 
-// PreviewRun says what a verb of a playbook would do: "" for a run, rollback, approve.
+// AskRun asks something of a run that is there: pause, continue, abort, skip, retry or accept.
+func (c *Client) AskRun(ctx context.Context, capability, verb string, o admin.Order) (admin.Asked, error) {
+	return ask[admin.Asked](ctx, c, http.MethodPost, path("runs", capability, verb), o)
+}
+
+// PreviewRun says what a verb of a playbook would do: "" for a run, rollback, approve, and those of AskRun.
 func (c *Client) PreviewRun(ctx context.Context, capability, verb string, o admin.Order) (admin.Preview, error) {
 	segments := []string{"runs", capability}
 	if verb != "" {

@@ -125,8 +125,32 @@ func (p runsPort) Rollback(ctx context.Context, capability, to, who string) (str
 	return p.d.playbook.Rollback(ctx, capability, playbook.RunOptions{To: to, Who: who})
 }
 
-func (p runsPort) Approve(ctx context.Context, capability, step, who string) error {
-	return p.d.playbook.Approve(ctx, capability, step, who)
+func (p runsPort) Approve(ctx context.Context, capability string, o admin.Order) error {
+	return p.d.playbook.Approve(ctx, capability, playbook.RunOptions{Step: o.Step, Who: o.Who, Confirm: o.Confirm})
+}
+
+func (p runsPort) Ask(ctx context.Context, action admin.Action, capability string, order admin.Order) (run strangler.Run, changes []string, err error) {
+	if err := p.d.working(); err != nil {
+		return run, nil, err
+	}
+	o := playbook.RunOptions{Step: order.Step, Who: order.Who, Why: order.Why}
+	switch action {
+	case admin.ActionPause:
+		run, err = p.d.playbook.Pause(ctx, capability, o)
+	case admin.ActionContinue:
+		run, err = p.d.playbook.Continue(ctx, capability, o)
+	case admin.ActionAbort:
+		run, err = p.d.playbook.Abort(ctx, capability, o)
+	case admin.ActionSkip:
+		run, err = p.d.playbook.Skip(ctx, capability, o)
+	case admin.ActionRetry:
+		run, err = p.d.playbook.Retry(ctx, capability, o)
+	case admin.ActionAccept:
+		return p.d.playbook.Accept(ctx, capability, o)
+	default:
+		err = fmt.Errorf("%w: nothing of a run is called %q", strangler.ErrNotFound, action)
+	}
+	return run, nil, err
 }
 
 func (p runsPort) Status(ctx context.Context, capability string) (strangler.Run, error) {
@@ -154,6 +178,10 @@ func (p previewsPort) Fence(ctx context.Context, capability string, side strangl
 		return nil, fmt.Errorf("show the fence: %w", err)
 	}
 	return []string{s}, nil
+}
+
+func (p previewsPort) Changes(ctx context.Context, capability string) ([]string, error) {
+	return p.d.playbook.Changes(ctx, capability)
 }
 
 func (p previewsPort) Steps(ctx context.Context, capability string) ([]strangler.StepRun, error) {

@@ -29,6 +29,7 @@ type Backend struct {
 	Writers   []strangler.Writer
 	Evidence  []string
 	Fence     []string
+	Changes   []string // of the settings that the latest run goes by
 	Steps     []strangler.StepRun
 
 	mu      sync.Mutex
@@ -59,7 +60,7 @@ func New() *Backend {
 		Splits: []strangler.SplitStatus{{Capability: "delivery", Phase: strangler.PhaseSyncing, Owner: strangler.Legacy, Epoch: 7,
 			Tables:    []strangler.TableProgress{{Name: "couriers", RowsCopied: 10, RowsTotal: 10}},
 			NextSteps: []string{"strangler split verify delivery"}}},
-		Runs:    []strangler.Run{{ID: 3, Capability: "delivery", State: strangler.RunRunning, Who: "ann@laptop", Started: now, Steps: []strangler.StepRun{{Name: "expand", State: strangler.StepDoing, Started: now}}}},
+		Runs:    []strangler.Run{{ID: 3, Capability: "delivery", State: strangler.RunRunning, Who: "ann@laptop", Started: now, Steps: []strangler.StepRun{{Name: "expand", State: strangler.StepDoing, Started: now}}, Acts: []strangler.Act{}}},
 		Verify:  strangler.Verification{Verify: strangler.Verify{At: now, Rows: 10}},
 		Cutover: strangler.Cutover{ID: 1, Capability: "delivery", From: strangler.Legacy, To: strangler.Service, State: strangler.Committed, Epoch: 8, Decided: 9, Released: true},
 		Fence:   []string{"UPDATE strangler_fence SET state = 'closed'"},
@@ -259,8 +260,26 @@ func (f runs) Rollback(ctx context.Context, capability, to, who string) (strangl
 	return next(f.b, &f.b.Runs), err
 }
 
-func (f runs) Approve(ctx context.Context, capability, step, who string) error {
-	return f.b.call(ctx, "approve", capability, step, who)
+func (f runs) Approve(ctx context.Context, capability string, o admin.Order) error {
+	return f.b.call(ctx, "approve", append([]string{capability, o.Step, o.Who}, given(o.Confirm)...)...)
+}
+
+func (f runs) Ask(ctx context.Context, action admin.Action, capability string, o admin.Order) (strangler.Run, []string, error) {
+	words := append([]string{capability}, given(o.Step)...)
+	err := f.b.call(ctx, string(action), append(append(words, o.Who), given(o.Why)...)...)
+	var changes []string
+	if action == admin.ActionAccept {
+		changes = f.b.Changes
+	}
+	return next(f.b, &f.b.Runs), changes, err
+}
+
+// given is a word where there is one.
+func given(word string) []string {
+	if word == "" {
+		return nil
+	}
+	return []string{word}
 }
 
 func (f runs) Status(context.Context, string) (strangler.Run, error) {
@@ -279,6 +298,10 @@ func (f previews) Fence(_ context.Context, _ string, side strangler.Side) ([]str
 		statements[i] += " -- " + string(side)
 	}
 	return statements, f.b.failure("fence")
+}
+
+func (f previews) Changes(context.Context, string) ([]string, error) {
+	return f.b.Changes, f.b.failure("changes")
 }
 
 func (f previews) Steps(context.Context, string) ([]strangler.StepRun, error) {
