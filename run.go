@@ -43,6 +43,13 @@ type Act struct {
 	Why  string    `json:"why,omitempty"`
 }
 
+// Planned is something that a run would do.
+type Planned struct {
+	Step  string `json:"step"`
+	Where string `json:"where"` // "legacy database", "service's database", "toggle", "proxies", "control store", "person", "clock", or an address
+	Do    string `json:"do"`    // SQL for a database, words otherwise
+}
+
 // StepState is where one step of a run stands.
 type StepState string
 

@@ -34,6 +34,14 @@ func RunLease(capability string) string { return "run/" + capability }
 // SplitLease names the lease of a capability's split. Its holder is the worker that changes the record.
 func SplitLease(capability string) string { return "split/" + capability }
 
+// Script is a golang-migrate script that has not run.
+type Script struct {
+	Side  Side   `json:"side"`
+	Stage string `json:"stage"` // that it brings the side to: first, capture, indexed, whole, armed, complete
+	Path  string `json:"path"`  // below the folder of the scripts
+	SQL   string `json:"sql"`
+}
+
 // Verify is when both sides were compared last, and what came of it.
 type Verify struct {
 	At         time.Time `json:"at"`

@@ -59,6 +59,14 @@ type Splits interface {
 	Cancel(ctx context.Context, capability string) error
 }
 
+// Scripts tells what the split would have the databases do.
+type Scripts interface {
+	// PendingScripts are those that have not run, in their order; those that are not written yet as they would be.
+	PendingScripts(ctx context.Context, capability string) ([]strangler.Script, error)
+	// FenceStatement closes a side's fence.
+	FenceStatement(ctx context.Context, capability string, side strangler.Side, epoch int64) (string, error)
+}
+
 // Owners hands a capability's writes from one side to the other. Each call of Cutover and Rollback is
 // one whole attempt: it returns with the cutover committed, or aborted together with an error. What a
 // killed worker left preparing is settled by the split's own worker.
@@ -98,6 +106,7 @@ type Config struct {
 	Toggles   Toggles
 	Splits    Splits  // may be nil when no capability has tables
 	Owners    Owners  // may be nil when no capability has tables
+	Scripts   Scripts // nil: Foretell leaves the statements out
 	Traffic   Traffic // nil: nothing is counted, only time decides
 
 	Leases Leases        // nil: no other process works on runs

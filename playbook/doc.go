@@ -18,6 +18,7 @@
 //     makes. act.go: what a step gets to work with.
 //  6. The steps: step_expand.go, step_copy.go, step_verify.go, step_shadow.go, step_canary.go,
 //     step_cutover.go, step_soak.go, step_complete.go.
+//     foretell.go tells in advance what all of them would do.
 //  7. render.go: the playbook as text, Markdown and a page (page.gohtml). docs/PLAYBOOK.md is made
 //     from the same list.
 //

@@ -75,6 +75,14 @@ func (a *app) printPreview(p admin.Preview) error {
 		for _, step := range p.Steps {
 			fmt.Fprintf(w, "  %-9s %-8s %s\n", step.Name, step.State, step.Detail)
 		}
+		step := ""
+		for _, planned := range p.Planned {
+			if planned.Step != step {
+				step = planned.Step
+				fmt.Fprintf(w, "\n%s\n", step)
+			}
+			fmt.Fprintf(w, "  %s: %s\n", planned.Where, strings.ReplaceAll(planned.Do, "\n", "\n    "))
+		}
 		if len(p.Statements) > 0 {
 			fmt.Fprintln(w, "the fence would be closed by:")
 		}

@@ -63,6 +63,8 @@ type Previews interface {
 	Fence(ctx context.Context, capability string, side strangler.Side) ([]string, error)
 	// Changes returns what strangler.yaml says otherwise than the latest run goes by, as a diff shows it.
 	Changes(ctx context.Context, capability string) ([]string, error)
+	// Foretell returns what a run until a step would do, in order; an empty until means every step.
+	Foretell(ctx context.Context, capability, until string) ([]strangler.Planned, error)
 	// Steps returns the playbook's steps as a run would find them now. The steps come with an error,
 	// too: it is the refusal that the run would meet.
 	Steps(ctx context.Context, capability string) ([]strangler.StepRun, error)

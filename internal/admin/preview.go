@@ -145,7 +145,8 @@ func (s *Server) wouldRun(ctx context.Context, capability strangler.Capability, 
 		steps = steps[:last+1]
 	}
 	p.Steps = steps
-	return p, nil
+	p.Planned, err = s.cfg.Previews.Foretell(ctx, capability.Name, o.Until)
+	return p, err
 }
 
 // wouldRunBack lists the steps of the latest run that a rollback would take back, last first.

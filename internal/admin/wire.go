@@ -34,7 +34,8 @@ type Preview struct {
 	DryRun     bool                `json:"dry_run"`
 	Lines      []string            `json:"lines"`                // what would happen, in order
 	Statements []string            `json:"statements,omitempty"` // that would close the fence
-	Steps      []strangler.StepRun `json:"steps,omitempty"`      // of a playbook
+	Steps      []strangler.StepRun `json:"steps,omitempty"`      // of a playbook, as a run would find them
+	Planned    []strangler.Planned `json:"planned,omitempty"`    // every statement, flip and call of a run, in order
 	NextSteps  []string            `json:"next_steps"`
 }
 

@@ -184,6 +184,10 @@ func (p previewsPort) Changes(ctx context.Context, capability string) ([]string,
 	return p.d.playbook.Changes(ctx, capability)
 }
 
+func (p previewsPort) Foretell(ctx context.Context, capability, until string) ([]strangler.Planned, error) {
+	return p.d.playbook.Foretell(ctx, capability, until)
+}
+
 func (p previewsPort) Steps(ctx context.Context, capability string) ([]strangler.StepRun, error) {
 	return p.d.playbook.Preview(ctx, capability)
 }

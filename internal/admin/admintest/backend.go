@@ -304,6 +304,10 @@ func (f previews) Changes(context.Context, string) ([]string, error) {
 	return f.b.Changes, f.b.failure("changes")
 }
 
+func (f previews) Foretell(_ context.Context, _, until string) ([]strangler.Planned, error) {
+	return []strangler.Planned{{Step: "expand", Where: "legacy database", Do: "CREATE TABLE x (\n  y INTEGER\n);"}, {Step: "shadow", Where: "toggle", Do: "legacy → shadow" + until}}, f.b.failure("foretell")
+}
+
 func (f previews) Steps(context.Context, string) ([]strangler.StepRun, error) {
 	return f.b.Steps, f.b.failure("steps")
 }

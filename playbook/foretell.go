@@ -1,0 +1,198 @@
+package playbook
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+
+	strangler "github.com/strangler-fig/strangler"
+)
+
+// Foretell says what a run would do from here until a step, or the end where that is empty: every statement, flip and call, in
+// order. What waits is named where it waits. It reads, and changes nothing; the error is that of a check that refuses.
+func (e *Engine) Foretell(ctx context.Context, capability, until string) ([]strangler.Planned, error) {
+	c, ok := e.capabilities[capability]
+	if !ok {
+		return nil, unknown(capability)
+	}
+	f := &foretelling{e: e, c: c}
+	var err error
+	if f.toggle, err = e.cfg.Toggles.Toggle(ctx, capability); err != nil {
+		return nil, fmt.Errorf("reading the toggle of %s: %w", capability, err)
+	}
+	if !c.Stateless() && e.cfg.Scripts != nil {
+		if f.scripts, err = e.cfg.Scripts.PendingScripts(ctx, capability); err != nil {
+			return nil, fmt.Errorf("what scripts would run: %w", err)
+		}
+	}
+	records, err := e.Preview(ctx, capability)
+	if err != nil {
+		return nil, err
+	}
+	for i, s := range listOf(c) {
+		if records[i].State != strangler.StepDone {
+			if err := f.step(ctx, s); err != nil {
+				return nil, err
+			}
+		}
+		if s.Name == until {
+			break
+		}
+	}
+	return f.out, nil
+}
+
+// foretelling is a run told in advance: the toggle moves along in it.
+type foretelling struct {
+	e       *Engine
+	c       strangler.Capability
+	toggle  strangler.Toggle
+	scripts []strangler.Script
+	at      string // the step that is told of
+	out     []strangler.Planned
+}
+
+func (f *foretelling) say(where, format string, args ...any) {
+	f.out = append(f.out, strangler.Planned{Step: f.at, Where: where, Do: fmt.Sprintf(format, args...)})
+}
+
+const (
+	atToggle  = "toggle"
+	atProxies = "proxies"
+	atPerson  = "person"
+	atClock   = "clock"
+)
+
+func (f *foretelling) step(ctx context.Context, s entry) error {
+	f.at = s.Name
+	if s.Kind == "" && s.asks(f.c) {
+		f.say(atPerson, "waits for approval: strangler playbook approve %s %s", f.c.Name, s.Name)
+	}
+	switch s.Name {
+	case Expand:
+		f.run("first", "capture")
+	case Copy:
+		for _, t := range f.c.AtService().Tables {
+			f.say("service's database", "copies the rows of %s to %s, range by range, and follows every change meanwhile", t.From, cmp.Or(t.To, t.From))
+		}
+		f.run("indexed", "whole")
+	case Verify:
+		f.say("both databases", "compares every row")
+	case Shadow:
+		f.flip(strangler.ModeShadow, 0)
+		f.say(atClock, "waits %s at the longest", span(cmp.Or(f.c.Playbook.Shadow, f.e.cfg.ShadowHold)))
+	case Canary:
+		f.canary()
+	case Cutover:
+		return f.cutover(ctx)
+	case Soak:
+		f.say(atClock, "waits %s from the cutover on", span(f.c.Playbook.Soak))
+	case Complete:
+		if !f.c.Stateless() {
+			f.say("both databases", "ends the stream back; %s", pointOfNoReturn)
+		}
+		f.run("complete")
+	default:
+		f.own(s)
+	}
+	return nil
+}
+
+// run tells of the scripts of some stages, in the order in which they run.
+func (f *foretelling) run(stages ...string) {
+	for _, stage := range stages {
+		for _, s := range f.scripts {
+			if s.Stage == stage {
+				f.say(databaseOf(s.Side), "-- %s\n%s", s.Path, strings.TrimSpace(s.SQL))
+			}
+		}
+	}
+}
+
+func databaseOf(side strangler.Side) string {
+	if side == strangler.Service {
+		return "service's database"
+	}
+	return "legacy database"
+}
+
+func (f *foretelling) flip(mode strangler.Mode, percent strangler.Percent) {
+	f.say(atToggle, "%s → %s, epoch %d, acknowledged by every instance", describe(f.toggle.Mode, f.toggle.Percent), describe(mode, percent), f.toggle.Epoch+1)
+	f.toggle.Mode, f.toggle.Percent = mode, percent
+	f.toggle.Epoch++
+}
+
+func (f *foretelling) canary() {
+	for _, p := range f.c.Playbook.Canary {
+		if f.toggle.Mode == strangler.ModeCanary && p <= f.toggle.Percent {
+			continue
+		}
+		f.flip(strangler.ModeCanary, p)
+		wait := "waits " + span(cmp.Or(f.c.Playbook.Hold, f.e.cfg.CanaryHold))
+		if n := cmp.Or(f.c.Playbook.Requests, f.e.cfg.CanaryRequests); n > 0 {
+			wait += fmt.Sprintf(", and for %d requests that the service has answered", n)
+		}
+		f.say(atClock, "%s", wait)
+	}
+}
+
+// cutover follows CUTOVER.md, section 4.
+func (f *foretelling) cutover(ctx context.Context) error {
+	if f.c.Stateless() {
+		f.flip(strangler.ModeExtracted, 0)
+		return nil
+	}
+	f.say("both databases", "compares every row once more, if the last comparison is older than %s", span(f.e.cfg.VerifyFresh))
+	f.run("armed")
+	f.say(atProxies, "every instance holds new writes of the capability's routes and touches, and lets those in flight end")
+	if f.e.cfg.Scripts != nil {
+		statement, err := f.e.cfg.Scripts.FenceStatement(ctx, f.c.Name, strangler.Legacy, f.toggle.Epoch+1)
+		if err != nil {
+			return fmt.Errorf("the statement that closes the fence: %w", err)
+		}
+		f.say("legacy database", "-- closes the fence\n%s", strings.TrimSpace(statement))
+	}
+	f.say("both databases", "reads the legacy position, catches up to it, compares the keys that changed last, sets sequences ahead")
+	f.say("control store", "one compare-and-swap: the owner is service, the toggle extracted; this decides")
+	f.say("service's database", "opens the fence")
+	f.say(atProxies, "every instance releases the held writes to the service; the stream back to the legacy tables begins")
+	f.toggle.Mode, f.toggle.Percent, f.toggle.Owner = strangler.ModeExtracted, 0, strangler.Service
+	f.toggle.Epoch += 2
+	return nil
+}
+
+// shownURL is an address without what may be a secret in it.
+func shownURL(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "an address"
+	}
+	return u.Scheme + "://" + u.Host + u.Path
+}
+
+// own tells of a step of the capability's own.
+func (f *foretelling) own(s entry) {
+	for _, o := range f.c.Playbook.Own {
+		if o.Name != s.Name {
+			continue
+		}
+		switch {
+		case o.Run != nil:
+			f.say("this machine", "runs %q", o.Run.Command)
+		case o.HTTP != nil:
+			f.say(shownURL(o.HTTP.URL), "GET, until it is answered as it should be")
+		case o.SQL != nil:
+			f.say(databaseOf(o.SQL.Side), "%s -- until it answers %s", o.SQL.Query, o.SQL.Answer)
+		case o.Prometheus != nil:
+			f.say(shownURL(o.Prometheus.URL), "%s, until it is within its bounds", o.Prometheus.Query)
+		case o.Approve != nil:
+			f.say(atPerson, "waits for approval: strangler playbook approve %s %s", f.c.Name, o.Name)
+		case o.Wait != nil:
+			f.say(atClock, "waits %s", span(o.Wait.For))
+		case o.Notify != nil:
+			f.say(shownURL(o.Notify.URL), "POST: %s", o.Notify.Text)
+		}
+	}
+}
