@@ -53,7 +53,11 @@ type system struct {
 	log                       *invariant.Log
 	before                    invariant.Baseline
 	legacyDB, serviceDB       *sql.DB
+	settings                  string // of the playbook; empty: the quick ones
 }
+
+// quick are settings of a playbook that goes on by itself.
+const quick = "{canary: [50%, 100%], hold: 20ms, shadow: 20ms, soak: 20ms, approve: []}"
 
 // node is one daemon's file and addresses.
 type node struct {
@@ -120,8 +124,8 @@ capabilities:
       - courier_actions
       - courier_requests%s
     capture: %s
-    playbook: {canary: [50%%, 100%%], hold: 20ms, shadow: 20ms, soak: 20ms, approve: []}
-`, s.controlDSN, n.proxyPort, cmp.Or(os.Getenv("STRANGLER_ENGINE"), "h1"), n.adminPort, s.legacyPort, s.legacyDSN, s.servicePort, s.serviceDSN, s.deliveries(), s.kind.capture())
+    playbook: %s
+`, s.controlDSN, n.proxyPort, cmp.Or(os.Getenv("STRANGLER_ENGINE"), "h1"), n.adminPort, s.legacyPort, s.legacyDSN, s.servicePort, s.serviceDSN, s.deliveries(), s.kind.capture(), cmp.Or(s.settings, quick))
 	must(s.t, os.WriteFile(n.file, []byte(text), 0o600))
 	return n
 }

@@ -1,0 +1,226 @@
+//go:build !race
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/internal/admin"
+	"github.com/strangler-fig/strangler/internal/client"
+	"github.com/strangler-fig/strangler/internal/localdb"
+)
+
+// patient are settings of a playbook that goes on when people say so.
+const patient = "{canary: [50%, 100%], hold: 1h, shadow: 1h, soak: 14d}"
+
+// unhurried gives the daemon settings that wait, and returns its client.
+func (s *system) unhurried(settings string) *client.Client {
+	s.t.Helper()
+	s.settings = settings
+	text, err := os.ReadFile(s.daemon.node.file)
+	must(s.t, err)
+	must(s.t, os.WriteFile(s.daemon.node.file, []byte(strings.Replace(string(text), quick, settings, 1)), 0o600))
+	s.start(s.daemon)
+	c := s.client(s.daemon)
+	s.t.Cleanup(c.Close)
+	return c
+}
+
+// waits has the run wait at a step.
+func (s *system) waits(c *client.Client, step string) (run strangler.Run) {
+	s.t.Helper()
+	s.awaitWith("the run to wait at "+step, func() (yes bool) {
+		got, err := c.RunStatus(s.t.Context(), capability)
+		run = got
+		if err == nil && run.State == strangler.RunFailed {
+			s.t.Fatalf("it failed: %s", run.Error)
+		}
+		return err == nil && run.State == strangler.RunWaiting && stepState(run, step) == strangler.StepWaiting
+	}, s.daemon)
+	return run
+}
+
+// advance brings a run that waits behind a step.
+func (s *system) advance(c *client.Client, step string) {
+	s.t.Helper()
+	s.waits(c, step)
+	o := admin.Order{Who: "ann", Why: "no time", Step: step, Confirm: capability}
+	var err error
+	if step == "cutover" || step == "complete" {
+		_, err = c.Approve(s.t.Context(), capability, o)
+	} else {
+		_, err = c.AskRun(s.t.Context(), capability, "skip", o)
+	}
+	must(s.t, err)
+}
+
+// TestAbortAtEachStep: a run is aborted at each place where it can be found, and rolled back. Both catalogs, the toggle and every row
+// are as before, under traffic.
+func TestAbortAtEachStep(t *testing.T) { eachKind(t, abortAtEachStep) }
+
+func abortAtEachStep(t *testing.T, k *kind) {
+	s := newSystem(t, k, 300)
+	c := s.unhurried(patient)
+	legacy, service := k.schema(t, s.legacyDB), k.schema(t, s.serviceDB)
+	for _, at := range []string{"", "shadow", "canary", "cutover", "soak"} {
+		w := s.traffic(s.daemon, 2)
+		_, err := c.Run(t.Context(), capability, order)
+		must(t, err)
+		for _, step := range []string{"shadow", "canary", "cutover"} {
+			if at == "" || at == step {
+				break
+			}
+			s.advance(c, step)
+		}
+		if at != "" {
+			s.waits(c, at)
+		}
+		w.awaitWrites(5)
+		run, err := c.AskRun(t.Context(), capability, "abort", order)
+		if err != nil || run.State != strangler.RunAborted {
+			t.Fatalf("aborted at %q, the run is %s, %v", at, run.State, err)
+		}
+		w.awaitWrites(5)
+		s.back(s.daemon, "all")
+		w.stop()
+		s.check(strangler.Legacy, true)
+		toggle, err := c.Toggle(t.Context(), capability)
+		if err != nil || toggle.Mode != strangler.ModeLegacy || toggle.Owner != strangler.Legacy {
+			t.Errorf("aborted at %q, the toggle is %s, %v", at, toggle.Describe(), err)
+		}
+		if diff := cmp.Diff(legacy, k.schema(t, s.legacyDB)) + cmp.Diff(service, k.schema(t, s.serviceDB)); diff != "" {
+			t.Fatalf("aborted at %q, the catalogs differ (-before +after):\n%s", at, diff)
+		}
+	}
+}
+
+// TestPauseOutlivesTheDaemon: a run that a person has paused begins nothing when the daemon is killed and started again, and goes on
+// when it is continued; nor does one whose settings have changed in the file, until a person has accepted them.
+func TestPauseOutlivesTheDaemon(t *testing.T) {
+	s := newSystem(t, sqlite, 300)
+	c := s.unhurried(patient)
+	_, err := c.Run(t.Context(), capability, order)
+	must(t, err)
+	s.advance(c, "shadow")
+	s.waits(c, "canary")
+	run, err := c.AskRun(t.Context(), capability, "pause", order)
+	if err != nil || run.State != strangler.RunPaused {
+		t.Fatalf("paused, the run is %s, %v", run.State, err)
+	}
+	s.kill(s.daemon)
+	text, err := os.ReadFile(s.daemon.node.file)
+	must(t, err)
+	must(t, os.WriteFile(s.daemon.node.file, []byte(strings.Replace(string(text), "hold: 1h", "hold: 20ms", 1)), 0o600))
+	s.start(s.daemon)
+	if run, err := c.RunStatus(t.Context(), capability); err != nil || run.State != strangler.RunPaused {
+		t.Errorf("after the restart the run is %s, %v", run.State, err)
+	}
+	_, err = c.AskRun(t.Context(), capability, "continue", order)
+	must(t, err)
+	s.awaitWith("the run to show what has changed", func() bool {
+		run, err := c.RunStatus(t.Context(), capability)
+		return err == nil && strings.Contains(run.Waiting, "hold 1h") && strings.Contains(run.Waiting, "hold 20ms") && strings.Contains(run.Waiting, "playbook accept")
+	}, s.daemon)
+	accepted, err := c.AskRun(t.Context(), capability, "accept", order)
+	if err != nil || len(accepted.Changes) != 2 {
+		t.Errorf("accepting says %q, %v", accepted.Changes, err)
+	}
+	s.waits(c, "cutover")
+}
+
+// TestDryRunTellsTheStatements that the run then has in its scripts, and changes nothing.
+func TestDryRunTellsTheStatements(t *testing.T) { eachKind(t, dryRun) }
+
+func dryRun(t *testing.T, k *kind) {
+	s := newSystem(t, k, 10)
+	c := s.unhurried(patient)
+	legacy, service := k.schema(t, s.legacyDB), k.schema(t, s.serviceDB)
+	told, err := c.PreviewRun(t.Context(), capability, "", order)
+	must(t, err)
+	if diff := cmp.Diff(legacy, k.schema(t, s.legacyDB)) + cmp.Diff(service, k.schema(t, s.serviceDB)); diff != "" {
+		t.Fatalf("a dry run changed the catalogs:\n%s", diff)
+	}
+	var all strings.Builder
+	steps := map[string]bool{}
+	for _, p := range told.Planned {
+		steps[p.Step] = true
+		all.WriteString(p.Do + "\n")
+	}
+	for _, step := range []string{"expand", "copy", "verify", "shadow", "canary", "cutover", "soak", "complete"} {
+		if !steps[step] {
+			t.Errorf("nothing is told of %s", step)
+		}
+	}
+	_, err = c.Run(t.Context(), capability, order)
+	must(t, err)
+	s.waits(c, "shadow")
+	written := 0
+	for _, f := range scriptsOf(t, s.dir) {
+		if strings.HasSuffix(f.name, ".up.sql") {
+			written++
+			if !strings.Contains(all.String(), strings.TrimSpace(f.text)) {
+				t.Errorf("%s was not told:\n%.400s", f.name, f.text)
+			}
+		}
+	}
+	if written < 4 {
+		t.Errorf("%d scripts", written)
+	}
+	after, err := c.PreviewRun(t.Context(), capability, "", admin.Order{Who: "ann", Until: "cutover"})
+	must(t, err)
+	for _, p := range after.Planned {
+		if p.Step == "expand" || p.Step == "copy" || p.Step == "complete" {
+			t.Errorf("until the cutover, at shadow, it tells %+v", p)
+		}
+	}
+}
+
+// TestControlStoreGoneForAWhile: its server is killed in the run, forward and back, and is gone for longer than any lease. Reads and
+// writes go on as the last snapshot has it, and the run goes on when the server is back.
+func TestControlStoreGoneForAWhile(t *testing.T) { controlGone(t, "5s") }
+
+func controlGone(t *testing.T, length string) {
+	server, err := localdb.Postgres(t.Context(), localdb.Config{Durable: true})
+	must(t, err)
+	t.Cleanup(func() { must(t, server.Close()) })
+	must(t, errors.Join(server.Role(t.Context(), "strangler"), server.Create(t.Context(), "control", "strangler")))
+	k := *sqlite
+	k.make = func(t testing.TB) *pair {
+		p := sqlite.make(t)
+		p.controlDSN = server.As("strangler", "control")
+		return p
+	}
+	s := newSystem(t, &k, 300)
+	c := s.unhurried(patient)
+	w := s.traffic(s.daemon, 2)
+	gone := func() {
+		t.Helper()
+		must(t, server.Kill())
+		w.awaitWrites(10)
+		wait(t, length)
+		w.awaitWrites(10)
+		must(t, server.Restart(context.WithoutCancel(t.Context())))
+	}
+	_, err = c.Run(t.Context(), capability, order)
+	must(t, err)
+	s.waits(c, "shadow")
+	gone()
+	s.again(c, "shadow")
+	gone()
+	s.again(c, "canary")
+	gone()
+	s.again(c, "cutover")
+	s.again(c, "soak")
+	gone()
+	s.back(s.daemon, "all")
+	w.awaitWrites(10)
+	w.stop()
+	s.check(strangler.Legacy, true)
+}
