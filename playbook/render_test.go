@@ -39,11 +39,14 @@ func TestRender(t *testing.T) {
 	c.Touches = append(c.Touches, strangler.Touch{Route: strangler.Route{Method: "POST", Pattern: "/sweep"}})
 	golden(t, "testdata/delivery.md", Render(c))
 	golden(t, "testdata/stateless.md", Render(stateless()))
+	golden(t, "testdata/everything.md", Render(everything()))
+	golden(t, "testdata/everything.html", rendered(t, everything()))
 }
 
 // TestRenderHTML: the page fetches nothing, and escapes what a configuration may hold.
 func TestRenderHTML(t *testing.T) {
-	c := delivery()
+	c := everything()
+	c.Playbook.Canary = []strangler.Percent{10_000, 500_000, strangler.Hundred}
 	c.Service.URLs = []string{`http://x.test/<script>alert("x")</script>`}
 	html, err := RenderHTML(c)
 	if err != nil {
