@@ -82,7 +82,7 @@ func Show(c strangler.Capability) Plan {
 		p.Keys = append(p.Keys, PlanKey{name, c.OnDelete[name], c.OnDelete[name].Words()})
 	}
 	for i, d := range StepsOf(c) {
-		step := PlannedStep{Description: named(d, c.Name), Number: i + 1, Skipped: d.NeedsTables && c.Stateless(), Gates: []Gate{}}
+		step := PlannedStep{Description: worded(d, c), Number: i + 1, Skipped: d.NeedsTables && c.Stateless(), Gates: []Gate{}}
 		if !step.Skipped {
 			step.Settings, step.Gates = settings(c, d.Name), gates(c, d.Name)
 			step.Approval = slices.ContainsFunc(step.Gates, func(g Gate) bool { return g.For == ForPerson })

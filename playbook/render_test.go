@@ -79,6 +79,13 @@ func TestShow(t *testing.T) {
 	if !plan.Stateless || !plan.Steps[0].Skipped || plan.Steps[3].Skipped || !plan.Steps[5].Approval || !plan.Steps[7].Final {
 		t.Errorf("the plan is %+v", plan)
 	}
+	for _, s := range plan.Steps {
+		for _, text := range append(append([]string{s.Back}, s.ByHand...), s.Commands...) {
+			if !s.Skipped && strings.Contains(text, "split ") {
+				t.Errorf("step %s of a capability that has no split says: %s", s.Name, text)
+			}
+		}
+	}
 	if s := plan.String(); !strings.Contains(s, "no tables, passed over") || strings.Count(s, "\n") != 9 {
 		t.Errorf("as text:\n%s", s)
 	}

@@ -94,7 +94,7 @@ var order = list{
 		Does:    "Lets the service answer a growing share of users, each share held for a while. With tables it is their reads (GET, HEAD) that move; without, every request.",
 		Changes: "The toggle: canary, percentage by percentage.",
 		Undo:    "The toggle goes to legacy.",
-		Back:    "`playbook rollback CAP --to canary` sets the toggle to legacy on every instance. With tables no write has moved; without, what the service has stored of its own stays there. In a hurry, `toggle set CAP legacy --why \"…\"` does the same at once, and the run fails and says so.",
+		Back:    "`playbook rollback CAP --to canary` sets the toggle to legacy on every instance. With tables no write has moved. In a hurry, `toggle set CAP legacy --why \"…\"` does the same at once, and the run fails and says so.",
 		ByHand: []string{
 			"At each percentage: errors and p99 of the service beside the monolith's, what support hears, a figure of the business (orders an hour).",
 			"As a user of the canary: read something, change it, read it again.",
