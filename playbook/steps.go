@@ -137,7 +137,7 @@ var order = list{
 		ByHand: []string{
 			"Before approving: a backup of the monolith's database from behind the cutover, and somebody who has restored one.",
 			"Nothing in the monolith reads the tables any more: joins, reports and exports find them gone.",
-			"Nobody who could want the way back is without a word in this.",
+			"Everybody who could want the way back has been asked. `playbook approve CAP complete` asks for the capability's name, and then it is done.",
 		},
 		Commands: []string{"strangler split complete CAP"},
 		Final:    true,
