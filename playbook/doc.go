@@ -19,8 +19,10 @@
 //  6. The steps: step_expand.go, step_copy.go, step_verify.go, step_shadow.go, step_canary.go,
 //     step_cutover.go, step_soak.go, step_complete.go.
 //     foretell.go tells in advance what all of them would do.
-//  7. render.go: the playbook as text, Markdown and a page (page.gohtml). docs/PLAYBOOK.md is made
-//     from the same list.
+//  7. The runbook, from the same list. plan.go: the playbook as one capability will run it, with its gates (gates.go), its
+//     ramp (ramp.go), and other words where it has no tables (stateless.go). runbook.go: what to see to before and on the
+//     day, and what to do when something happens. render.go: all of it as Markdown (markdown.go), and docs/PLAYBOOK.md;
+//     page.go: as a page (page.gohtml), for which draw.go, draw_way.go, draw_ramp.go and draw_tables.go draw.
 //
 // # What a killed process leaves behind
 //

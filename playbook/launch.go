@@ -35,7 +35,7 @@ func (e *Engine) begin(ctx context.Context, c strangler.Capability, run strangle
 	}
 	run.Capability, run.Started, run.Steps = c.Name, e.cfg.Now(), steps
 	if run.Settings == "" {
-		run.Settings = settings(c)
+		run.Settings = settingsOf(c)
 	}
 	begun, err := e.cfg.Ledger.StartRun(ctx, run)
 	if err != nil {

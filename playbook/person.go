@@ -199,7 +199,7 @@ func (e *Engine) Accept(ctx context.Context, capability string, o RunOptions) (s
 	if err != nil {
 		return run, nil, err
 	}
-	now := settings(c)
+	now := settingsOf(c)
 	diff := changes(run.Settings, now)
 	switch {
 	case !active(run) && run.State != strangler.RunPaused && run.State != strangler.RunFailed:
@@ -239,7 +239,7 @@ func (e *Engine) Changes(ctx context.Context, capability string) ([]string, erro
 	if err != nil || run.Settings == "" || run.BackTo != "" || !active(run) && run.State != strangler.RunPaused && run.State != strangler.RunFailed {
 		return nil, err
 	}
-	return changes(run.Settings, settings(c)), nil
+	return changes(run.Settings, settingsOf(c)), nil
 }
 
 // relay ends a run whose steps have changed and begins one with the present steps, of which those that both have stay as they are.

@@ -1,165 +1,30 @@
 package playbook
 
 import (
-	_ "embed" // the page's template
 	"fmt"
-	"html/template"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
 	strangler "github.com/strangler-fig/strangler"
 )
 
-// Plan is the playbook as one capability will run it.
-type Plan struct {
-	Capability string        `json:"capability"`
-	Stateless  bool          `json:"stateless"`
-	Legacy     string        `json:"legacy"`  // base URL
-	Service    string        `json:"service"` // base URL
-	Routes     []string      `json:"routes"`
-	Touches    []PlanTouch   `json:"touches"`
-	Tables     []PlanTable   `json:"tables"`
-	Keys       []PlanKey     `json:"foreign_keys"` // of which on_delete says something
-	Steps      []PlannedStep `json:"steps"`
-}
-
-// PlanTouch is a route that stays in the monolith and writes the capability's tables.
-type PlanTouch struct {
-	Route string `json:"route"`
-	Seam  bool   `json:"seam"`
-	Fails bool   `json:"fails"` // declared to fail once the service owns
-}
-
-// PlanTable is a table that moves.
-type PlanTable struct {
-	From   string   `json:"from"`
-	To     string   `json:"to"`
-	Words  []string `json:"mapping"` // how it goes, a phrase each
-	OneWay bool     `json:"one_way"` // a rollback loses what the service has written there
-}
-
-// PlanKey is a foreign key that crosses the cut.
-type PlanKey struct {
-	Name     string           `json:"name"` // as in "orders(courier_id)"
-	OnDelete strangler.Delete `json:"on_delete"`
-	Words    string           `json:"does"`
-}
-
-// PlannedStep is a step with this capability's name and settings in it.
-type PlannedStep struct {
-	Description
-	Number   int    `json:"number"`   // from 1
-	Settings string `json:"settings"` // "1%, 10%, 50%, 100%", "14d"; empty for most
-	Approval bool   `json:"approval"` // it waits for a person
-	Skipped  bool   `json:"skipped"`  // nothing to do, the capability has no tables
-}
-
-// Show says how the playbook goes for a capability. It reads the capability's settings only.
-func Show(c strangler.Capability) Plan {
-	p := Plan{Capability: c.Name, Stateless: c.Stateless(), Legacy: c.Legacy.String(), Service: c.Service.String()}
-	for _, r := range c.Routes {
-		p.Routes = append(p.Routes, r.String())
-	}
-	for _, t := range c.Touches {
-		p.Touches = append(p.Touches, PlanTouch{t.Route.String(), t.Seam, t.Fails})
-	}
-	for _, t := range c.AtService().Tables {
-		p.Tables = append(p.Tables, PlanTable{t.From, t.To, append([]string{}, t.Words()...), t.OneWay})
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.OnDelete)) {
-		p.Keys = append(p.Keys, PlanKey{name, c.OnDelete[name], c.OnDelete[name].Words()})
-	}
-	for i, d := range StepsOf(c) {
-		step := PlannedStep{Description: d, Number: i + 1, Skipped: d.NeedsTables && c.Stateless()}
-		step.Approval = !step.Skipped && slices.Contains(c.Playbook.Approve, d.Name)
-		for j, command := range d.Commands {
-			step.Commands[j] = strings.ReplaceAll(command, "CAP", c.Name)
-		}
-		switch d.Name {
-		case Shadow:
-			if c.Playbook.Shadow > 0 {
-				step.Settings = "at most " + span(c.Playbook.Shadow)
-			}
-		case Canary:
-			step.Settings = joinPercents(c.Playbook.Canary)
-			if c.Playbook.Hold > 0 {
-				step.Settings += ", each for " + span(c.Playbook.Hold)
-			}
-		case Soak:
-			step.Settings = span(c.Playbook.Soak)
-		}
-		p.Steps = append(p.Steps, step)
-	}
-	return p
-}
-
-func joinPercents(percents []strangler.Percent) string {
-	words := make([]string, len(percents))
-	for i, p := range percents {
-		words[i] = p.String()
-	}
-	return strings.Join(words, ", ")
-}
-
-// String is the plan for a terminal: one line a step.
-func (p Plan) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %d routes, %d tables\n", p.Capability, len(p.Routes), len(p.Tables))
-	for _, s := range p.Steps {
-		fmt.Fprintf(&b, "%d. %-9s %s", s.Number, s.Name, s.Does)
-		for _, mark := range s.marks() {
-			fmt.Fprintf(&b, " [%s]", mark)
-		}
-		b.WriteString("\n")
-	}
-	return b.String()
-}
-
-// marks are what stands out of a step in a line.
-func (s PlannedStep) marks() []string {
-	if s.Skipped {
-		return []string{noTables + ", passed over"}
-	}
-	var marks []string
-	if s.Settings != "" {
-		marks = append(marks, s.Settings)
-	}
-	if s.Approval {
-		marks = append(marks, "waits for approval")
-	}
-	if s.Final {
-		marks = append(marks, "point of no return")
-	}
-	return marks
-}
-
-// Render writes a capability's playbook as Markdown.
+// Render writes a capability's runbook as Markdown.
 func Render(c strangler.Capability) string {
 	p := Show(c)
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Playbook: %s\n\n", p.Capability)
-	fmt.Fprintf(&b, "`%s` moves from %s to %s. Start it with `strangler playbook run %s`; it goes on by itself, waits where it has to, and survives a restart of the daemon. `strangler playbook rollback %s` takes it back.\n\n",
-		p.Capability, orUnset(p.Legacy), orUnset(p.Service), p.Capability, p.Capability)
-	b.WriteString("## What moves\n\n")
-	for _, r := range p.Routes {
-		fmt.Fprintf(&b, "- route `%s`\n", r)
-	}
-	for _, t := range p.Tables {
-		fmt.Fprintf(&b, "- table `%s`%s%s\n", t.From, renamed(t), t.How())
-	}
-	for _, k := range p.Keys {
-		fmt.Fprintf(&b, "- foreign key `%s`, on delete %s: %s\n", k.Name, k.OnDelete, k.Words)
-	}
-	for _, t := range p.Touches {
-		fmt.Fprintf(&b, "- touch `%s`: stays in the monolith and writes these tables, %s\n", t.Route, t.After())
-	}
-	if p.Stateless {
-		b.WriteString("- no tables: the toggle alone moves it\n")
-	}
+	name := code(p.Capability)
+	fmt.Fprintf(&b, "# Playbook: %s\n\n", plain(p.Capability))
+	fmt.Fprintf(&b, "%s moves from %s to %s. Start it with %s; it goes on by itself, waits where it has to, and survives a restart of the daemon. %s takes it back. "+
+		"Commands in the text go behind `strangler`.\n\n",
+		name, orUnset(p.Legacy), orUnset(p.Service), code("strangler playbook run "+p.Capability), code("strangler playbook rollback "+p.Capability))
+	renderMoves(&b, p)
+	b.WriteString("## The ramp\n\n")
+	renderRamp(&b, p)
+	renderList(&b, "Before you begin", p.Before())
+	renderList(&b, "On the day of the cutover", p.OnTheDay())
 	b.WriteString("\n## The steps\n")
 	renderSteps(&b, p)
+	renderRest(&b, p)
 	return b.String()
 }
 
@@ -167,52 +32,125 @@ func orUnset(url string) string {
 	if url == "" {
 		return "(no URL)"
 	}
-	return url
+	return plain(url)
 }
 
-func renamed(t PlanTable) string {
-	if t.To == "" || t.To == t.From {
-		return ""
+func renderMoves(b *strings.Builder, p Plan) {
+	b.WriteString("## What moves\n\n")
+	for _, r := range p.Routes {
+		fmt.Fprintf(b, "- route %s\n", code(r))
 	}
-	return ", there `" + t.To + "`"
+	for _, t := range p.Tables {
+		there := ""
+		if t.renamed() {
+			there = ", there " + code(t.To)
+		}
+		fmt.Fprintf(b, "- table %s%s%s\n", code(t.From), there, plain(t.How()))
+	}
+	for _, k := range p.Keys {
+		fmt.Fprintf(b, "- foreign key %s, on delete %s: %s\n", code(k.Name), k.OnDelete, plain(k.Words))
+	}
+	for _, t := range p.Touches {
+		fmt.Fprintf(b, "- touch %s: stays in the monolith and writes these tables, %s\n", code(t.Route), t.After())
+	}
+	if p.Stateless {
+		b.WriteString("- no tables: the toggle alone moves it\n")
+	}
+	b.WriteString("\n")
 }
 
-// How says how the table goes, behind a colon; empty where it goes as it is.
-func (t PlanTable) How() string {
-	if len(t.Words) == 0 {
-		return ""
+func renderRamp(b *strings.Builder, p Plan) {
+	if p.Stateless {
+		b.WriteString("| stage | at the service | how long |\n| --- | ---: | --- |\n")
+	} else {
+		b.WriteString("| stage | reads at the service | writes | how long |\n| --- | ---: | ---: | --- |\n")
 	}
-	return ": " + strings.Join(t.Words, "; ")
+	for _, s := range p.Ramp {
+		if p.Stateless {
+			b.WriteString(row(plain(s.Name), s.Reads.String(), plain(s.Words)))
+		} else {
+			b.WriteString(row(plain(s.Name), s.Reads.String(), s.Writes.String(), plain(s.Words)))
+		}
+	}
+	if guard := p.Guard(); guard != "" {
+		fmt.Fprintf(b, "\n%s\n", guard)
+	}
 }
 
-// After says what becomes of the touch once the service owns.
-func (t PlanTouch) After() string {
-	switch {
-	case t.Seam:
-		return "through a seam after the cutover"
-	case t.Fails:
-		return "and is declared to fail after the cutover"
+func renderList(b *strings.Builder, heading string, list []string) {
+	fmt.Fprintf(b, "\n## %s\n\n", heading)
+	for _, s := range list {
+		fmt.Fprintf(b, "- [ ] %s\n", prose(s))
 	}
-	return "without a seam: the cutover is refused until one is declared, or that it may fail"
 }
 
 func renderSteps(b *strings.Builder, p Plan) {
 	for _, s := range p.Steps {
-		fmt.Fprintf(b, "\n### %d. %s\n\n", s.Number, s.Name)
+		fmt.Fprintf(b, "\n### %d. %s\n\n", s.Number, plain(s.Name))
 		if marks := s.marks(); len(marks) > 0 {
-			fmt.Fprintf(b, "**%s**\n\n", strings.Join(marks, " · "))
+			fmt.Fprintf(b, "**%s**\n\n", plain(strings.Join(marks, " · ")))
 		}
 		if s.Skipped {
 			continue
 		}
-		fmt.Fprintf(b, "%s\n\n- **Changes:** %s\n- **Undo:** %s\n\n```sh\n", s.Does, s.Changes, s.Undo)
-		for _, command := range s.Commands {
-			fmt.Fprintln(b, command)
+		if s.Does != "" {
+			fmt.Fprintf(b, "%s\n\n", prose(s.Does))
 		}
-		if s.Approval {
-			fmt.Fprintf(b, "strangler playbook approve %s %s\n", p.Capability, s.Name)
+		for _, line := range []struct{ name, text string }{{"Changes", s.Changes}, {"Undo", s.Undo}} {
+			if line.text != "" {
+				fmt.Fprintf(b, "- **%s:** %s\n", line.name, prose(line.text))
+			}
 		}
-		b.WriteString("```\n")
+		if len(s.Gates) > 0 {
+			words := make([]string, len(s.Gates))
+			for i, g := range s.Gates {
+				words[i] = plain(g.Words)
+			}
+			fmt.Fprintf(b, "- **Waits for:** %s\n", strings.Join(words, "; "))
+		}
+		for i, s := range s.ByHand {
+			if i == 0 {
+				b.WriteString("- **By hand:**\n")
+			}
+			fmt.Fprintf(b, "  - [ ] %s\n", prose(s))
+		}
+		if s.Back != "" {
+			fmt.Fprintf(b, "- **Back from here:** %s\n", prose(s.Back))
+		}
+		renderCommands(b, append(s.Commands, s.Approve(p.Capability)))
+	}
+}
+
+func renderCommands(b *strings.Builder, commands []string) {
+	text := strings.Join(commands, "\n")
+	if strings.TrimSpace(text) == "" {
+		return
+	}
+	fence := fenceOf(text, "```")
+	fmt.Fprintf(b, "\n%ssh\n", fence)
+	for _, c := range commands {
+		if c = strings.TrimSpace(strings.ReplaceAll(c, "\n", " ")); c != "" {
+			fmt.Fprintln(b, c)
+		}
+	}
+	fmt.Fprintln(b, fence)
+}
+
+// renderRest is what does not belong to one step: refusals, the ways back, troubles.
+func renderRest(b *strings.Builder, p Plan) {
+	if refusals := p.Refusals(); len(refusals) > 0 {
+		b.WriteString("\n## What a cutover is refused on\n\nBefore any write is held, a cutover is refused while\n\n")
+		for _, s := range refusals {
+			fmt.Fprintf(b, "- %s\n", prose(s))
+		}
+	}
+	b.WriteString("\n## How far back\n\n| command | goes back to before | and then |\n| --- | --- | --- |\n")
+	for _, r := range p.Reaches() {
+		b.WriteString(row(code(r.Command), r.Step, r.Then))
+	}
+	b.WriteString("\nBehind complete there is none.\n\n## If this happens, do that\n\n| if | then |\n| --- | --- |\n")
+	for _, t := range p.Troubles() {
+		b.WriteString(row(t.If, prose(t.Then)))
 	}
 }
 
@@ -221,6 +159,7 @@ func Document() string {
 	defaults := strangler.Capability{
 		Name:   "CAP",
 		Tables: []strangler.Table{{}},
+		Guard:  strangler.Guard{MinRequests: 200, MaxErrorDelta: strangler.Hundred / 100, MaxP99Ratio: 1.5},
 		Playbook: strangler.PlaybookSettings{
 			Canary:  []strangler.Percent{strangler.Hundred / 100, strangler.Hundred / 10, strangler.Hundred / 2, strangler.Hundred},
 			Hold:    10 * time.Minute,
@@ -229,9 +168,15 @@ func Document() string {
 			Approve: []string{Cutover, Complete},
 		},
 	}
+	p := Show(defaults)
 	var b strings.Builder
 	b.WriteString(preface)
-	renderSteps(&b, Show(defaults))
+	renderRamp(&b, p)
+	renderList(&b, "Before you begin", p.Before())
+	renderList(&b, "On the day of the cutover", p.OnTheDay())
+	b.WriteString("\n## The steps\n")
+	renderSteps(&b, p)
+	renderRest(&b, p)
 	return b.String()
 }
 
@@ -246,8 +191,11 @@ strangler playbook show CAP                # what it will do for this capability
 strangler playbook run CAP                 # begin it, or go on after a failure; --until STEP stops there
 strangler playbook status CAP              # where it is, and what it waits for
 strangler playbook approve CAP STEP        # let a step that waits for a person go on
+strangler playbook pause CAP               # begin nothing more; strangler playbook continue CAP goes on
+strangler playbook skip CAP STEP --why …   # go on without a step; retry CAP STEP does one anew
+strangler playbook abort CAP               # end it where it stands; nothing is taken back
 strangler playbook rollback CAP            # take the cutover back; --to STEP goes further
-strangler playbook render CAP --html FILE  # this page with the capability's own settings
+strangler playbook render CAP --html FILE  # the runbook with the capability's own settings, drawn
 ` + "```" + `
 
 A run belongs to the daemon: closing the terminal stops nothing, and a daemon that was killed goes on when
@@ -259,24 +207,14 @@ A gate that is not met (lag, time, traffic) waits and says what is missing. An e
 as failed, and nothing after it runs; ` + "`strangler playbook run CAP`" + ` goes on from there. A capability without tables
 passes over expand, copy and verify, and its cutover sets the toggle to extracted.
 
+A run goes by the settings that strangler.yaml had when it began. Where they have changed when the daemon starts, it waits, says
+what is different, and goes on when ` + "`strangler playbook accept CAP`" + ` has said that it is meant.
+
+![The states of a run](STATES.svg)
+
 The settings shown are the defaults of ` + "`playbook: {canary: …, hold: …, shadow: …, soak: …, approve: …}`" + ` in strangler.yaml.
+Commands in the text go behind ` + "`strangler`" + `.
 
-## The steps
+## The ramp
+
 `
-
-//go:embed page.gohtml
-var pageSource string
-
-var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"marks":   PlannedStep.marks,
-	"renamed": func(t PlanTable) bool { return t.To != "" && t.To != t.From },
-}).Parse(pageSource))
-
-// RenderHTML writes a capability's playbook as one page that needs nothing from anywhere else.
-func RenderHTML(c strangler.Capability) (string, error) {
-	var b strings.Builder
-	if err := page.Execute(&b, Show(c)); err != nil {
-		return "", fmt.Errorf("rendering the playbook of %s: %w", c.Name, err)
-	}
-	return b.String(), nil
-}

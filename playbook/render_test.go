@@ -41,11 +41,14 @@ func TestRender(t *testing.T) {
 	c.Touches = append(c.Touches, strangler.Touch{Route: strangler.Route{Method: "POST", Pattern: "/sweep"}})
 	golden(t, "testdata/delivery.md", Render(c))
 	golden(t, "testdata/stateless.md", Render(stateless()))
+	golden(t, "testdata/everything.md", Render(everything()))
+	golden(t, "testdata/everything.html", rendered(t, everything()))
 }
 
 // TestRenderHTML: the page fetches nothing, and escapes what a configuration may hold.
 func TestRenderHTML(t *testing.T) {
-	c := delivery()
+	c := everything()
+	c.Playbook.Canary = []strangler.Percent{10_000, 500_000, strangler.Hundred}
 	c.Service.URLs = []string{`http://x.test/<script>alert("x")</script>`}
 	html, err := RenderHTML(c)
 	if err != nil {
@@ -77,6 +80,13 @@ func TestShow(t *testing.T) {
 	plan := Show(stateless())
 	if !plan.Stateless || !plan.Steps[0].Skipped || plan.Steps[3].Skipped || !plan.Steps[5].Approval || !plan.Steps[7].Final {
 		t.Errorf("the plan is %+v", plan)
+	}
+	for _, s := range plan.Steps {
+		for _, text := range append(append([]string{s.Back}, s.ByHand...), s.Commands...) {
+			if !s.Skipped && strings.Contains(text, "split ") {
+				t.Errorf("step %s of a capability that has no split says: %s", s.Name, text)
+			}
+		}
 	}
 	if s := plan.String(); !strings.Contains(s, "no tables, passed over") || strings.Count(s, "\n") != 9 {
 		t.Errorf("as text:\n%s", s)

@@ -13,9 +13,9 @@ import (
 	strangler "github.com/strangler-fig/strangler"
 )
 
-// settings are what a run goes by, a line each: everything that strangler.yaml says of the capability. No line has a password
+// settingsOf is what a run goes by, a line each: everything that strangler.yaml says of the capability. No line has a password
 // or a token in it; a digest stands for what may have one.
-func settings(c strangler.Capability) string {
+func settingsOf(c strangler.Capability) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	for _, r := range c.Routes {
@@ -95,7 +95,7 @@ func changes(old, now string) (diff []string) {
 // agree has a run that goes forward wait for a person while the settings are not those that it goes by. A rollback is never held
 // up by that: it takes back what is there.
 func (w *worker) agree(ctx context.Context) error {
-	now := settings(w.capability)
+	now := settingsOf(w.capability)
 	for {
 		run, _, _, _ := w.view()
 		switch {

@@ -76,7 +76,7 @@ text{fill:var(--ink)}.by{fill:var(--soft);font-size:12px;paint-order:stroke;stro
 			words[e.from] = append(words[e.from], word)
 			continue
 		}
-		drawWay(&b, e)
+		drawEdge(&b, e)
 	}
 	for _, s := range []strangler.RunState{strangler.RunRunning, strangler.RunWaiting, strangler.RunDone, strangler.RunPaused, strangler.RunFailed,
 		strangler.RunUndoing, strangler.RunRolledBack, strangler.RunAborted} {
@@ -107,8 +107,8 @@ func inBox(e edge) string {
 	return ""
 }
 
-// drawWay draws a way as a curve from box to box, with what takes it beside its middle.
-func drawWay(b *strings.Builder, e edge) {
+// drawEdge draws a way as a curve from box to box, with what takes it beside its middle.
+func drawEdge(b *strings.Builder, e edge) {
 	p, q := places[e.from], places[e.to]
 	dx, dy := q[0]-p[0], q[1]-p[1]
 	length := math.Hypot(dx, dy)

@@ -88,8 +88,8 @@ func (a *app) playbookRender() *cobra.Command {
 	var dry bool
 	cmd := &cobra.Command{
 		Use:               "render CAP",
-		Short:             "Print a capability's playbook as Markdown, or write it as a page",
-		Long:              "Prints the playbook with the capability's own settings as Markdown. --html writes a page that\nneeds nothing from anywhere else. No daemon is needed.",
+		Short:             "Print a capability's runbook as Markdown, or write it as a page",
+		Long:              "Prints the runbook with the capability's own settings as Markdown: what moves, the ramp, what\nto see to beforehand, at each step what to look at by hand and how to go back, and what to do\nwhen something happens. --html writes it as one page with the way, the ramp and the tables\ndrawn, which needs nothing from anywhere else. No daemon is needed.",
 		Example:           "  strangler playbook render delivery > delivery.md\n  strangler playbook render delivery --html delivery.html",
 		Args:              needs("CAP"),
 		ValidArgsFunction: a.completeCapability,
