@@ -1,10 +1,12 @@
 package playbook
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	strangler "github.com/strangler-fig/strangler"
 )
@@ -30,6 +32,18 @@ func (d *driver) revive() {
 	d.e = d.w.engine(d.t)
 }
 
+// wait is the Engine's, given up where the process is dead.
+func (d *driver) wait() (strangler.Run, error) {
+	ctx, cancel := d.patience()
+	defer cancel()
+	return d.e.Wait(ctx, "delivery")
+}
+
+// patience is how long somebody waits for an answer.
+func (d *driver) patience() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(d.t.Context(), 5*time.Minute) // the bubble's
+}
+
 func (d *driver) dead() (dead bool) {
 	d.w.set(func() { dead = d.w.dead })
 	return dead
@@ -40,7 +54,7 @@ func (d *driver) settle(ask func() error, settled func(strangler.Run) bool) {
 	d.t.Helper()
 	var trace []string
 	for range 12 {
-		run, err := d.e.Wait(d.t.Context(), "delivery")
+		run, err := d.wait()
 		if err == nil && settled(run) {
 			return
 		}
@@ -74,7 +88,9 @@ func (d *driver) settle(ask func() error, settled func(strangler.Run) bool) {
 func (d *driver) forward(settled func(strangler.Run) bool) {
 	d.t.Helper()
 	ask := func() error {
-		_, err := d.e.Run(d.t.Context(), "delivery", RunOptions{Who: "bob"})
+		ctx, cancel := d.patience()
+		defer cancel()
+		_, err := d.e.Run(ctx, "delivery", RunOptions{Who: "bob"})
 		return err
 	}
 	for range 2 {
@@ -90,7 +106,9 @@ func (d *driver) forward(settled func(strangler.Run) bool) {
 func (d *driver) back(to string) {
 	d.t.Helper()
 	ask := func() error {
-		_, err := d.e.Rollback(d.t.Context(), "delivery", RunOptions{To: to, Who: "bob"})
+		ctx, cancel := d.patience()
+		defer cancel()
+		_, err := d.e.Rollback(ctx, "delivery", RunOptions{To: to, Who: "bob"})
 		return err
 	}
 	for range 3 {

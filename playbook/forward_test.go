@@ -261,43 +261,55 @@ func TestApprovedThoughReportedFailed(t *testing.T) {
 	})
 }
 
-// TestLedgerUnreachable: a failure that the ledger could not be told is shown all the same, and the run
-// goes on when it is asked to.
+// TestLedgerUnreachable: a run waits for a ledger that is away, however long, and begins nothing meanwhile; it can be asked to go
+// back all the same, as soon as the ledger is there. Nobody has to ask for it to go on.
 func TestLedgerUnreachable(t *testing.T) {
-	inBed(t, delivery(), func(w *world, cfg *Config) { cfg.Ledger = &brittle{world: w, good: 7} }, func(b *bed) {
+	for name, l := range map[string]*brittle{"written": {good: 7, bad: 1000}, "read": {good: 1 << 30, blind: 1000}} {
+		t.Run(name, func(t *testing.T) {
+			inBed(t, delivery(), func(w *world, cfg *Config) { l.world = w; cfg.Ledger = l }, func(b *bed) {
+				b.run()
+				if run := b.approval(Cutover); run.ID != 1 || run.Error != "" {
+					b.Errorf("it went on as run %d, %q", run.ID, run.Error)
+				}
+				b.effects("expand", "start", "verify", "shadow", "canary 1%", "canary 50%", "canary 100%")
+				if time.Since(b.w.booted) < time.Hour {
+					b.Errorf("the ledger was away for %v only", time.Since(b.w.booted))
+				}
+			})
+		})
+	}
+}
+
+// TestLedgerUnreachableWhenClosed: Close does not wait for it.
+func TestLedgerUnreachableWhenClosed(t *testing.T) {
+	inBed(t, delivery(), func(w *world, cfg *Config) { cfg.Ledger = &brittle{world: w, good: 7, bad: 1 << 30} }, func(b *bed) {
 		b.run()
-		if _, err := b.e.Wait(b.Context(), "delivery"); !errors.Is(err, errInjected) {
-			b.Errorf("it ended with %v", err)
+		time.Sleep(time.Minute)
+		began := time.Now()
+		b.restart()
+		if took := time.Since(began); took > time.Minute {
+			b.Errorf("closing took %v", took)
 		}
-		run, err := b.e.Status(b.Context(), "delivery")
-		if err != nil || run.State != strangler.RunFailed || !strings.Contains(run.Error, "injected") || !active(b.w.runs[0]) {
-			b.Errorf("it is shown as %s, %q, %v; the ledger has %s", doing(run), run.Error, err, doing(b.w.runs[0]))
-		}
-		b.run()
-		if run := b.approval(Cutover); run.ID != 1 {
-			b.Errorf("it went on as run %d", run.ID)
-		}
+		b.approval(Cutover)
 	})
 }
 
-// TestWriteReportedFailed: a write that is in the ledger though it was reported failed does not look like
-// another worker's, so the run is recorded as failed.
+// TestWriteReportedFailed: a write that is in the ledger though it was reported failed is made again, and does not look like another
+// worker's.
 func TestWriteReportedFailed(t *testing.T) {
 	inBed(t, delivery(), nil, func(b *bed) {
 		const start, step = 1, 1
 		b.w.set(func() { b.w.fault = fault{at: start + step, after: true} })
 		b.run()
-		run := b.wait(strangler.RunFailed)
-		if !strings.Contains(run.Error, "injected") || record(run, Expand).State != strangler.StepFailed {
-			b.Errorf("the run is %+v", run)
-		}
+		b.approval(Cutover)
+		b.effects("expand", "start", "verify", "shadow", "canary 1%", "canary 50%", "canary 100%")
 	})
 }
 
-// brittle is a ledger that takes some writes, then twice none.
+// brittle is a ledger that takes some writes, then for a while none; or cannot be read for a while.
 type brittle struct {
 	*world
-	good, bad int
+	good, bad, blind int
 }
 
 func (l *brittle) SaveStep(ctx context.Context, id int64, s strangler.StepRun) error {
@@ -314,9 +326,17 @@ func (l *brittle) SaveRun(ctx context.Context, run strangler.Run) error {
 	return l.world.SaveRun(ctx, run)
 }
 
+func (l *brittle) LatestRun(ctx context.Context, capability string) (strangler.Run, error) {
+	if len(l.effects) > 2 && l.blind > 0 {
+		l.blind--
+		return strangler.Run{}, errInjected
+	}
+	return l.world.LatestRun(ctx, capability)
+}
+
 func (l *brittle) next() error {
-	if l.good--; l.good < 0 && l.bad < 2 {
-		l.bad++
+	if l.good--; l.good < 0 && l.bad > 0 {
+		l.bad--
 		return errInjected
 	}
 	return nil

@@ -17,12 +17,14 @@ const journalTimeout = 10 * time.Second
 // saveRun changes the run and writes it to the ledger; the worker's copy changes when that succeeded.
 // Nothing is written when nothing changed.
 func (w *worker) saveRun(ctx context.Context, change func(*strangler.Run)) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.writeRun(ctx, change)
+	return w.outlast(ctx, func() error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.writeRun(ctx, change)
+	})
 }
 
-// writeRun is saveRun with the lock held.
+// writeRun is saveRun with the lock held, once.
 func (w *worker) writeRun(ctx context.Context, change func(*strangler.Run)) error {
 	run := w.run
 	change(&run)
@@ -46,8 +48,62 @@ func (w *worker) writeRun(ctx context.Context, change func(*strangler.Run)) erro
 // saveStep is saveRun for the step at place i. The lock is held over the write, so that it and an
 // approval cannot undo each other.
 func (w *worker) saveStep(ctx context.Context, i int, change func(*strangler.StepRun)) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	return w.outlast(ctx, func() error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.writeStep(ctx, i, change)
+	})
+}
+
+// outlast repeats a write while the ledger cannot be reached: the run waits, and nothing is begun meanwhile. A write that may have
+// been done is the same when it is done again. Before each it makes sure that the runs are still this daemon's: whoever has them
+// when the ledger is back may have written since.
+func (w *worker) outlast(ctx context.Context, write func() error) error {
+	for n := 0; ; n++ {
+		err := write()
+		if err == nil || ctx.Err() != nil || decided(err) && !errors.Is(err, strangler.ErrUnknown) {
+			return err
+		}
+		if n == 0 {
+			w.log.Warn("the ledger cannot be written; the run waits for it, and nothing is begun meanwhile", strangler.LogError, err)
+		}
+		for held := false; !held; {
+			if !w.rest(ctx, n) {
+				return err
+			}
+			if held, err = w.holds(ctx); errors.Is(err, strangler.ErrSuperseded) {
+				return err
+			}
+		}
+	}
+}
+
+// rest waits before a repetition, longer each time; false: ctx has ended.
+func (w *worker) rest(ctx context.Context, n int) bool {
+	timer := time.NewTimer(min(w.cfg.Poll<<min(n, 10), longestRest))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// holds renews the lease of the runs; an error that is not ErrSuperseded says nothing.
+func (w *worker) holds(ctx context.Context) (bool, error) {
+	if w.cfg.Leases == nil {
+		return true, nil
+	}
+	held, err := w.cfg.Leases.Lease(ctx, strangler.RunLease(w.capability.Name), w.cfg.Worker, w.cfg.Lease)
+	if err == nil && !held {
+		err = fmt.Errorf("another daemon has the runs of %s: %w", w.capability.Name, strangler.ErrSuperseded)
+	}
+	return held && err == nil, err
+}
+
+// writeStep is saveStep with the lock held, once.
+func (w *worker) writeStep(ctx context.Context, i int, change func(*strangler.StepRun)) error {
 	record := w.run.Steps[i]
 	change(&record)
 	if record == w.run.Steps[i] {
@@ -162,6 +218,22 @@ func (w *worker) awaitApproval(ctx context.Context, i int) error {
 			}
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+}
+
+// readable is mine, waiting while the ledger cannot be read.
+func (w *worker) readable(ctx context.Context) error {
+	for n := 0; ; n++ {
+		err := w.mine(ctx)
+		if err == nil || ctx.Err() != nil || decided(err) {
+			return err
+		}
+		if n == 0 {
+			w.log.Warn("the ledger cannot be read; the run waits for it, and nothing is begun meanwhile", strangler.LogError, err)
+		}
+		if !w.rest(ctx, n) {
+			return err
 		}
 	}
 }

@@ -177,3 +177,87 @@ func TestAnotherDaemonTakesOver(t *testing.T) {
 		})
 	}
 }
+
+// severed is the store as a daemon sees it that is cut off from it for a while.
+type severed struct {
+	*world
+	*leases
+	away  bool
+	wrote int // since it is back
+}
+
+func (c *severed) Lease(ctx context.Context, name, holder string, ttl time.Duration) (bool, error) {
+	if c.away {
+		return false, errInjected
+	}
+	return c.leases.Lease(ctx, name, holder, ttl)
+}
+
+func (c *severed) LatestRun(ctx context.Context, capability string) (strangler.Run, error) {
+	if c.away {
+		return strangler.Run{}, errInjected
+	}
+	return c.world.LatestRun(ctx, capability)
+}
+
+func (c *severed) SaveRun(ctx context.Context, run strangler.Run) error {
+	if c.away {
+		return errInjected
+	}
+	c.wrote++
+	return c.world.SaveRun(ctx, run)
+}
+
+func (c *severed) SaveStep(ctx context.Context, id int64, s strangler.StepRun) error {
+	if c.away {
+		return errInjected
+	}
+	c.wrote++
+	return c.world.SaveStep(ctx, id, s)
+}
+
+// TestCutOffFromTheStore: a daemon that waits to write to the ledger, while another one takes its run over, writes nothing when it can
+// again.
+func TestCutOffFromTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, all := newWorld(delivery()), newLeases()
+		c := &severed{world: w, leases: all}
+		daemon := func(name string, ledger Ledger, l Leases) *Engine {
+			cfg := w.config()
+			cfg.Ledger, cfg.Leases, cfg.Worker = ledger, l, name
+			e, err := New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := e.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return e
+		}
+		a, b := daemon("daemon-a", c, c), daemon("daemon-b", w, all)
+		defer b.Close()
+		defer a.Close()
+		w.held, w.entered = make(chan struct{}), make(chan struct{})
+		if _, err := a.Run(t.Context(), "delivery", RunOptions{Who: "bob"}); err != nil {
+			t.Fatal(err)
+		}
+		waiting(t, a, Cutover)
+		if err := a.Approve(t.Context(), "delivery", RunOptions{Step: Cutover, Who: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		<-w.entered
+		c.away = true
+		close(w.held) // what it does goes well, and it cannot say so
+		w.set(func() { w.held = nil })
+		waiting(t, b, Complete)
+		c.away, c.wrote = false, 0
+		time.Sleep(time.Minute)
+		if run, err := b.Status(t.Context(), "delivery"); err != nil || run.State != strangler.RunWaiting || c.wrote > 0 {
+			t.Errorf("the run is %s, %v; the daemon that was cut off wrote %d times", doing(run), err, c.wrote)
+		}
+		if _, err := a.Wait(t.Context(), "delivery"); !errors.Is(err, strangler.ErrSuperseded) {
+			t.Errorf("it ended with %v", err)
+		}
+		complain(t, w)
+	})
+}

@@ -1,6 +1,7 @@
 package playbook
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -501,16 +502,19 @@ func TestActsWithFaults(t *testing.T) {
 		d := &driver{t: t, w: w, e: w.engine(t)}
 		defer func() { d.e.Close() }()
 		d.forward(func(r strangler.Run) bool { return strings.Contains(r.Waiting, Cutover) })
-		d.ask(func() error { _, err := d.e.Pause(t.Context(), "delivery", whoWhy()); return err },
+		d.ask(func(ctx context.Context) error { _, err := d.e.Pause(ctx, "delivery", whoWhy()); return err },
 			func(r strangler.Run) bool { return r.State == strangler.RunPaused })
-		d.ask(func() error { _, err := d.e.Skip(t.Context(), "delivery", skipping(Soak)); return err },
+		d.ask(func(ctx context.Context) error { _, err := d.e.Skip(ctx, "delivery", skipping(Soak)); return err },
 			func(r strangler.Run) bool { return record(r, Soak).State == strangler.StepSkipped })
-		d.ask(func() error { _, err := d.e.Retry(t.Context(), "delivery", RunOptions{Step: Verify}); return err },
+		d.ask(func(ctx context.Context) error {
+			_, err := d.e.Retry(ctx, "delivery", RunOptions{Step: Verify})
+			return err
+		},
 			func(r strangler.Run) bool { return slices.Contains(acts(r), "retry "+Verify) })
-		d.ask(func() error { _, err := d.e.Continue(t.Context(), "delivery", whoWhy()); return err },
+		d.ask(func(ctx context.Context) error { _, err := d.e.Continue(ctx, "delivery", whoWhy()); return err },
 			func(r strangler.Run) bool { return r.State != strangler.RunPaused })
 		d.forward(atComplete)
-		d.ask(func() error { _, err := d.e.Abort(t.Context(), "delivery", whoWhy()); return err },
+		d.ask(func(ctx context.Context) error { _, err := d.e.Abort(ctx, "delivery", whoWhy()); return err },
 			func(r strangler.Run) bool { return r.State == strangler.RunAborted })
 		d.forward(isRunDone)
 		if w.phase != strangler.PhaseComplete || w.toggle.Owner != strangler.Service {
@@ -544,11 +548,13 @@ func TestActsWithFaults(t *testing.T) {
 }
 
 // ask asks for something until the latest run shows it.
-func (d *driver) ask(do func() error, shows func(strangler.Run) bool) {
+func (d *driver) ask(do func(context.Context) error, shows func(strangler.Run) bool) {
 	d.t.Helper()
 	var err error
 	for range 8 {
-		err = do()
+		ctx, cancel := d.patience()
+		err = do(ctx)
+		cancel()
 		d.revive()
 		synctest.Wait()
 		run, lerr := d.e.Status(d.t.Context(), "delivery")

@@ -18,6 +18,8 @@ const (
 	probeTries = 30
 	// longestPause bounds the growing pause between attempts.
 	longestPause = time.Minute
+	// longestRest is how long it takes at the longest until a ledger that is back is noticed.
+	longestRest = 5 * time.Second
 )
 
 // worker is the goroutine of one active run. A run that is turned back keeps its worker.
@@ -220,10 +222,10 @@ func (w *worker) probe(ctx context.Context, i int, s step) (verdict, error) {
 		if err := ctx.Err(); err != nil {
 			return verdict{}, err
 		}
-		v, err := verdict{}, w.mine(ctx)
-		if err == nil {
-			v, err = s.Check(ctx, w.act(i))
+		if err := w.readable(ctx); err != nil {
+			return verdict{}, err
 		}
+		v, err := s.Check(ctx, w.act(i))
 		if err == nil || ctx.Err() != nil || decided(err) || n == probeTries {
 			return v, err
 		}
@@ -334,10 +336,10 @@ func (w *worker) takeBack(ctx context.Context, i int, name string) error {
 		if w.pausing() {
 			return errPaused
 		}
-		detail, err := "", w.mine(ctx)
-		if err == nil {
-			detail, err = s.Undo(ctx, w.act(i))
+		if err := w.readable(ctx); err != nil {
+			return err
 		}
+		detail, err := s.Undo(ctx, w.act(i))
 		if err == nil {
 			w.log.Info("step undone", strangler.LogStep, name, "detail", detail)
 			return w.finish(ctx, i, strangler.StepUndone, detail)
