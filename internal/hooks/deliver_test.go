@@ -179,6 +179,25 @@ func TestCloseSendsWhatWaits(t *testing.T) {
 	})
 }
 
+// TestCloseTriesOnce: a receiver that fails is not asked again and again for what waits.
+func TestCloseTriesOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := receiver{answer: status(http.StatusBadGateway)}
+		_, client, end := inMemory(t, &r)
+		defer end()
+		s := newRig(t, client, hooks.Hook{URL: "http://receiver/"})
+		tell(s.Sender, events("a", "b", "c")...)
+		synctest.Wait()
+		s.Close(t.Context())
+		if diff := cmp.Diff(strings.Fields("a a b c"), r.texts()); diff != "" {
+			t.Errorf("requests (-want +got):\n%s", diff)
+		}
+		if s.counted(t, "failed") != 3 {
+			t.Errorf("%v failed", s.counted(t, "failed"))
+		}
+	})
+}
+
 // TestCloseIsBounded: five seconds, or as long as its context, and what was lost is counted and logged in one line.
 func TestCloseIsBounded(t *testing.T) {
 	for _, bound := range []time.Duration{time.Second, time.Hour} {
@@ -223,6 +242,30 @@ func TestTryIsBounded(t *testing.T) {
 			t.Errorf("pauses (-want +got):\n%s", diff)
 		}
 		close(release)
+		s.Close(t.Context())
+	})
+}
+
+// TestAnswerIsBounded: of what a receiver says only a little is read.
+func TestAnswerIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		written := 0
+		r := receiver{answer: func(w http.ResponseWriter, _ int) {
+			for written < 64<<20 {
+				n, err := w.Write(make([]byte, 1<<16))
+				if written += n; err != nil {
+					return
+				}
+			}
+		}}
+		_, client, end := inMemory(t, &r)
+		defer end()
+		s := newRig(t, client, hooks.Hook{URL: "http://receiver/"})
+		tell(s.Sender, events("a")...)
+		synctest.Wait()
+		if written > 1<<20 || s.counted(t, "sent") != 1 {
+			t.Errorf("%d bytes were read, and %v events count as sent", written, s.counted(t, "sent"))
+		}
 		s.Close(t.Context())
 	})
 }
