@@ -95,7 +95,9 @@ func TestWebhooksOfARun(t *testing.T) {
 	o.Step = "cutover"
 	_, err = c.Approve(t.Context(), capability, o)
 	must(t, err)
-	hears("the end", func(e strangler.Event) bool { return e.Kind == strangler.EventEnd && e.State == string(strangler.RunDone) })
+	hears("the end", func(e strangler.Event) bool {
+		return e.Kind == strangler.EventEnd && e.State == string(strangler.RunDone)
+	})
 	o.To = "cutover"
 	_, err = c.RollbackRun(t.Context(), capability, o)
 	must(t, err)
