@@ -19,7 +19,7 @@ import (
 const maxFile = 8 << 20
 
 // Config is a loaded strangler.yaml: every default filled in, every path absolute. It holds secrets
-// (Admin.Token, Traces.Headers, the DSNs): print DSNs through Redact only. Printed as a whole it shows none.
+// (Admin.Token, Traces.Headers, Webhooks, the DSNs): print DSNs through Redact only. Printed as a whole it shows none.
 type Config struct {
 	File         string // absolute
 	Dir          string // the file's folder, absolute
@@ -28,6 +28,7 @@ type Config struct {
 	Admin        Admin
 	Legacy       strangler.Upstream
 	Capabilities []strangler.Capability // in the file's order; Legacy is filled into each
+	Webhooks     []Webhook              // in the file's order
 }
 
 // Proxy is where requests come in.

@@ -220,6 +220,30 @@ func TestLoadReadsTraces(t *testing.T) {
 	}
 }
 
+func TestLoadReadsWebhooks(t *testing.T) {
+	c := load(t, `
+legacy: {url: http://h:1}
+capabilities:
+  search: {routes: [/search], service: {url: http://h:2}}
+webhooks:
+  - {url: "https://u:${TOKEN}@hooks.example.com/${TOKEN}?key=${TOKEN}", on: [failure, end], capabilities: [search], secret: "${TOKEN}"}
+  - {url: "http://127.0.0.1:9"}
+`, map[string]string{"TOKEN": "hunter2"})
+	want := []Webhook{
+		{URL: "https://u:hunter2@hooks.example.com/hunter2?key=hunter2", On: []strangler.EventKind{strangler.EventFailure, strangler.EventEnd}, Capabilities: []string{"search"}, Secret: "hunter2"},
+		{URL: "http://127.0.0.1:9", On: []strangler.EventKind{strangler.EventStep, strangler.EventWait, strangler.EventTrip, strangler.EventFailure, strangler.EventEnd}},
+	}
+	if diff := cmp.Diff(want, c.Webhooks); diff != "" {
+		t.Errorf("webhooks (-want +got):\n%s", diff)
+	}
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).Info("printed", "all", c.Webhooks, "one", c.Webhooks[0])
+	shown := fmt.Sprintf("%v %+v %#v %s %s", c.Webhooks, c.Webhooks[0], c.Webhooks, &c.Webhooks[0], &log)
+	if strings.Contains(shown, "hunter2") || !strings.Contains(shown, "https://hooks.example.com") {
+		t.Errorf("printed: %s", shown)
+	}
+}
+
 // Whoever prints a configuration, or a part of it, shows no secret.
 func TestPrintingShowsNoSecret(t *testing.T) {
 	c := load(t, strings.NewReplacer("strangler@localhost", "strangler:hunter2@localhost", "sqlite:.strangler/control.db", "postgres://u:hunter2@h/control").Replace(whole),

@@ -10,6 +10,7 @@
 //   - sections.go reads what stands once: control, proxy, admin, legacy.
 //   - traces.go reads where the proxy's traces go.
 //   - capability.go reads one capability; settings.go its shadow, guard and playbook.
+//   - webhooks.go reads who is told of events.
 //   - overlap.go refuses two capabilities that share a route or a table.
 //   - schema.go writes what the file may hold as JSON Schema, for editors; schema_keys.go names the keys.
 //   - problem.go collects everything that is wrong, so that one reading of the file says it all.

@@ -117,7 +117,7 @@ func TestProblems(t *testing.T) {
 		"a key twice":      {head + "proxy: {}\nproxy: {}\n", nil, []string{"line 3, proxy: the key stands twice, first on line 2; keep one"}},
 		"a merge key":      {head + "proxy: {<<: {listen: 'a:1'}}\n", nil, []string{"line 2, proxy: merge keys (<<) are not read; write the keys out, or use an alias (*name) for a whole value"}},
 		"an empty key":     {head + "proxy: {listen: }\n", nil, []string{"line 2, proxy.listen: the key has no value; give it one or remove it"}},
-		"an unknown key":   {head + "\ncapabilitys: {}\n", nil, []string{"line 3, capabilitys: unknown key; the keys here are control, proxy, admin, legacy, capabilities"}},
+		"an unknown key":   {head + "\ncapabilitys: {}\n", nil, []string{"line 3, capabilitys: unknown key; the keys here are control, proxy, admin, legacy, capabilities, webhooks"}},
 		"an open ${":       {head + "control: 'sqlite:${HOME'\n", nil, []string{"line 2, control: ${ begins the name of an environment variable, as in ${STRANGLER_TOKEN}; write $${ for the characters themselves"}},
 		"memory":           {head + "control: 'sqlite::memory:'\n", nil, []string{"line 2, control: a database in memory, or a file: URI, is not kept between processes; write sqlite:path"}},
 		"two slashes":      {head + "control: sqlite://a.db\n", nil, []string{"line 2, control: two slashes say neither relative nor absolute; write sqlite:path or sqlite:/path"}},
@@ -154,6 +154,17 @@ func TestProblems(t *testing.T) {
 		"a touched route": {head + "capabilities:\n  a: {routes: [/x], touches: [/x, /y, /y], service: {url: http://h:2}}\n", nil, []string{`line 3, capabilities.a.touches[0]: "/x" is a route of the capability already, on line 3; a touch stays in the monolith`, `line 3, capabilities.a.touches[2]: "/y" stands twice, first on line 3; keep one`}},
 		"a shared table":  {head + "capabilities:\n  a: {routes: [/x], tables: [t], service: {url: http://h:2, database: sqlite:a.db}}\n  b: {routes: [/y], tables: [{from: T, to: u}], service: {url: http://h:2, database: sqlite:b.db}}\n", nil, []string{`line 4, capabilities.b.tables[0]: the legacy table "T" belongs to the capability a on line 3; a table belongs to one capability`}},
 		"a shared target": {head + "capabilities:\n  a: {routes: [/x], tables: [t], service: {url: http://h:2, database: sqlite:a.db}}\n  b: {routes: [/y], tables: [{from: u, to: t}], service: {url: http://h:2, database: sqlite:a.db}}\n", nil, []string{`line 4, capabilities.b.tables[0]: the service's table "t" belongs to the capability a on line 3; a table belongs to one capability`}},
+		"a webhook of none": {head + "webhooks:\n  - {on: [step]}\n  - {url: 'hooks.example.com/x', on: [], capabilities: []}\n  - {url: 'https://h/x', on: [steps, wait], capabilities: [billing], secret: '${S}'}\n  - {url: ftp://h/x, events: [step]}\n", map[string]string{"S": ""}, []string{
+			`line 3, webhooks[0].url: it is missing; write where events are posted, as in https://hooks.example.com/strangler`,
+			`line 4, webhooks[1].url: it is not a URL that can be posted to; write scheme, host and path, as in https://hooks.example.com/strangler`,
+			`line 4, webhooks[1].on: the list is empty, so nothing would be sent; name the kinds, or remove the key for all of them`,
+			`line 4, webhooks[1].capabilities: the list is empty, so nothing would be sent; name the capabilities, or remove the key for all of them`,
+			`line 5, webhooks[2].on[0]: "steps" is no kind of event; the kinds are step, wait, trip, failure, end`,
+			`line 5, webhooks[2].capabilities[0]: "billing" is no capability of this file`,
+			`line 5, webhooks[2].secret: the secret is empty; give it a value, or remove the key to send unsigned requests`,
+			`line 6, webhooks[3].events: unknown key; the keys here are url, on, capabilities, secret`,
+			`line 6, webhooks[3].url: it is not a URL that can be posted to; write scheme, host and path, as in https://hooks.example.com/strangler`,
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(c.want, problems(t, c.text, c.env)); diff != "" {
@@ -211,6 +222,15 @@ func TestErrorsShowNoSecret(t *testing.T) {
 		"variable as a collector":   base + "proxy: {traces: {endpoint: '${SECRET}'}}\n",
 		"variable as a DSN":         base + "control: '${SECRET}'\n",
 		"variable in a DSN":         base + "control: 'sqlite://${SECRET}'\n",
+		"webhook's token":           base + "webhooks: [{url: 'hooks.example.com/hunter2'}]\n",
+		"webhook's token, a hash":   base + "webhooks: [{url: 'https://h/#hunter2'}]\n",
+		"webhook's token, a space":  base + "webhooks: [{url: 'https://h/ hunter2'}]\n",
+		"webhook's variable":        base + "webhooks: [{url: '${SECRET}'}]\n",
+		"webhook's URL, no port":    base + "webhooks: [{url: 'https://u:hunter2@h:port/'}]\n",
+		"webhook's URL glued":       base + "webhooks: [{url:https://h/hunter2}]\n",
+		"webhook's secret glued":    base + "webhooks: [{url: 'https://h/', secret=hunter2}]\n",
+		"webhook's secret, a list":  base + "webhooks: [{url: 'https://h/', secret: [hunter2]}]\n",
+		"webhook's kind, variable":  base + "webhooks: [{url: 'https://h/', on: ['${SECRET}']}]\n",
 		"capability glued":          base + "capabilities: {a:hunter2}\n",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -80,6 +80,7 @@ const (
 	baseURLText  = `^https?://` + hostText + `/?$`
 	upstreamText = `^(https?|h2c?)://` + hostText + `/?$`
 	tracesText   = `^https?://` + hostText + `(/[^?#\s]*)?$`
+	hookText     = `^https?://([^/?#@\s]*@)?` + hostText + `([/?][^#\s]*)?$`
 	dsnText      = `^(sqlite:.+|postgres(ql)?://.+|mysql://[^/]*/[^?].*)$`
 	prefixText   = `^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(/[0-9]{1,3})?$`
 	routeText    = `^\s*([A-Z]+\s+/|/\S*\s*$)`

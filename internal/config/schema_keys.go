@@ -17,6 +17,7 @@ func fileSchema() schema {
 			Description: "What leaves the monolith, by name.", Type: []string{"object"},
 			PropertyNames: &schema{Pattern: capabilityName.String()}, Additional: capabilitySchema(),
 		}),
+		key("webhooks", listOf("Who is told when steps end, runs wait, fail and end.", webhookSchema())),
 	).needs("legacy")
 }
 
@@ -104,6 +105,15 @@ func capabilitySchema() schema {
 			key("max_p99_ratio", ratio().otherwise(1.5)))),
 		key("playbook", playbookSchema()),
 	).needs("routes", "service")
+}
+
+func webhookSchema() schema {
+	return object("A URL that events are posted to, as JSON.",
+		key("url", text("Where they are posted to; it may hold a token, as ${VAR}.", hookText)),
+		key("on", listOf("The kinds of events that are sent.", choice("A kind.", eventKinds...)).filled().otherwise(eventKinds)),
+		key("capabilities", listOf("The capabilities whose events are sent; otherwise all.", text("A capability of this file.", capabilityName.String())).filled()),
+		key("secret", filledText("What each request is signed with (HMAC-SHA256); otherwise none is.")),
+	).needs("url")
 }
 
 func ratio() schema {

@@ -46,6 +46,7 @@ capabilities:
     shadow: {sample: 7%, methods: [HEAD], ignore: [$.at]}
     guard: {min_requests: 7, max_error_delta: 7%, max_p99_ratio: 7}
     playbook: {canary: [7%], soak: 7d, approve: [soak], hold: 7s, shadow: 7s}
+webhooks: [{url: "https://h/hook", on: [step], capabilities: [delivery], secret: s3cret}]
 `
 
 // samples are tried at every place of the file: the schema and the reader are to say the same of each.
@@ -57,7 +58,7 @@ var samples = []any{
 	"sqlite:x.db", "sqlite:", "postgres://h/other", "postgresql://h/other", "postgres:", "mysql://h/other", "mysql://h", "mysql://h/?q", "redis://h",
 	"10.0.0.0/8", "10.1.2.3", "fd00::/8", "lan", "/p", "/p#f", "/a b", "GET /p", "get /p", "POST  /p", "GET p",
 	"h1", "nethttp", "json", "combined", "restrict", "cascade", "ignore", "triggers", "logical", "GET", "HEAD", "POST", "cutover", "deploy",
-	"$.at", "$[0]", "at", "X-User", "X User",
+	"$.at", "$[0]", "at", "X-User", "X User", "https://u:p@h/p?q#f", "https://u:p@h/p?q", "trip",
 }
 
 // readerAlone are samples at places where the reader says no by what else stands in the file.
@@ -67,9 +68,22 @@ var readerAlone = map[string][]any{
 	"legacy.url[0]":                          {"http://h:80", "http://h/", "h2c://h:80"},
 	"capabilities.delivery.service.url":      {"http://h:80", "http://h/", "h2c://h:80"},
 	"capabilities.delivery.service.url[0]":   {"http://h:80", "http://h/", "h2c://h:80"},
-	"capabilities.delivery.service.database": {absent},          // there are tables
-	"capabilities.delivery.tables[0].where":  {"http://u@h"},    // no pattern says what a condition must not have
-	"capabilities.delivery.tables":           {[]any{}, absent}, // on_delete goes with tables
+	"capabilities.delivery.service.database": {absent},                                                   // there are tables
+	"capabilities.delivery.tables[0].where":  {"http://u@h", "https://u:p@h/p?q#f", "https://u:p@h/p?q"}, // no pattern says what a condition must not have
+	"capabilities.delivery.tables":           {[]any{}, absent},                                          // on_delete goes with tables
+	"capabilities.delivery":                  {absent},
+	"capabilities":                           {map[string]any{}, absent}, // a webhook names one
+	"webhooks[0].capabilities[0]":            names(),                    // none of them is a capability of the file
+}
+
+// names are the samples that may be names of capabilities.
+func names() (all []any) {
+	for _, sample := range samples {
+		if name, ok := sample.(string); ok && capabilityName.MatchString(name) {
+			all = append(all, name)
+		}
+	}
+	return all
 }
 
 // schemaAlone are places where the reader takes an empty value for the text "null".

@@ -17,7 +17,7 @@ const (
 
 // sections reads the whole document into c.
 func (r *reader) sections(c *Config, root field) {
-	top := r.object(root, "control", "proxy", "admin", "legacy", "capabilities")
+	top := r.object(root, "control", "proxy", "admin", "legacy", "capabilities", "webhooks")
 	c.Control = r.dsn(top["control"], "sqlite:"+filepath.Join(c.Dir, ".strangler", "control.db"))
 	c.Proxy = r.proxy(top["proxy"])
 	c.Admin = r.admin(top["admin"])
@@ -26,6 +26,7 @@ func (r *reader) sections(c *Config, root field) {
 	}
 	r.legacy(c, top["legacy"])
 	r.capabilities(c, top["capabilities"])
+	r.webhooks(c, top["webhooks"])
 }
 
 func (r *reader) proxy(f field) Proxy {

@@ -24,7 +24,7 @@ type Finding struct {
 	Next       []string
 }
 
-// Check says what can be known before anything runs: upstreams, databases, tables, touches. It changes
+// Check says what can be known before anything runs: upstreams, databases, tables, touches, webhooks. It changes
 // nothing, except that the control store is made where it was not.
 func Check(ctx context.Context, cfg *config.Config) ([]Finding, error) {
 	var out []Finding
@@ -44,6 +44,9 @@ func Check(ctx context.Context, cfg *config.Config) ([]Finding, error) {
 		if !c.Stateless() {
 			out = append(out, tables(ctx, cfg, c, id)...)
 		}
+	}
+	for i, w := range cfg.Webhooks {
+		out = append(out, receiver(ctx, i, w))
 	}
 	return out, nil
 }

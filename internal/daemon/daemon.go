@@ -22,6 +22,7 @@ import (
 	"github.com/strangler-fig/strangler/internal/admin"
 	"github.com/strangler-fig/strangler/internal/config"
 	"github.com/strangler-fig/strangler/internal/engines"
+	"github.com/strangler-fig/strangler/internal/hooks"
 	"github.com/strangler-fig/strangler/migrations"
 	"github.com/strangler-fig/strangler/playbook"
 	"github.com/strangler-fig/strangler/proxy"
@@ -57,6 +58,7 @@ type Daemon struct {
 	store    *control.Store
 	proxy    *proxy.Proxy // nil without the role
 	fleet    *fleet
+	hooks    *hooks.Sender
 	splits   *migrations.Splits
 	playbook *playbook.Engine
 	admin    *admin.Server
@@ -110,6 +112,9 @@ func Start(ctx context.Context, cfg *config.Config, opts Options) (d *Daemon, er
 		return d, err
 	}
 	if err := d.store.Ensure(ctx, cfg.Capabilities); err != nil {
+		return d, err
+	}
+	if err := d.makeHooks(); err != nil {
 		return d, err
 	}
 	// Register, then read the state: a cutover that begins in between waits for this instance.
@@ -174,7 +179,7 @@ func (d *Daemon) retire(ctx context.Context) error {
 }
 
 // Close ends what Start began, last first: the admin API, the proxy after its requests, the playbook,
-// the splits after a cutover in flight, the control store.
+// the splits after a cutover in flight, the webhooks after what they tell of, the control store.
 func (d *Daemon) Close() error {
 	var errs []error
 	for _, c := range slices.Backward(d.cleanups) {
@@ -308,7 +313,7 @@ func (d *Daemon) makeWorker(ctx context.Context) (err error) {
 	d.onClose(partSplits, d.splits.Close)
 	d.playbook, err = playbook.New(playbook.Config{
 		Capabilities: d.cfg.Capabilities, Ledger: d.store, Past: d.store, Approvals: d.store, Toggles: d.fleet, Splits: splitsPort{d.splits},
-		Owners: d.splits, Scripts: d.splits, Traffic: trafficPort{d.proxy}, Leases: d.store, Worker: d.id, Poll: 250 * time.Millisecond, Log: d.log,
+		Owners: d.splits, Scripts: d.splits, Traffic: trafficPort{d.proxy}, Leases: d.store, Worker: d.id, Poll: 250 * time.Millisecond, Tell: d.hooks.Tell, Log: d.log,
 	})
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@
 //   - fleet.go keeps the proxies of all instances at the control store's toggles, and says when they are.
 //   - ports.go fits the pieces to each other's interfaces.
 //   - health.go probes upstreams and answers readiness.
+//   - webhooks.go has the playbook's events told to webhooks, and looks whether their hosts can be reached.
 //   - metrics.go shows the splits to Prometheus.
 //   - check.go is `strangler check`: what can be known before anything runs.
 package daemon

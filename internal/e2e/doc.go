@@ -10,6 +10,7 @@
 //   - system_test.go runs the three programs; traffic_test.go is their clients.
 //   - kill_test.go, fault_test.go and outage_test.go break them, torture_test.go for longer; rows_test.go writes beside
 //     the faults.
+//   - webhooks_test.go hears of a run's steps.
 //   - throttle_test.go loads the server of a copy beyond its limits.
 //   - verify_test.go and verify_inline_test.go have the two sides compared while they change.
 //   - oneway_test.go gives up the way back of a table.
