@@ -3,6 +3,7 @@ package playbook
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +42,16 @@ func (a *act) why() string {
 // under reports whether the ledger has the step begun and not ended.
 func (a *act) under() bool {
 	return a.record.State == strangler.StepDoing || a.record.State == strangler.StepWaiting
+}
+
+// aged is how old evidence is. What is from the future is as old as can be: a clock has jumped, and nobody knows.
+func (a *act) aged(at time.Time) time.Duration {
+	const skew = time.Minute // between clocks that are right
+	age := a.Now().Sub(at)
+	if age < -skew {
+		return math.MaxInt64
+	}
+	return age
 }
 
 // retried is when a person last wanted the step done anew; zero: never.

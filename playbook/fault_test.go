@@ -201,3 +201,96 @@ func complain(t *testing.T, w *world) {
 		t.Error(v)
 	}
 }
+
+// liar is a world in which one kind of effect is reported done, some times, and was not.
+type liar struct {
+	*world
+	what  string
+	times int
+}
+
+func (l *liar) lies(what string) bool {
+	if what != l.what || l.times == 0 {
+		return false
+	}
+	l.times--
+	return true
+}
+
+func (l *liar) Expand(ctx context.Context, c string) error {
+	if l.lies("expand") {
+		return nil
+	}
+	return l.world.Expand(ctx, c)
+}
+
+func (l *liar) Start(ctx context.Context, c string) error {
+	if l.lies("start") {
+		return nil
+	}
+	return l.world.Start(ctx, c)
+}
+
+func (l *liar) Flip(ctx context.Context, c string, change strangler.ToggleChange) (strangler.Flip, error) {
+	if l.lies(string(change.Mode)) {
+		return strangler.Flip{}, nil
+	}
+	return l.world.Flip(ctx, c, change)
+}
+
+func (l *liar) Cutover(ctx context.Context, c, who, why string) (strangler.Cutover, error) {
+	if l.lies("cutover") {
+		return strangler.Cutover{State: strangler.Committed}, nil
+	}
+	return l.world.Cutover(ctx, c, who, why)
+}
+
+func (l *liar) Complete(ctx context.Context, c, who string) error {
+	if l.lies("complete") {
+		return nil
+	}
+	return l.world.Complete(ctx, c, who)
+}
+
+// TestLyingSteps: what is reported done and does not show is done again. Where it never shows, the run fails, and nothing behind it
+// is begun.
+func TestLyingSteps(t *testing.T) {
+	for _, what := range []string{"start", "shadow", "canary", "cutover", "complete"} {
+		for _, times := range []int{1, 1 << 30} {
+			var l *liar
+			inBed(t, delivery(), func(w *world, cfg *Config) {
+				l = &liar{world: w, what: what, times: times}
+				cfg.Splits, cfg.Toggles, cfg.Owners = l, l, l
+			}, func(b *bed) {
+				b.run()
+				for _, step := range []string{Cutover, Complete} {
+					if run, _ := b.e.Wait(b.Context(), "delivery"); run.State != strangler.RunWaiting {
+						break
+					}
+					b.approve(step)
+				}
+				run, err := b.e.Wait(b.Context(), "delivery")
+				if what == "start" && times == 1 && run.State == strangler.RunFailed { // a copy that is not there looks as if somebody took it back
+					b.run()
+					for _, step := range []string{Cutover, Complete} {
+						b.approval(step)
+						b.approve(step)
+					}
+					run, err = b.e.Wait(b.Context(), "delivery")
+				}
+				if times == 1 {
+					if err != nil || run.State != strangler.RunDone || b.w.phase != strangler.PhaseComplete {
+						b.Errorf("%s lied once, and the run is %s, %v", what, doing(run), err)
+					}
+					return
+				}
+				if run.State != strangler.RunFailed {
+					b.Errorf("%s lies always, and the run is %s, %v; effects %q", what, doing(run), err, b.w.effects)
+				}
+				if what == "cutover" && b.w.toggle.Owner != strangler.Legacy || what == "complete" && b.w.phase == strangler.PhaseComplete {
+					b.Errorf("%s lies always, and the toggle is %s, the split %s", what, b.w.toggle.Describe(), b.w.phase)
+				}
+			})
+		}
+	}
+}

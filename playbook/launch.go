@@ -82,6 +82,10 @@ func (e *Engine) alone(ctx context.Context, capability string, change func(*stra
 // redo changes the latest run and has it go on, if it is one that does; a worker that is at it stops first, and goes on anew.
 func (e *Engine) redo(ctx context.Context, c strangler.Capability, change func(*strangler.Run) error) (strangler.Run, error) {
 	if w := e.live(c.Name); w != nil {
+		asked, _, _, _ := w.view()
+		if err := change(&asked); err != nil { // nothing is interrupted for what is refused
+			return asked, err
+		}
 		if run, taken, err := w.redirect(ctx, func(ctx context.Context) error { return w.change(ctx, change) }); taken {
 			return run, err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -182,37 +183,37 @@ func TestAnotherDaemonTakesOver(t *testing.T) {
 type severed struct {
 	*world
 	*leases
-	away  bool
-	wrote int // since it is back
+	away  atomic.Bool
+	wrote atomic.Int64 // since it is back
 }
 
 func (c *severed) Lease(ctx context.Context, name, holder string, ttl time.Duration) (bool, error) {
-	if c.away {
+	if c.away.Load() {
 		return false, errInjected
 	}
 	return c.leases.Lease(ctx, name, holder, ttl)
 }
 
 func (c *severed) LatestRun(ctx context.Context, capability string) (strangler.Run, error) {
-	if c.away {
+	if c.away.Load() {
 		return strangler.Run{}, errInjected
 	}
 	return c.world.LatestRun(ctx, capability)
 }
 
 func (c *severed) SaveRun(ctx context.Context, run strangler.Run) error {
-	if c.away {
+	if c.away.Load() {
 		return errInjected
 	}
-	c.wrote++
+	c.wrote.Add(1)
 	return c.world.SaveRun(ctx, run)
 }
 
 func (c *severed) SaveStep(ctx context.Context, id int64, s strangler.StepRun) error {
-	if c.away {
+	if c.away.Load() {
 		return errInjected
 	}
-	c.wrote++
+	c.wrote.Add(1)
 	return c.world.SaveStep(ctx, id, s)
 }
 
@@ -246,14 +247,14 @@ func TestCutOffFromTheStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-w.entered
-		c.away = true
+		c.away.Store(true)
 		close(w.held) // what it does goes well, and it cannot say so
-		w.set(func() { w.held = nil })
 		waiting(t, b, Complete)
-		c.away, c.wrote = false, 0
+		c.wrote.Store(0)
+		c.away.Store(false)
 		time.Sleep(time.Minute)
-		if run, err := b.Status(t.Context(), "delivery"); err != nil || run.State != strangler.RunWaiting || c.wrote > 0 {
-			t.Errorf("the run is %s, %v; the daemon that was cut off wrote %d times", doing(run), err, c.wrote)
+		if run, err := b.Status(t.Context(), "delivery"); err != nil || run.State != strangler.RunWaiting || c.wrote.Load() > 0 {
+			t.Errorf("the run is %s, %v; the daemon that was cut off wrote %d times", doing(run), err, c.wrote.Load())
 		}
 		if _, err := a.Wait(t.Context(), "delivery"); !errors.Is(err, strangler.ErrSuperseded) {
 			t.Errorf("it ended with %v", err)

@@ -9,6 +9,7 @@ import (
 
 // canaryStep raises the toggle percentage by percentage. It goes on from wherever the toggle is.
 type canaryStep struct {
+	hold    hold
 	target  strangler.Percent // what Do sets, chosen by Check
 	applied strangler.Percent // by every instance, heard in this process
 	base    counts            // at that moment
@@ -55,9 +56,9 @@ func (s *canaryStep) Check(ctx context.Context, a *act) (verdict, error) {
 func (s *canaryStep) held(a *act, t strangler.Toggle, seen counts) (verdict, bool) {
 	guard := a.capability.Guard
 	excess := share(seen.serviceErrors, seen.service) - share(seen.legacyErrors, seen.legacy)
-	until := t.Since.Add(a.pace(a.capability.Playbook.Hold, a.CanaryHold))
+	until, over := s.hold.over(a, t.Since, a.pace(a.capability.Playbook.Hold, a.CanaryHold))
 	switch {
-	case a.Now().Before(until):
+	case !over:
 		return missing("canary %s to be held until %s", t.Percent, clock(until)), false
 	case seen.service < a.CanaryRequests:
 		return missing("%d requests answered by the service at canary %s", a.CanaryRequests, t.Percent), false

@@ -90,7 +90,7 @@ func (s *cutoverStep) Do(ctx context.Context, a *act) error {
 	if err != nil {
 		return err
 	}
-	if v := st.LastVerify; s.reverify || v.Mismatches > 0 || a.Now().Sub(v.At) > a.VerifyFresh {
+	if v := st.LastVerify; s.reverify || v.Mismatches > 0 || a.aged(v.At) > a.VerifyFresh {
 		if _, err := verify(ctx, a); err != nil {
 			return err
 		}

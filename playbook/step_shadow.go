@@ -10,6 +10,7 @@ import (
 
 // shadowStep holds the toggle at shadow for a time, or for a number of requests.
 type shadowStep struct {
+	hold    hold
 	applied bool   // by every instance, heard in this process
 	base    counts // at that moment
 }
@@ -39,8 +40,7 @@ func (s *shadowStep) Check(ctx context.Context, a *act) (verdict, error) {
 	if a.ShadowRequests > 0 && seen.service >= a.ShadowRequests {
 		return done("shadowed: %s", seen), nil
 	}
-	until := t.Since.Add(a.pace(a.capability.Playbook.Shadow, a.ShadowHold))
-	if a.Now().Before(until) {
+	if until, over := s.hold.over(a, t.Since, a.pace(a.capability.Playbook.Shadow, a.ShadowHold)); !over {
 		v := missing("the shadow to be held until %s", clock(until))
 		if a.ShadowRequests > 0 {
 			v.text += fmt.Sprintf(", or for %d requests", a.ShadowRequests)

@@ -11,7 +11,10 @@ import (
 
 // soakStep waits. It has no effect of its own; passed lets its approval, if one is asked for, come
 // after the wait.
-type soakStep struct{ passed bool }
+type soakStep struct {
+	hold   hold
+	passed bool
+}
 
 func (s *soakStep) Check(ctx context.Context, a *act) (verdict, error) {
 	t, err := a.toggle(ctx)
@@ -45,7 +48,7 @@ func (s *soakStep) Check(ctx context.Context, a *act) (verdict, error) {
 	if s.passed || a.recordedDone() {
 		return done("soaked since %s", clock(since)), nil
 	}
-	if until := since.Add(a.capability.Playbook.Soak); a.Now().Before(until) {
+	if until, over := s.hold.over(a, since, a.capability.Playbook.Soak); !over {
 		return missing("the soak of %s to end at %s", span(a.capability.Playbook.Soak), clock(until)), nil
 	}
 	if v, is := a.behind(lag); is {

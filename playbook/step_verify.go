@@ -49,7 +49,7 @@ func (s *verifyStep) Undo(context.Context, *act) (string, error) { return "nothi
 
 // fresh reports whether a verification is clean and recent enough to rely on.
 func fresh(a *act, v strangler.Verify) bool {
-	recent := !v.At.Before(a.run.Started) || a.Now().Sub(v.At) <= a.VerifyFresh
+	recent := !v.At.Before(a.run.Started) || a.aged(v.At) <= a.VerifyFresh
 	return !v.At.IsZero() && v.Mismatches == 0 && recent && !v.At.Before(a.retried())
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,7 +61,8 @@ type world struct {
 	probe    int           // statuses that fail
 	statuses int
 	booted   time.Time
-	silent   bool // no traffic
+	silent   bool         // no traffic
+	jump     atomic.Int64 // of all clocks, in nanoseconds
 }
 
 var (
@@ -110,6 +112,8 @@ func (w *world) config() Config {
 		ShadowHold: 3 * time.Second, CanaryHold: 3 * time.Second, VerifyFresh: 10 * time.Minute,
 	}
 }
+
+func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.jump.Load())) }
 
 func (w *world) engine(t *testing.T) *Engine {
 	t.Helper()
@@ -321,7 +325,7 @@ func (w *world) Flip(_ context.Context, _ string, change strangler.ToggleChange)
 }
 
 func (w *world) setToggle(mode strangler.Mode, percent strangler.Percent) {
-	w.toggle.Mode, w.toggle.Percent, w.toggle.Since = mode, percent, time.Now()
+	w.toggle.Mode, w.toggle.Percent, w.toggle.Since = mode, percent, w.now()
 	w.toggle.Epoch++
 }
 
@@ -365,7 +369,7 @@ func (w *world) Verify(context.Context, string) (v strangler.Verification, err e
 		if w.settle(); w.phase != strangler.PhaseSyncing {
 			return w.object("verify in phase %q", w.phase)
 		}
-		w.verified = strangler.Verify{At: time.Now(), Rows: 100, Mismatches: w.mismatch}
+		w.verified = strangler.Verify{At: w.now(), Rows: 100, Mismatches: w.mismatch}
 		v.Verify = w.verified
 		return nil
 	})
@@ -427,7 +431,7 @@ func (w *world) hand(to strangler.Side, intent strangler.StepState, who, why str
 	err = w.write(func() error {
 		w.settle()
 		step := w.intent("owner "+string(to), intent, Cutover)
-		c = strangler.Cutover{ID: 1, Capability: w.capability.Name, From: to.Other(), To: to, State: strangler.Aborted, Who: who, Why: why, Started: time.Now(), Ended: time.Now()}
+		c = strangler.Cutover{ID: 1, Capability: w.capability.Name, From: to.Other(), To: to, State: strangler.Aborted, Who: who, Why: why, Started: w.now(), Ended: w.now()}
 		want := map[strangler.Side]strangler.Phase{strangler.Service: strangler.PhaseSyncing, strangler.Legacy: strangler.PhaseReversed}[to]
 		switch {
 		case w.toggle.Owner == to:
@@ -436,7 +440,7 @@ func (w *world) hand(to strangler.Side, intent strangler.StepState, who, why str
 			return w.object("the owner changes to %s in phase %q", to, w.phase)
 		case to == strangler.Service && step.Approved == "":
 			return w.object("a cutover that nobody approved")
-		case to == strangler.Service && time.Since(w.verified.At) > 10*time.Minute:
+		case to == strangler.Service && w.now().Sub(w.verified.At) > 10*time.Minute:
 			return w.object("a cutover on a stale verification")
 		}
 		if len(w.outcomes) > 0 {
