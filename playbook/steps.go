@@ -28,6 +28,7 @@ type Description struct {
 	Changes     string   `json:"changes"`
 	Undo        string   `json:"undo"`
 	Commands    []string `json:"commands"`           // the same by hand, and to look at it
+	Look        string   `json:"look,omitempty"`     // the command that shows more while the step is under way, or of why it failed
 	NeedsTables bool     `json:"needs_tables"`       // passed over for a capability without tables
 	Final       bool     `json:"point_of_no_return"` // it cannot be undone
 	Kind        string   `json:"kind,omitempty"`     // of a step of the capability's own: run, http, …; empty: the playbook's
@@ -41,6 +42,7 @@ var order = list{
 		Changes:     "The service's database gets the tables, fenced shut; the legacy database gets change capture and a fence that stands open. No row moves, no request goes elsewhere.",
 		Undo:        "The scripts run down; everything that Strangler made in either database is removed.",
 		Commands:    []string{"strangler migrate plan CAP", "strangler migrate up CAP", "strangler migrate status CAP"},
+		Look:        "strangler migrate status CAP",
 		NeedsTables: true,
 	}, func() step { return &expandStep{} }},
 	{Description{
@@ -49,6 +51,7 @@ var order = list{
 		Changes:     "Rows appear in the service's tables. The legacy database still owns every write.",
 		Undo:        "The split is cancelled: the stream stops, and what it made is removed from both databases, the scripts' work included.",
 		Commands:    []string{"strangler split start CAP --follow", "strangler split status CAP", "strangler split cancel CAP"},
+		Look:        "strangler split status CAP",
 		NeedsTables: true,
 	}, func() step { return &copyStep{} }},
 	{Description{
@@ -57,6 +60,7 @@ var order = list{
 		Changes:     "Nothing; it reads.",
 		Undo:        "There is nothing to undo.",
 		Commands:    []string{"strangler split verify CAP"},
+		Look:        "strangler split verify CAP",
 		NeedsTables: true,
 	}, func() step { return &verifyStep{} }},
 	{Description{
@@ -65,6 +69,7 @@ var order = list{
 		Changes:  "The toggle: shadow.",
 		Undo:     "The toggle goes to legacy.",
 		Commands: []string{`strangler toggle set CAP shadow --why "…"`, `strangler toggle set CAP legacy --why "…"`},
+		Look:     "strangler toggle get CAP",
 	}, func() step { return &shadowStep{} }},
 	{Description{
 		Name:     Canary,
@@ -72,6 +77,7 @@ var order = list{
 		Changes:  "The toggle: canary, percentage by percentage.",
 		Undo:     "The toggle goes to legacy.",
 		Commands: []string{`strangler toggle set CAP canary --percent 10 --why "…"`, "strangler toggle history CAP", `strangler toggle set CAP legacy --why "…"`},
+		Look:     "strangler toggle get CAP",
 	}, func() step { return &canaryStep{} }},
 	{Description{
 		Name:     Cutover,
@@ -79,6 +85,7 @@ var order = list{
 		Changes:  "The owner: service, and with it the toggle: extracted. From here the legacy tables follow the service, so the monolith's joins go on working.",
 		Undo:     "The same cutover with the roles swapped; no write is lost. Without tables the toggle goes to legacy.",
 		Commands: []string{"strangler split writers CAP", "strangler split cutover CAP", "strangler split rollback CAP"},
+		Look:     "strangler split status CAP",
 	}, func() step { return &cutoverStep{} }},
 	{Description{
 		Name:     Soak,
@@ -86,6 +93,7 @@ var order = list{
 		Changes:  "Nothing; it waits.",
 		Undo:     "There is nothing to undo.",
 		Commands: []string{"strangler split status CAP", "strangler playbook rollback CAP"},
+		Look:     "strangler split status CAP",
 	}, func() step { return &soakStep{} }},
 	{Description{
 		Name:     Complete,
@@ -93,6 +101,7 @@ var order = list{
 		Changes:  "The legacy database loses the capability's tables and all that Strangler made there. Without tables it is a record only.",
 		Undo:     "It cannot be undone: nothing feeds the legacy side any more.",
 		Commands: []string{"strangler split complete CAP"},
+		Look:     "strangler split status CAP",
 		Final:    true,
 	}, func() step { return &completeStep{} }},
 }

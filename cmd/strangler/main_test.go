@@ -32,8 +32,12 @@ type shell struct {
 	hooks   hooks
 	stdin   string
 	tty     bool // stdin and stderr are terminals
+	screen  bool // stdout is one
+	columns int  // of the terminals
+	rows    int
 	ctx     context.Context
 	onError func() // called when something is written to stderr
+	onPrint func() // likewise to stdout
 }
 
 // watched calls back at each write.
@@ -95,8 +99,7 @@ func served(t *testing.T) (*shell, *admintest.Backend) {
 // run runs a command line, with the shell's file unless it names another.
 func (s *shell) run(args ...string) result {
 	s.t.Helper()
-	var stdout bytes.Buffer
-	stderr := watched{written: s.onError}
+	stdout, stderr := watched{written: s.onPrint}, watched{written: s.onError}
 	stdin := strings.NewReader(s.stdin)
 	code := run(s.ctx, process{
 		args: append([]string{"-c", s.file}, args...), stdin: stdin, stdout: &stdout, stderr: &stderr,
@@ -104,8 +107,15 @@ func (s *shell) run(args ...string) result {
 		host:     "laptop",
 		program:  "/opt/bin/strangler",
 		poll:     time.Millisecond,
-		terminal: func(stream any) bool { return s.tty && stream != any(&stdout) },
-		hooks:    s.hooks,
+		patience: 50 * time.Millisecond,
+		terminal: func(stream any) bool {
+			if stream == any(&stdout) {
+				return s.screen
+			}
+			return s.tty
+		},
+		size:  func(any) (int, int) { return s.columns, s.rows },
+		hooks: s.hooks,
 	})
 	return result{stdout.String(), stderr.String(), code}
 }

@@ -30,6 +30,8 @@ type Backend struct {
 	Evidence  []string
 	Fence     []string
 	Steps     []strangler.StepRun
+	Traffic   map[strangler.Side]admin.SideTraffic
+	Ahead     func(strangler.Scene) (*strangler.Outlook, *strangler.Wait) // nil: none
 
 	mu      sync.Mutex
 	calls   []string
@@ -59,7 +61,7 @@ func New() *Backend {
 		Splits: []strangler.SplitStatus{{Capability: "delivery", Phase: strangler.PhaseSyncing, Owner: strangler.Legacy, Epoch: 7,
 			Tables:    []strangler.TableProgress{{Name: "couriers", RowsCopied: 10, RowsTotal: 10}},
 			NextSteps: []string{"strangler split verify delivery"}}},
-		Runs:    []strangler.Run{{ID: 3, Capability: "delivery", State: strangler.RunRunning, Who: "ann@laptop", Started: now, Steps: []strangler.StepRun{{Name: "expand", State: strangler.StepDoing, Started: now}}}},
+		Runs:    []strangler.Run{{ID: 3, Capability: "delivery", State: strangler.RunRunning, Who: "ann@laptop", Started: now, Steps: []strangler.StepRun{{Name: "expand", State: strangler.StepDoing, Started: now}}, Acts: []strangler.Act{}}},
 		Verify:  strangler.Verification{Verify: strangler.Verify{At: now, Rows: 10}},
 		Cutover: strangler.Cutover{ID: 1, Capability: "delivery", From: strangler.Legacy, To: strangler.Service, State: strangler.Committed, Epoch: 8, Decided: 9, Released: true},
 		Fence:   []string{"UPDATE strangler_fence SET state = 'closed'"},
@@ -147,6 +149,13 @@ func (b *Backend) Config() admin.Config {
 	return admin.Config{
 		Listen: "127.0.0.1:0", Capabilities: []strangler.Capability{Capability()},
 		Toggles: toggles{b}, Splits: splits{b}, Owners: owners{b}, Runs: runs{b}, Health: health{b}, Previews: previews{b},
+		Counts: counts{b},
+		Ahead: func(s strangler.Scene) (*strangler.Outlook, *strangler.Wait) {
+			if b.Ahead == nil {
+				return nil, nil
+			}
+			return b.Ahead(s)
+		},
 	}
 }
 
@@ -265,6 +274,12 @@ func (f runs) Approve(ctx context.Context, capability, step, who string) error {
 
 func (f runs) Status(context.Context, string) (strangler.Run, error) {
 	return next(f.b, &f.b.Runs), f.b.failure("run status")
+}
+
+type counts struct{ b *Backend }
+
+func (f counts) Requests(_ string, side strangler.Side) (requests, errors int64) {
+	return f.b.Traffic[side].Requests, f.b.Traffic[side].Errors
 }
 
 type health struct{ b *Backend }

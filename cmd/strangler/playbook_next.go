@@ -1,0 +1,66 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/playbook"
+)
+
+// afterRun is what to do next, by where a run stands.
+func afterRun(run strangler.Run) []string {
+	verb := func(words ...string) string {
+		return strings.Join(append([]string{"strangler playbook"}, words...), " ")
+	}
+	name, at := run.Capability, present(run)
+	again, back, status := verb("run", name), verb("rollback", name), verb("status", name)
+	switch run.State {
+	case strangler.RunPaused:
+		return []string{verb("continue", name), back}
+	case strangler.RunAborted:
+		return []string{again, back}
+	case strangler.RunFailed:
+		if run.BackTo != "" {
+			return append([]string{back}, look(name, at)...)
+		}
+		next := []string{again}
+		if at != "" {
+			next = append(next, verb("retry", name, at), verb("skip", name, at, `--why "…"`))
+		}
+		return append(append(next, back), look(name, at)...)
+	case strangler.RunRolledBack:
+		return []string{again}
+	case strangler.RunDone:
+		if run.Until != "" {
+			return []string{again}
+		}
+		return []string{}
+	case strangler.RunWaiting:
+		if step, waits := awaitsPerson(run); waits {
+			return append([]string{verb("approve", name, step), back}, look(name, step)...)
+		}
+		return append(look(name, at), status)
+	}
+	return []string{status}
+}
+
+// present is the step that a run is at; empty where it is at none.
+func present(run strangler.Run) string {
+	for _, s := range run.Steps {
+		switch s.State {
+		case strangler.StepDoing, strangler.StepWaiting, strangler.StepUndoing, strangler.StepFailed:
+			return s.Name
+		}
+	}
+	return ""
+}
+
+// look is the command that shows more of one of the playbook's steps, if there is one.
+func look(capability, step string) []string {
+	for _, d := range playbook.Steps() {
+		if d.Name == step && d.Look != "" {
+			return []string{strings.ReplaceAll(d.Look, "CAP", capability)}
+		}
+	}
+	return nil
+}
