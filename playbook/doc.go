@@ -15,7 +15,8 @@
 //     makes. act.go: what a step gets to work with.
 //  6. The steps: step_expand.go, step_copy.go, step_verify.go, step_shadow.go, step_canary.go,
 //     step_cutover.go, step_soak.go, step_complete.go.
-//  7. render.go: the playbook as text, Markdown and a page (page.gohtml). docs/PLAYBOOK.md is made
+//  7. outlook.go: when a run may end, waits.go: what it waits for. Both look at what is known and ask nobody.
+//  8. render.go: the playbook as text, Markdown and a page (page.gohtml). docs/PLAYBOOK.md is made
 //     from the same list.
 //
 // # What a killed process leaves behind

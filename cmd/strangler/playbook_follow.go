@@ -42,7 +42,7 @@ func (a *app) watchRun(ctx context.Context, c *client.Client, p *progress, capab
 			return status, ctx.Err()
 		case err == nil:
 			status, lost = next, time.Time{}
-			p.show(drawRun(p, status, ""), runLine(status.Run))
+			p.show(drawRun(p, status, a.next(status.Run), ""), runLine(status.Run))
 			if over(status.Run) {
 				return status, nil
 			}
@@ -61,7 +61,7 @@ func (a *app) watchRun(ctx context.Context, c *client.Client, p *progress, capab
 					lasting(patience), err, capability, capability)
 			}
 			gone := time.Since(lost)
-			p.show(drawRun(p, status, fmt.Sprintf("the daemon has not answered for %s, and is asked for another %s; this is what was so before", lasting(gone), lasting(patience-gone))),
+			p.show(drawRun(p, status, a.next(status.Run), fmt.Sprintf("the daemon has not answered for %s, and is asked for another %s; this is what was so before", lasting(gone), lasting(patience-gone))),
 				"the daemon does not answer; it is asked again for "+lasting(patience))
 		}
 		select {

@@ -14,14 +14,14 @@ import (
 // drawRun is a run on a terminal: its head, a row for each step, what surrounds it, and what to do next. A note stands out on
 // top. Where the terminal has too few rows, the steps that are over share one, then those that are to come, then facts are left
 // out, the least pressing first.
-func drawRun(p *progress, s admin.RunStatus, note string) []string {
+func drawRun(p *progress, s admin.RunStatus, next []string, note string) []string {
 	columns, rows := p.size()
 	var head []string
 	if note != "" {
 		head = append(head, painted(p, bad, wrap(note, columns-1))...)
 	}
 	head = append(head, p.head(s))
-	steps, all := drawSteps(p, s), append(facts(s), nextFact(s)...)
+	steps, all := drawSteps(p, s), append(facts(s), nextFacts(s, next)...)
 	for spare := 0; ; spare++ {
 		tail := drawFacts(p, all, columns)
 		if len(head)+len(steps)+len(tail) < rows || spare > len(spared)+1 {
@@ -298,10 +298,10 @@ func ending(o strangler.Outlook, now time.Time) string {
 	return strings.Join(append([]string{words}, o.CountsOn...), "; ")
 }
 
-// nextFact is what to do next but to look at what is being looked at.
-func nextFact(s admin.RunStatus) (all []fact) {
+// nextFacts are what to do next but to look at what is being looked at.
+func nextFacts(s admin.RunStatus, next []string) (all []fact) {
 	label := "next"
-	for _, step := range afterRun(s.Run) {
+	for _, step := range next {
 		if step == "strangler playbook status "+s.Capability || s.Waits != nil && step == s.Waits.Command && s.State != strangler.RunPaused {
 			continue
 		}
@@ -326,22 +326,27 @@ func moment(t, now time.Time) string {
 	return t.Format("2006-01-02 15:04 UTC")
 }
 
-// lasting is a duration in its two largest units, as in 0.4s, 12s, 3m2s, 1h5m, 13d2h.
+// lasting is a duration in its two largest units, as in 0.4s, 12s, 3m2s, 1h, 13d2h.
 func lasting(d time.Duration) string {
 	const day = 24 * time.Hour
+	two := func(unit time.Duration, name string, smaller time.Duration, smallerName string) string {
+		s := fmt.Sprintf("%d%s", d/unit, name)
+		if rest := d % unit / smaller; rest > 0 {
+			s += fmt.Sprintf("%d%s", rest, smallerName)
+		}
+		return s
+	}
 	switch {
-	case d < 0:
-		return "0s"
 	case d < 10*time.Second:
-		return fmt.Sprintf("%.1fs", d.Seconds())
+		return fmt.Sprintf("%.1fs", max(0, d).Seconds())
 	case d < time.Minute:
 		return fmt.Sprintf("%ds", d/time.Second)
 	case d < time.Hour:
-		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
+		return two(time.Minute, "m", time.Second, "s")
 	case d < day:
-		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+		return two(time.Hour, "h", time.Minute, "m")
 	}
-	return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
+	return two(day, "d", time.Hour, "h")
 }
 
 // grouped writes 1234567 as 1,234,567.

@@ -7,8 +7,19 @@ import (
 	"github.com/strangler-fig/strangler/playbook"
 )
 
-// afterRun is what to do next, by where a run stands.
-func afterRun(run strangler.Run) []string {
+// next is what to do next, by where a run stands.
+func (a *app) next(run strangler.Run) []string {
+	var look []string
+	if at := present(run); at != "" {
+		if _, capability, err := a.capability(run.Capability); err == nil { // the daemon's file may have others
+			look = []string{playbook.LookAt(capability, at)}
+		}
+	}
+	return afterRun(run, look)
+}
+
+// afterRun is next; look is the command that shows more of the step that the run is at, if there is one.
+func afterRun(run strangler.Run, look []string) []string {
 	verb := func(words ...string) string {
 		return strings.Join(append([]string{"strangler playbook"}, words...), " ")
 	}
@@ -21,13 +32,13 @@ func afterRun(run strangler.Run) []string {
 		return []string{again, back}
 	case strangler.RunFailed:
 		if run.BackTo != "" {
-			return append([]string{back}, look(name, at)...)
+			return append([]string{back}, look...)
 		}
 		next := []string{again}
 		if at != "" {
 			next = append(next, verb("retry", name, at), verb("skip", name, at, `--why "…"`))
 		}
-		return append(append(next, back), look(name, at)...)
+		return append(append(next, back), look...)
 	case strangler.RunRolledBack:
 		return []string{again}
 	case strangler.RunDone:
@@ -37,9 +48,9 @@ func afterRun(run strangler.Run) []string {
 		return []string{}
 	case strangler.RunWaiting:
 		if step, waits := awaitsPerson(run); waits {
-			return append([]string{verb("approve", name, step), back}, look(name, step)...)
+			return append([]string{verb("approve", name, step), back}, look...)
 		}
-		return append(look(name, at), status)
+		return append(look, status)
 	}
 	return []string{status}
 }
@@ -53,14 +64,4 @@ func present(run strangler.Run) string {
 		}
 	}
 	return ""
-}
-
-// look is the command that shows more of one of the playbook's steps, if there is one.
-func look(capability, step string) []string {
-	for _, d := range playbook.Steps() {
-		if d.Name == step && d.Look != "" {
-			return []string{strings.ReplaceAll(d.Look, "CAP", capability)}
-		}
-	}
-	return nil
 }

@@ -136,7 +136,7 @@ type ran struct {
 
 func (a *app) printRun(run strangler.Run) error {
 	run.Steps, run.Acts = filled(run.Steps), filled(run.Acts)
-	result := ran{Run: run, NextSteps: afterRun(run)}
+	result := ran{Run: run, NextSteps: a.next(run)}
 	return a.print(result, func(w io.Writer) {
 		textRun(w, run)
 		nextSteps(w, result.NextSteps)
@@ -147,10 +147,10 @@ func (a *app) printRun(run strangler.Run) error {
 func textRun(w io.Writer, run strangler.Run) {
 	fmt.Fprintf(w, "run %d of %s: %s", run.ID, run.Capability, run.State)
 	if run.Waiting != "" {
-		fmt.Fprintf(w, ", %s", run.Waiting)
+		fmt.Fprintf(w, ", %s", oneLine(run.Waiting))
 	}
 	if run.Error != "" {
-		fmt.Fprintf(w, ": %s", run.Error)
+		fmt.Fprintf(w, ": %s", oneLine(run.Error))
 	}
 	fmt.Fprintln(w)
 	rows := [][]string{{"STEP", "STATE", "SECONDS", "DETAIL"}}
@@ -159,7 +159,7 @@ func textRun(w io.Writer, run strangler.Run) {
 		if s.Seconds() > 0 {
 			seconds = fmt.Sprintf("%.1f", s.Seconds())
 		}
-		rows = append(rows, []string{s.Name, string(s.State), seconds, s.Detail})
+		rows = append(rows, []string{s.Name, string(s.State), seconds, oneLine(s.Detail)})
 	}
 	table(w, rows...)
 }

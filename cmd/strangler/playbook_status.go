@@ -60,12 +60,12 @@ type status struct {
 
 func (a *app) printWhole(s admin.RunStatus) error {
 	s.Steps, s.Acts = filled(s.Steps), filled(s.Acts)
-	result := status{s, afterRun(s.Run)}
+	result := status{s, a.next(s.Run)}
 	return a.print(result, func(w io.Writer) {
 		textRun(w, s.Run)
 		rows := [][]string{}
 		for _, f := range facts(s) {
-			rows = append(rows, []string{f.label + ":", f.text})
+			rows = append(rows, []string{f.label + ":", oneLine(f.text)})
 		}
 		table(w, rows...)
 		nextSteps(w, result.NextSteps)
