@@ -244,7 +244,7 @@ of it can be taken back without losing a write.
 ` + "```sh" + `
 strangler playbook show CAP                # what it will do for this capability
 strangler playbook run CAP                 # begin it, or go on after a failure; --until STEP stops there
-strangler playbook status CAP              # where it is, and what it waits for
+strangler playbook status CAP              # where it is, what it waits for, and when it may end
 strangler playbook approve CAP STEP        # let a step that waits for a person go on
 strangler playbook rollback CAP            # take the cutover back; --to STEP goes further
 strangler playbook render CAP --html FILE  # this page with the capability's own settings
