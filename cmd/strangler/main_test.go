@@ -35,6 +35,7 @@ type shell struct {
 	screen  bool // stdout is one
 	columns int  // of the terminals
 	rows    int
+	patient time.Duration // with a daemon that does not answer
 	ctx     context.Context
 	onError func() // called when something is written to stderr
 	onPrint func() // likewise to stdout
@@ -83,7 +84,7 @@ capabilities:
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return &shell{t: t, file: file, env: map[string]string{"STRANGLER_TOKEN": "s3cret", "USER": "ann"}, ctx: t.Context()}
+	return &shell{t: t, file: file, env: map[string]string{"STRANGLER_TOKEN": "s3cret", "USER": "ann"}, patient: 50 * time.Millisecond, ctx: t.Context()}
 }
 
 // served has a configuration and an admin API with a backend behind it.
@@ -107,7 +108,7 @@ func (s *shell) run(args ...string) result {
 		host:     "laptop",
 		program:  "/opt/bin/strangler",
 		poll:     time.Millisecond,
-		patience: 50 * time.Millisecond,
+		patience: s.patient,
 		terminal: func(stream any) bool {
 			if stream == any(&stdout) {
 				return s.screen

@@ -52,7 +52,7 @@ func watchedRun() admin.RunStatus {
 // failedRun has gone wrong half-way back.
 func failedRun() admin.RunStatus {
 	s := watchedRun()
-	s.State, s.Waiting, s.Error, s.Waits, s.Outlook, s.Acts = strangler.RunFailed, "", "step canary: the service does not answer", nil, nil, nil
+	s.State, s.Waiting, s.Error, s.Waits, s.Outlook, s.Acts = strangler.RunFailed, "", "step canary: the service\n\x1b[2Jdoes not answer", nil, nil, nil
 	s.Steps[4].State, s.Steps[4].Detail, s.Steps[4].Ended = strangler.StepFailed, "the service does not answer", s.At
 	s.Steps[5].State, s.Steps[6].State, s.Steps[6].Detail = strangler.StepUndone, strangler.StepUndone, "legacy owns"
 	s.Ended = s.At.Add(-time.Minute)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/strangler-fig/strangler"
 )
@@ -46,24 +47,26 @@ func TestDaemonGoesAwayWhileItIsWatched(t *testing.T) {
 	}
 }
 
-// One that comes back is shown as before, and the note goes.
+// One that comes back is shown as before, the note goes, and the next time that it goes away counts from then.
 func TestDaemonComesBackWhileItIsWatched(t *testing.T) {
 	s, backend := served(t)
-	s.screen, s.columns, s.rows = true, 100, 40
-	frames := 0
+	s.screen, s.columns, s.rows, s.patient = true, 100, 40, 2*time.Second
+	frames, outages := 0, 0
+	var since time.Time
 	s.onPrint = func() {
-		switch frames++; frames {
-		case 2:
+		switch frames++; {
+		case outages == 0 && frames == 2, outages == 1 && frames > 4 && time.Since(since) > s.patient:
 			backend.Fail("run status", errors.New("broken"))
-		case 4:
+			outages, frames, since = outages+1, 2, time.Now()
+		case frames == 4:
 			backend.Fail("run status", nil)
-		case 6:
+		case outages == 2 && frames == 6:
 			backend.Runs[0].State = strangler.RunDone
 		}
 	}
 	got := s.expect(exitDone, "playbook", "status", "delivery")
 	all := strings.Split(got.stdout, hideCursor)
-	if n := strings.Count(got.stdout, "has not answered"); n == 0 || strings.Contains(all[len(all)-1], "has not answered") {
+	if n := strings.Count(got.stdout, "has not answered"); n != 4 || strings.Contains(all[len(all)-1], "has not answered") {
 		t.Errorf("it says so %d times, at the end %q", n, all[len(all)-1])
 	}
 }
