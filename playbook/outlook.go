@@ -195,12 +195,19 @@ func holdOf(s strangler.Scene, record strangler.StepRun) hold {
 
 // ownedSince is since when the service has the capability; zero while it has not.
 func ownedSince(s strangler.Scene) time.Time {
-	switch split := s.Split; {
-	case s.Capability.Stateless() && s.Toggle.Mode == strangler.ModeExtracted:
-	case s.Capability.Stateless() || s.Toggle.Owner != strangler.Service:
+	if s.Capability.Stateless() {
+		if s.Toggle.Mode != strangler.ModeExtracted {
+			return time.Time{}
+		}
+		return s.Toggle.Since
+	}
+	if s.Toggle.Owner != strangler.Service {
 		return time.Time{}
-	case split != nil && split.Cutover != nil && split.Cutover.State == strangler.Committed && split.Cutover.To == strangler.Service && !split.Cutover.Ended.IsZero():
-		return split.Cutover.Ended
+	}
+	if s.Split != nil {
+		if c := s.Split.Cutover; c != nil && c.State == strangler.Committed && c.To == strangler.Service && !c.Ended.IsZero() {
+			return c.Ended
+		}
 	}
 	return s.Toggle.Since
 }

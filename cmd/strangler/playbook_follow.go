@@ -22,14 +22,16 @@ const (
 func (a *app) followRun(ctx context.Context, c *client.Client, p *progress, capability string) (admin.RunStatus, error) {
 	status, err := a.watchRun(ctx, c, p, capability, settled)
 	if ctx.Err() != nil {
-		err = fmt.Errorf("nobody watches the run of %s any more, and it goes on in the daemon; look with strangler playbook status %s", capability, capability)
+		err = fmt.Errorf("nobody watches the run of %s any more, and it goes on in the daemon; look with strangler playbook status %s",
+			capability, capability)
 	}
 	return status, err
 }
 
 // watchRun shows a run until over says that watching it on is of no use, or ctx ends. The run belongs to the daemon: one that goes
 // away while it is watched is asked again until a.patience is over.
-func (a *app) watchRun(ctx context.Context, c *client.Client, p *progress, capability string, over func(strangler.Run) bool) (admin.RunStatus, error) {
+func (a *app) watchRun(ctx context.Context, c *client.Client, p *progress, capability string,
+	over func(strangler.Run) bool) (admin.RunStatus, error) {
 	ticker := time.NewTicker(a.poll)
 	defer ticker.Stop()
 	var status admin.RunStatus
@@ -57,12 +59,13 @@ func (a *app) watchRun(ctx context.Context, c *client.Client, p *progress, capab
 				patience = a.patience
 			}
 			if time.Since(lost) >= patience {
-				return status, fmt.Errorf("the daemon has not answered for %s: %v; nothing is lost: the run of %s goes on where it was as soon as a daemon runs; look with strangler playbook status %s",
-					lasting(patience), err, capability, capability)
+				return status, fmt.Errorf("the daemon has not answered for %s: %v; nothing is lost: the run of %s goes on where it was "+
+					"as soon as a daemon runs; look with strangler playbook status %s", lasting(patience), err, capability, capability)
 			}
 			gone := time.Since(lost)
-			p.show(drawRun(p, status, a.next(status.Run), fmt.Sprintf("the daemon has not answered for %s, and is asked for another %s; this is what was so before", lasting(gone), lasting(patience-gone))),
-				"the daemon does not answer; it is asked again for "+lasting(patience))
+			note := fmt.Sprintf("the daemon has not answered for %s, and is asked for another %s; this is what was so before",
+				lasting(gone), lasting(patience-gone))
+			p.show(drawRun(p, status, a.next(status.Run), note), "the daemon does not answer; it is asked again for "+lasting(patience))
 		}
 		select {
 		case <-ticker.C:

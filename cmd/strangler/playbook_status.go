@@ -43,7 +43,8 @@ func (a *app) watchStatus(ctx context.Context, c *client.Client, p *progress, ca
 	if ctx.Err() == nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "\r\x1b[2Knobody watches any more, and the run goes on; look again with strangler playbook status %s\n", capability)
+	_, err = fmt.Fprintf(a.stdout, "\r\x1b[2Knobody watches any more, and the run goes on; look again with strangler playbook status %s\n",
+		capability)
 	return err
 }
 

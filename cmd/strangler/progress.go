@@ -106,6 +106,23 @@ func clip(row string, room int) string {
 	return b.String()
 }
 
+// wrap breaks a text between words. A word that is wider than the room stands alone.
+func wrap(text string, room int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		switch {
+		case line == "":
+			line = word
+		case width(line)+1+width(word) <= room:
+			line += " " + word
+		default:
+			lines, line = append(lines, line), word
+		}
+	}
+	return append(lines, line)
+}
+
 // width is how many columns a row takes.
 func width(row string) (columns int) {
 	sequence := false
@@ -158,6 +175,13 @@ func (p *progress) paint(colour, s string) string {
 		return s
 	}
 	return "\x1b[" + colour + "m" + s + "\x1b[0m"
+}
+
+func painted(p *progress, colour string, lines []string) []string {
+	for i, line := range lines {
+		lines[i] = p.paint(colour, line)
+	}
+	return lines
 }
 
 const barWidth = 28
