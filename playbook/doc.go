@@ -23,6 +23,7 @@
 //     ramp (ramp.go), and other words where it has no tables (stateless.go). runbook.go: what to see to before and on the
 //     day, and what to do when something happens. render.go: all of it as Markdown (markdown.go), and docs/PLAYBOOK.md;
 //     page.go: as a page (page.gohtml), for which draw.go, draw_way.go, draw_ramp.go and draw_tables.go draw.
+//  8. outlook.go: when a run may end, waits.go: what it waits for. Both look at what is known and ask nobody.
 //
 // # What a killed process leaves behind
 //

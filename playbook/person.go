@@ -120,7 +120,7 @@ func (e *Engine) Skip(ctx context.Context, capability string, o RunOptions) (str
 		if err != nil {
 			return err
 		}
-		if needed.Kind == "" && (run.BackTo != "" || slices.Contains([]string{Expand, Copy, Cutover, Complete}, o.Step)) {
+		if needed.Kind == "" && run.BackTo != "" || !Skippable(o.Step) {
 			return strangler.Refuse("step", fmt.Sprintf("nothing can go on without step %s", o.Step), "strangler playbook abort "+capability, "strangler playbook rollback "+capability)
 		}
 		step := &run.Steps[i]
@@ -158,6 +158,11 @@ func (e *Engine) Retry(ctx context.Context, capability string, o RunOptions) (st
 		return nil
 	}
 	return e.redo(ctx, c, retry)
+}
+
+// Skippable reports whether a run may go on without a step: the others do not stand on it.
+func Skippable(step string) bool {
+	return !slices.Contains([]string{Expand, Copy, Cutover, Complete}, step)
 }
 
 // goesOn has a run that stopped by itself go on; one that a person has paused stays so.

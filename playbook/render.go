@@ -189,7 +189,7 @@ of it can be taken back without losing a write.
 ` + "```sh" + `
 strangler playbook show CAP                # what it will do for this capability
 strangler playbook run CAP                 # begin it, or go on after a failure; --until STEP stops there
-strangler playbook status CAP              # where it is, and what it waits for
+strangler playbook status CAP              # where it is, what it waits for, and when it may end
 strangler playbook approve CAP STEP        # let a step that waits for a person go on
 strangler playbook pause CAP               # begin nothing more; strangler playbook continue CAP goes on
 strangler playbook skip CAP STEP --why …   # go on without a step; retry CAP STEP does one anew

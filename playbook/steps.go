@@ -30,6 +30,7 @@ type Description struct {
 	Back        string   `json:"back,omitempty"`     // how to go back once it is done, and what that costs; empty: Undo says it
 	ByHand      []string `json:"by_hand,omitempty"`  // what a person looks at before the run goes on; commands in backticks
 	Commands    []string `json:"commands"`           // the same by hand, and to look at it
+	Look        string   `json:"look,omitempty"`     // the command that shows more while the step is under way, or of why it failed
 	NeedsTables bool     `json:"needs_tables"`       // passed over for a capability without tables
 	Final       bool     `json:"point_of_no_return"` // it cannot be undone
 	Kind        string   `json:"kind,omitempty"`     // of a step of the capability's own: run, http, …; empty: the playbook's
@@ -48,6 +49,7 @@ var order = list{
 			"The monolith writes these tables as before, and as fast: where triggers capture the changes, they work in its transactions from now on.",
 		},
 		Commands:    []string{"strangler migrate plan CAP", "strangler migrate up CAP", "strangler migrate status CAP"},
+		Look:        "strangler migrate status CAP",
 		NeedsTables: true,
 	}, make: func() step { return &expandStep{} }},
 	{Description: Description{
@@ -62,6 +64,7 @@ var order = list{
 			"`split writers CAP`, where the database tells: who writes beside the proxy, and will be refused once the service owns?",
 		},
 		Commands:    []string{"strangler split start CAP --follow", "strangler split status CAP", "strangler split cancel CAP"},
+		Look:        "strangler split status CAP",
 		NeedsTables: true,
 	}, make: func() step { return &copyStep{} }},
 	{Description: Description{
@@ -75,6 +78,7 @@ var order = list{
 			"Look up at both sides a few rows that matter: the oldest, the newest, the odd ones.",
 		},
 		Commands:    []string{"strangler split verify CAP"},
+		Look:        "strangler split verify CAP",
 		NeedsTables: true,
 	}, make: func() step { return &verifyStep{} }},
 	{Description: Description{
@@ -88,6 +92,7 @@ var order = list{
 			"What the answers say is not compared: ask both sides for the same few things, and look.",
 		},
 		Commands: []string{`strangler toggle set CAP shadow --why "…"`, `strangler toggle set CAP legacy --why "…"`},
+		Look:     "strangler toggle get CAP",
 	}, make: func() step { return &shadowStep{} }},
 	{Description: Description{
 		Name:    Canary,
@@ -101,6 +106,7 @@ var order = list{
 			"`toggle get CAP` names no instance that is behind.",
 		},
 		Commands: []string{`strangler toggle set CAP canary --percent 10 --why "…"`, "strangler toggle history CAP", `strangler toggle set CAP legacy --why "…"`},
+		Look:     "strangler toggle get CAP",
 	}, make: func() step { return &canaryStep{} }},
 	{Description: Description{
 		Name:    Cutover,
@@ -114,6 +120,7 @@ var order = list{
 			"`split status CAP`: the service owns, the phase is reversed, and the longest hold is one that you can live with.",
 		},
 		Commands: []string{"strangler split writers CAP", "strangler split cutover CAP", "strangler split rollback CAP"},
+		Look:     "strangler split status CAP",
 	}, make: func() step { return &cutoverStep{} }},
 	{Description: Description{
 		Name:    Soak,
@@ -127,6 +134,7 @@ var order = list{
 			"Nightly jobs, reports and the end of the month have run at least once.",
 		},
 		Commands: []string{"strangler split status CAP", "strangler playbook rollback CAP"},
+		Look:     "strangler split status CAP",
 	}, make: func() step { return &soakStep{} }},
 	{Description: Description{
 		Name:    Complete,
@@ -140,6 +148,7 @@ var order = list{
 			"Everybody who could want the way back has been asked. `playbook approve CAP complete` asks for the capability's name, and then it is done.",
 		},
 		Commands: []string{"strangler split complete CAP"},
+		Look:     "strangler split status CAP",
 		Final:    true,
 	}, make: func() step { return &completeStep{} }},
 }

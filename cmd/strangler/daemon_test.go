@@ -40,7 +40,7 @@ func TestCommandsAskTheDaemon(t *testing.T) {
 		{[]string{"split", "adopt", "delivery", "--owner", "service", "--why", "burnt"}, "adopt delivery service ann@laptop burnt", []string{"lines", "toggle", "next_steps"}},
 		{[]string{"split", "adopt", "delivery", "--owner", "service", "--lost", "--why", "burnt"}, "adopt delivery service ann@laptop burnt lost", []string{"lines", "toggle", "next_steps"}},
 		{[]string{"playbook", "run", "delivery", "--until", "soak"}, "run delivery soak ann@laptop", run},
-		{[]string{"playbook", "status", "delivery"}, "", run},
+		{[]string{"playbook", "status", "delivery"}, "", append([]string{"at", "toggle", "split", "traffic"}, run...)},
 		{[]string{"playbook", "approve", "delivery", "cutover"}, "approve delivery cutover ann@laptop", run},
 		{[]string{"playbook", "rollback", "delivery", "--to", "copy"}, "run rollback delivery copy ann@laptop", run},
 		{[]string{"playbook", "rollback", "delivery", "--all"}, "run rollback delivery all ann@laptop", run},
@@ -288,15 +288,16 @@ func TestFollowedRun(t *testing.T) {
 		},
 		"waits for a person": {
 			strangler.Run{State: strangler.RunWaiting, Waiting: "waiting for approval: …", Steps: []strangler.StepRun{{Name: "copy", State: strangler.StepDone}, {Name: "cutover", State: strangler.StepWaiting}}},
-			exitDone, "cutover: waiting, waiting for approval: …", []any{"strangler playbook approve delivery cutover", "strangler playbook rollback delivery"},
+			exitDone, "cutover: waiting, waiting for approval: …", []any{"strangler playbook approve delivery cutover", "strangler playbook rollback delivery", "strangler split status delivery"},
 		},
 		"soaks": {
 			strangler.Run{State: strangler.RunWaiting, Waiting: "waiting for the soak", Steps: []strangler.StepRun{{Name: "soak", State: strangler.StepWaiting}}},
-			exitDone, "soak: waiting, waiting for the soak", []any{"strangler playbook status delivery"},
+			exitDone, "soak: waiting, waiting for the soak", []any{"strangler split status delivery", "strangler playbook status delivery"},
 		},
 		"fails": {
 			strangler.Run{State: strangler.RunFailed, Error: "disk full", Steps: []strangler.StepRun{{Name: "copy", State: strangler.StepFailed, Detail: "disk full"}}},
-			exitStopped, "copy: failed: disk full", []any{"strangler playbook run delivery", "strangler playbook rollback delivery"},
+			exitStopped, "copy: failed: disk full", []any{"strangler playbook run delivery", "strangler playbook retry delivery copy",
+				"strangler playbook rollback delivery", "strangler split status delivery"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -11,7 +11,9 @@
 //
 // Then one file a verb: serve.go, demo.go, init.go (init_ask.go: what it is told, and asks), check.go, toggle.go, migrate.go, split.go (split_owner.go
 // hands writes over, split_follow.go watches a copy), playbook.go (playbook_run.go drives runs,
-// playbook_person.go what people ask of one, playbook_follow.go watches one), schema.go, man.go, version.go (and completion). Only serve, demo, init,
+// playbook_person.go what people ask of one,
+// playbook_status.go says how one stands, playbook_follow.go watches it, playbook_frame.go draws it with what
+// playbook_facts.go says of it, playbook_next.go says what to do next), schema.go, man.go, version.go (and completion). Only serve, demo, init,
 // check, migrate, man and what is merely printed do the work here; everything else asks the daemon.
 //
 // # Output

@@ -221,17 +221,3 @@ func TestPlaybookWithoutADaemon(t *testing.T) {
 	}
 	s.expect(exitFailed, "playbook", "render", "delivery", "--html", filepath.Join(page, "below-a-file"))
 }
-
-func TestClip(t *testing.T) {
-	long := strings.Repeat("a", rowWidth)
-	for row, want := range map[string]string{
-		"short":                             "short",
-		long + "b":                          long,
-		"\x1b[32m" + long + "b\x1b[0m":      "\x1b[32m" + long + "\x1b[0m",
-		strings.Repeat("█", rowWidth) + "é": strings.Repeat("█", rowWidth),
-	} {
-		if got := clip(row); got != want {
-			t.Errorf("clip(%q) = %q, want %q", row, got, want)
-		}
-	}
-}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mattn/go-isatty"
+	"golang.org/x/sys/unix"
 )
 
 // process is what a run of the program gets from its surroundings. Tests make their own.
@@ -21,7 +22,9 @@ type process struct {
 	host     string        // this machine's name
 	program  string        // path of the running program
 	poll     time.Duration // how often a followed operation is looked at
+	patience time.Duration // how long what is followed may be out of reach; 0: a minute
 	terminal func(stream any) bool
+	size     func(stream any) (columns, rows int) // of a terminal; nil: not known
 	hooks    hooks
 }
 
@@ -39,6 +42,7 @@ func main() {
 		program:  program,
 		poll:     500 * time.Millisecond,
 		terminal: onTerminal,
+		size:     terminalSize,
 		hooks:    connected(os.LookupEnv),
 	})
 	stop()
@@ -49,6 +53,19 @@ func main() {
 func onTerminal(stream any) bool {
 	file, ok := stream.(*os.File)
 	return ok && isatty.IsTerminal(file.Fd())
+}
+
+// terminalSize is how large a terminal is at this moment; 0, 0 where that is not known.
+func terminalSize(stream any) (columns, rows int) {
+	file, ok := stream.(*os.File)
+	if !ok {
+		return 0, 0
+	}
+	size, err := unix.IoctlGetWinsize(int(file.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0, 0
+	}
+	return int(size.Col), int(size.Row)
 }
 
 // run is the whole program but for the process around it. It returns the exit code.

@@ -32,8 +32,13 @@ type shell struct {
 	hooks   hooks
 	stdin   string
 	tty     bool // stdin and stderr are terminals
+	screen  bool // stdout is one
+	columns int  // of the terminals
+	rows    int
+	patient time.Duration // with a daemon that does not answer
 	ctx     context.Context
 	onError func() // called when something is written to stderr
+	onPrint func() // likewise to stdout
 }
 
 // watched calls back at each write.
@@ -79,7 +84,7 @@ capabilities:
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return &shell{t: t, file: file, env: map[string]string{"STRANGLER_TOKEN": "s3cret", "USER": "ann"}, ctx: t.Context()}
+	return &shell{t: t, file: file, env: map[string]string{"STRANGLER_TOKEN": "s3cret", "USER": "ann"}, patient: 50 * time.Millisecond, ctx: t.Context()}
 }
 
 // served has a configuration and an admin API with a backend behind it.
@@ -95,8 +100,7 @@ func served(t *testing.T) (*shell, *admintest.Backend) {
 // run runs a command line, with the shell's file unless it names another.
 func (s *shell) run(args ...string) result {
 	s.t.Helper()
-	var stdout bytes.Buffer
-	stderr := watched{written: s.onError}
+	stdout, stderr := watched{written: s.onPrint}, watched{written: s.onError}
 	stdin := strings.NewReader(s.stdin)
 	code := run(s.ctx, process{
 		args: append([]string{"-c", s.file}, args...), stdin: stdin, stdout: &stdout, stderr: &stderr,
@@ -104,8 +108,15 @@ func (s *shell) run(args ...string) result {
 		host:     "laptop",
 		program:  "/opt/bin/strangler",
 		poll:     time.Millisecond,
-		terminal: func(stream any) bool { return s.tty && stream != any(&stdout) },
-		hooks:    s.hooks,
+		patience: s.patient,
+		terminal: func(stream any) bool {
+			if stream == any(&stdout) {
+				return s.screen
+			}
+			return s.tty
+		},
+		size:  func(any) (int, int) { return s.columns, s.rows },
+		hooks: s.hooks,
 	})
 	return result{stdout.String(), stderr.String(), code}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -56,6 +57,38 @@ func when(t time.Time) string {
 		return "-"
 	}
 	return t.UTC().Format(time.RFC3339)
+}
+
+// lasting is a duration in its two largest units, as in 0.4s, 12s, 3m2s, 1h, 13d2h.
+func lasting(d time.Duration) string {
+	const day = 24 * time.Hour
+	two := func(unit time.Duration, name string, smaller time.Duration, smallerName string) string {
+		s := fmt.Sprintf("%d%s", d/unit, name)
+		if rest := d % unit / smaller; rest > 0 {
+			s += fmt.Sprintf("%d%s", rest, smallerName)
+		}
+		return s
+	}
+	switch {
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.1fs", max(0, d).Seconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return two(time.Minute, "m", time.Second, "s")
+	case d < day:
+		return two(time.Hour, "h", time.Minute, "m")
+	}
+	return two(day, "d", time.Hour, "h")
+}
+
+// grouped writes 1234567 as 1,234,567.
+func grouped(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }
 
 func filled[T any](list []T) []T {

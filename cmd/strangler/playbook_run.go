@@ -42,21 +42,6 @@ resumed (exit code 4): run it again.`,
 	return cmd
 }
 
-func (a *app) playbookStatus() *cobra.Command {
-	return a.verb(&cobra.Command{
-		Use:     "status CAP",
-		Short:   "Show where the latest run is, and what it waits for",
-		Long:    "Shows each step of the latest run, what the run waits for, and what to do next.",
-		Example: "  strangler playbook status delivery\n  strangler playbook status delivery -o json",
-	}, func(ctx context.Context, c *client.Client, capability string) error {
-		run, err := c.RunStatus(ctx, capability)
-		if err != nil {
-			return err
-		}
-		return a.printRun(run)
-	})
-}
-
 func (a *app) playbookApprove() *cobra.Command {
 	var dry bool
 	var confirm string
@@ -129,16 +114,21 @@ func (a *app) previewRun(ctx context.Context, c *client.Client, capability, verb
 	return a.printPreview(preview)
 }
 
-// showRun prints a run that has begun; followed, it prints how it ended or what it waits for.
+// showRun prints a run that has begun; followed, it prints how it ended or what it waits for, unless that stands there already.
 func (a *app) showRun(ctx context.Context, c *client.Client, run strangler.Run, follow bool) error {
+	shown := false
 	if follow {
-		var err error
-		if run, err = a.followRun(ctx, c, run.Capability); err != nil {
+		p := a.progress()
+		status, err := a.followRun(ctx, c, p, run.Capability)
+		if err != nil {
 			return err
 		}
+		run, shown = status.Run, p.live && a.terminal(a.stdout) && !a.json()
 	}
-	if err := a.printRun(run); err != nil {
-		return err
+	if !shown {
+		if err := a.printRun(run); err != nil {
+			return err
+		}
 	}
 	if run.State == strangler.RunFailed {
 		again := "strangler playbook run " + run.Capability
@@ -157,52 +147,31 @@ type ran struct {
 }
 
 func (a *app) printRun(run strangler.Run) error {
-	run.Steps = filled(run.Steps)
-	result := ran{Run: run, NextSteps: afterRun(run)}
+	run.Steps, run.Acts = filled(run.Steps), filled(run.Acts)
+	result := ran{Run: run, NextSteps: a.next(run)}
 	return a.print(result, func(w io.Writer) {
-		fmt.Fprintf(w, "run %d of %s: %s", run.ID, run.Capability, run.State)
-		if run.Waiting != "" {
-			fmt.Fprintf(w, ", %s", run.Waiting)
-		}
-		if run.Error != "" {
-			fmt.Fprintf(w, ": %s", run.Error)
-		}
-		fmt.Fprintln(w)
-		rows := [][]string{{"STEP", "STATE", "SECONDS", "DETAIL"}}
-		for _, s := range run.Steps {
-			seconds := "-"
-			if s.Seconds() > 0 {
-				seconds = fmt.Sprintf("%.1f", s.Seconds())
-			}
-			rows = append(rows, []string{s.Name, string(s.State), seconds, s.Detail})
-		}
-		table(w, rows...)
+		textRun(w, run)
 		nextSteps(w, result.NextSteps)
 	})
 }
 
-// afterRun is what to do next, by where a run stands.
-func afterRun(run strangler.Run) []string {
-	if step, waits := awaitsPerson(run); waits {
-		return []string{"strangler playbook approve " + run.Capability + " " + step, "strangler playbook rollback " + run.Capability}
+// textRun writes a run and its steps.
+func textRun(w io.Writer, run strangler.Run) {
+	fmt.Fprintf(w, "run %d of %s: %s", run.ID, run.Capability, run.State)
+	if run.Waiting != "" {
+		fmt.Fprintf(w, ", %s", oneLine(run.Waiting))
 	}
-	switch run.State {
-	case strangler.RunFailed:
-		if run.BackTo != "" {
-			return []string{"strangler playbook rollback " + run.Capability}
-		}
-		return []string{"strangler playbook run " + run.Capability, "strangler playbook rollback " + run.Capability}
-	case strangler.RunRolledBack:
-		return []string{"strangler playbook run " + run.Capability}
-	case strangler.RunPaused:
-		return []string{"strangler playbook continue " + run.Capability, "strangler playbook rollback " + run.Capability, "strangler playbook abort " + run.Capability}
-	case strangler.RunAborted:
-		return []string{"strangler playbook run " + run.Capability, "strangler playbook rollback " + run.Capability}
-	case strangler.RunDone:
-		if run.Until != "" {
-			return []string{"strangler playbook run " + run.Capability}
-		}
-		return []string{}
+	if run.Error != "" {
+		fmt.Fprintf(w, ": %s", oneLine(run.Error))
 	}
-	return []string{"strangler playbook status " + run.Capability}
+	fmt.Fprintln(w)
+	rows := [][]string{{"STEP", "STATE", "SECONDS", "DETAIL"}}
+	for _, s := range run.Steps {
+		seconds := "-"
+		if s.Seconds() > 0 {
+			seconds = fmt.Sprintf("%.1f", s.Seconds())
+		}
+		rows = append(rows, []string{s.Name, string(s.State), seconds, oneLine(s.Detail)})
+	}
+	table(w, rows...)
 }

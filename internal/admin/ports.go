@@ -52,6 +52,11 @@ type Runs interface {
 	Status(ctx context.Context, capability string) (strangler.Run, error)
 }
 
+// Counts says what this process's proxy has had answered since it started, and how much of it with an error.
+type Counts interface {
+	Requests(capability string, side strangler.Side) (requests, errors int64)
+}
+
 // Health says whether the daemon is able to serve; nil means yes.
 type Health interface {
 	Ready(ctx context.Context) error

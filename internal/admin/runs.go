@@ -3,26 +3,11 @@ package admin
 import (
 	"context"
 	"fmt"
-	"net/http"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/strangler-fig/strangler"
 )
-
-func (s *Server) runStatus(c echo.Context) error {
-	capability, err := s.capability(c)
-	if err != nil {
-		return err
-	}
-	ctx, done := s.reading(c)
-	defer done()
-	run, err := s.cfg.Runs.Status(ctx, capability.Name)
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, shown(run))
-}
 
 func (s *Server) run(c echo.Context) error {
 	return s.change(c, ActionRun, func(ctx context.Context, capability string, o Order) (any, error) {

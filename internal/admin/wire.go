@@ -1,6 +1,10 @@
 package admin
 
-import "github.com/strangler-fig/strangler"
+import (
+	"time"
+
+	"github.com/strangler-fig/strangler"
+)
 
 // Order is the body of every POST. Who is required; each operation reads the others that it knows.
 type Order struct {
@@ -20,6 +24,43 @@ type Order struct {
 type Asked struct {
 	strangler.Run
 	Changes []string `json:"changes,omitempty"` // accept: the lines of the settings that are other ones, as a diff shows them
+}
+
+// RunStatus is the answer of GET /v1/runs/:cap: the run's own fields, and what surrounds it.
+type RunStatus struct {
+	strangler.Run
+	At      time.Time          `json:"at"` // by the daemon's clock, when it was asked
+	Toggle  strangler.Toggle   `json:"toggle"`
+	Split   *RunSplit          `json:"split,omitempty"`   // absent for a stateless capability
+	Traffic *Traffic           `json:"traffic,omitempty"` // absent where the daemon that answers has no proxy
+	Outlook *strangler.Outlook `json:"outlook,omitempty"` // absent where the run does not go forward by itself
+	Waits   *strangler.Wait    `json:"waits,omitempty"`   // absent where it does not wait
+}
+
+// RunSplit is a split as far as its run is concerned.
+type RunSplit struct {
+	Phase      strangler.Phase           `json:"phase"`
+	Doing      string                    `json:"doing,omitempty"` // what a copy does once its rows are there
+	Error      string                    `json:"error,omitempty"` // of the split, or why its status could not be read
+	Throttled  string                    `json:"throttled,omitempty"`
+	Lag        strangler.Lag             `json:"lag"`
+	Tables     []strangler.TableProgress `json:"tables"`
+	LastVerify strangler.Verify          `json:"last_verify"`
+	Verifying  *strangler.Verifying      `json:"verifying,omitempty"`
+}
+
+// Traffic is what the proxy of the daemon that answers has had answered since it started. Of several instances each
+// counts its own.
+type Traffic struct {
+	Legacy    SideTraffic `json:"legacy"`
+	Service   SideTraffic `json:"service"`   // requests that a shadow sent included
+	Instances int         `json:"instances"` // that proxy at this moment, this one among them
+}
+
+// SideTraffic counts one side's requests.
+type SideTraffic struct {
+	Requests int64 `json:"requests"`
+	Errors   int64 `json:"errors"` // answers of 500 and above, no answer, and answers that broke off
 }
 
 // Evidence is what the control store and both databases say of who owns a capability, in words, and

@@ -13,6 +13,11 @@ func (c *Client) RunStatus(ctx context.Context, capability string) (strangler.Ru
 	return ask[strangler.Run](ctx, c, http.MethodGet, path("runs", capability), nil)
 }
 
+// WholeRun is the latest run of a capability's playbook with what surrounds it.
+func (c *Client) WholeRun(ctx context.Context, capability string) (admin.RunStatus, error) {
+	return ask[admin.RunStatus](ctx, c, http.MethodGet, path("runs", capability), nil)
+}
+
 // Run begins or resumes a run, and returns it as it stands.
 func (c *Client) Run(ctx context.Context, capability string, o admin.Order) (strangler.Run, error) {
 	return ask[strangler.Run](ctx, c, http.MethodPost, path("runs", capability), o)

@@ -34,6 +34,14 @@ func (t trafficPort) Requests(capability string, side strangler.Side) (requests,
 	return int64(s.Legacy.Requests), int64(s.Legacy.Errors)
 }
 
+// counts are the proxy's; nil without one.
+func (d *Daemon) counts() admin.Counts {
+	if d.proxy == nil {
+		return nil
+	}
+	return trafficPort{d.proxy}
+}
+
 // togglesPort is the control store's reading side with the fleet's flips.
 type togglesPort struct {
 	*control.Store

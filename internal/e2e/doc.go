@@ -15,6 +15,7 @@
 //   - verify_test.go and verify_inline_test.go have the two sides compared while they change.
 //   - oneway_test.go gives up the way back of a table.
 //   - days_test.go has days that another kind of database has not.
+//   - view_test.go watches a run on a terminal.
 //   - bench_test.go measures how long a cutover holds a write.
 //
 // What runs against the three programs is left out of the race detector, which does not see into other

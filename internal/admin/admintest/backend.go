@@ -31,6 +31,8 @@ type Backend struct {
 	Fence     []string
 	Changes   []string // of the settings that the latest run goes by
 	Steps     []strangler.StepRun
+	Traffic   map[strangler.Side]admin.SideTraffic
+	Ahead     func(strangler.Scene) (*strangler.Outlook, *strangler.Wait) // nil: none
 
 	mu      sync.Mutex
 	calls   []string
@@ -148,6 +150,13 @@ func (b *Backend) Config() admin.Config {
 	return admin.Config{
 		Listen: "127.0.0.1:0", Capabilities: []strangler.Capability{Capability()},
 		Toggles: toggles{b}, Splits: splits{b}, Owners: owners{b}, Runs: runs{b}, Health: health{b}, Previews: previews{b},
+		Counts: counts{b},
+		Ahead: func(s strangler.Scene) (*strangler.Outlook, *strangler.Wait) {
+			if b.Ahead == nil {
+				return nil, nil
+			}
+			return b.Ahead(s)
+		},
 	}
 }
 
@@ -284,6 +293,12 @@ func given(word string) []string {
 
 func (f runs) Status(context.Context, string) (strangler.Run, error) {
 	return next(f.b, &f.b.Runs), f.b.failure("run status")
+}
+
+type counts struct{ b *Backend }
+
+func (f counts) Requests(_ string, side strangler.Side) (requests, errors int64) {
+	return f.b.Traffic[side].Requests, f.b.Traffic[side].Errors
 }
 
 type health struct{ b *Backend }
