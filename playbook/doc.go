@@ -14,7 +14,9 @@
 //  5. steps.go: the ordered list, and what a step is. list.go: that of one capability, with the steps of its own, which own.go
 //     makes. act.go: what a step gets to work with.
 //  6. The steps: step_expand.go, step_copy.go, step_verify.go, step_shadow.go, step_canary.go,
-//     step_cutover.go, step_soak.go, step_complete.go.
+//     step_cutover.go, step_soak.go, step_complete.go. Those of the team's own, by kind: step_run.go, which runs a program by
+//     program.go (program_unix.go, program_linux.go, program_bsd.go, program_other.go), step_http.go, step_sql.go,
+//     step_prometheus.go, step_approve.go, step_wait.go, step_notify.go.
 //  7. render.go: the playbook as text, Markdown and a page (page.gohtml). docs/PLAYBOOK.md is made
 //     from the same list.
 //
@@ -27,6 +29,9 @@
 // A step that the ledger calls done and Check does not was taken back by somebody since: a guard,
 // a person. A worker that resumes on its own then fails the run and says so. A person who runs it
 // again has it done again.
+//
+// What a program of the team's own did, no toggle and no database tells: its check says, if it has one. Without one the ledger alone
+// knows, so a run that was cut off there is a person's to decide, unless retries say that running it again does no harm.
 //
 // A worker that finds in the ledger what it has not written leaves the run to whoever wrote it, and
 // writes nothing more: so a process that was stopped for a while does no harm when it goes on.

@@ -44,7 +44,7 @@ func listOf(c strangler.Capability) list {
 func (l list) descriptions() []Description {
 	out := make([]Description, len(l))
 	for i, e := range l {
-		e.Commands = slices.Clone(e.Commands)
+		e.Commands, e.Approvers = slices.Clone(e.Commands), slices.Clone(e.Approvers)
 		out[i] = e.Description
 	}
 	return out

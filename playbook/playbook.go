@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -282,12 +283,18 @@ func (e *Engine) Approve(ctx context.Context, capability, name, who string) erro
 		}
 		return nil
 	}
-	if !active(run) || run.State == strangler.RunUndoing || record.State != strangler.StepWaiting || !slices.Contains(c.Playbook.Approve, name) {
+	steps := listOf(c)
+	place, known := steps.find(name)
+	if !active(run) || run.State == strangler.RunUndoing || record.State != strangler.StepWaiting || !known || !asks(c, steps[place].Description) {
 		return strangler.Refuse("approval", fmt.Sprintf("step %s of run %d (%s) is %s and waits for no approval", name, run.ID, run.State, record.State),
 			"strangler playbook status "+capability+" says what it waits for")
 	}
 	if who == "" {
 		who = "strangler"
+	}
+	if by := steps[place].Approvers; len(by) > 0 && !slices.Contains(by, who) {
+		return strangler.Refuse("approvers", fmt.Sprintf("%s may not approve step %s of %s; %s may", who, name, capability, strings.Join(by, ", ")),
+			"one of them approves it: strangler playbook approve "+capability+" "+name)
 	}
 	give := func() error { return e.cfg.Approvals.Approve(ctx, run.ID, name, who) }
 	if w := e.live(capability); w != nil {

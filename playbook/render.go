@@ -73,7 +73,7 @@ func Show(c strangler.Capability) Plan {
 	}
 	for i, d := range StepsOf(c) {
 		step := PlannedStep{Description: d, Number: i + 1, Skipped: d.NeedsTables && c.Stateless()}
-		step.Approval = !step.Skipped && slices.Contains(c.Playbook.Approve, d.Name)
+		step.Approval = !step.Skipped && asks(c, d)
 		for j, command := range d.Commands {
 			step.Commands[j] = strings.ReplaceAll(command, "CAP", c.Name)
 		}
@@ -107,8 +107,12 @@ func joinPercents(percents []strangler.Percent) string {
 func (p Plan) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %d routes, %d tables\n", p.Capability, len(p.Routes), len(p.Tables))
+	width := 9
 	for _, s := range p.Steps {
-		fmt.Fprintf(&b, "%d. %-9s %s", s.Number, s.Name, s.Does)
+		width = max(width, len(s.Name))
+	}
+	for _, s := range p.Steps {
+		fmt.Fprintf(&b, "%d. %-*s %s", s.Number, width, s.Name, s.Does)
 		for _, mark := range s.marks() {
 			fmt.Fprintf(&b, " [%s]", mark)
 		}
@@ -123,10 +127,16 @@ func (s PlannedStep) marks() []string {
 		return []string{noTables + ", passed over"}
 	}
 	var marks []string
+	if s.Kind != "" {
+		marks = append(marks, s.Kind)
+	}
 	if s.Settings != "" {
 		marks = append(marks, s.Settings)
 	}
-	if s.Approval {
+	switch {
+	case s.Approval && len(s.Approvers) > 0:
+		marks = append(marks, "waits for approval", strings.Join(s.Approvers, " or "))
+	case s.Approval:
 		marks = append(marks, "waits for approval")
 	}
 	if s.Final {

@@ -27,10 +27,11 @@ type Description struct {
 	Does        string   `json:"does"`
 	Changes     string   `json:"changes"`
 	Undo        string   `json:"undo"`
-	Commands    []string `json:"commands"`           // the same by hand, and to look at it
-	NeedsTables bool     `json:"needs_tables"`       // passed over for a capability without tables
-	Final       bool     `json:"point_of_no_return"` // it cannot be undone
-	Kind        string   `json:"kind,omitempty"`     // of a step of the capability's own: run, http, …; empty: the playbook's
+	Commands    []string `json:"commands"`            // the same by hand, and to look at it
+	NeedsTables bool     `json:"needs_tables"`        // passed over for a capability without tables
+	Final       bool     `json:"point_of_no_return"`  // it cannot be undone
+	Kind        string   `json:"kind,omitempty"`      // of a step of the capability's own: run, http, …; empty: the playbook's
+	Approvers   []string `json:"approvers,omitempty"` // of the kind approve: who may; none: anybody
 }
 
 // order is the playbook: the steps that every capability has.
@@ -126,6 +127,7 @@ type verdict struct {
 	text   string        // done: what is so; ready: what will be done; missing: what is waited for
 	detail string        // of isMissing: numbers that change while it waits; empty: text
 	pause  time.Duration // of isMissing: how long at least until it is looked at again
+	person bool          // of isMissing: a person's approval is what is missing
 }
 
 func done(format string, args ...any) verdict {

@@ -150,7 +150,7 @@ func (w *worker) advance(ctx context.Context, i int, name string) error {
 			w.log.Info("step done", strangler.LogStep, name, "detail", v.text)
 			return w.finish(ctx, i, strangler.StepDone, v.text)
 		case v.answer == isMissing:
-			err = w.pause(ctx, i, v, false)
+			err = w.pause(ctx, i, v, v.person)
 		case a.recordedDone() && w.unattended:
 			err = strangler.Refuse("ledger", "the step was done in this run and has been taken back since: it would be "+v.text+" once more",
 				"strangler playbook run "+a.name()+" does it again", "strangler playbook rollback "+a.name())
@@ -226,11 +226,15 @@ func (w *worker) sort(ctx context.Context, i int, err error, tries *int) error {
 	case errors.As(err, &l):
 		return w.pause(ctx, i, missing("%s", l.waitingFor), false)
 	case errors.As(err, &g), errors.Is(err, strangler.ErrConflict):
-		if *tries++; *tries >= w.cfg.Tries {
+		most := w.cfg.Tries
+		if f := (fewer{}); errors.As(err, &f) {
+			most = f.of
+		}
+		if *tries++; *tries >= most {
 			return fmt.Errorf("%d attempts, the last: %w", *tries, err)
 		}
 		w.log.Info("an attempt is repeated", "attempt", *tries, strangler.LogError, err)
-		v := missing("attempt %d of %d, because %v", *tries+1, w.cfg.Tries, err)
+		v := missing("attempt %d of %d, because %v", *tries+1, most, err)
 		v.pause = min(w.cfg.Poll<<min(*tries-1, 10), longestPause)
 		return w.pause(ctx, i, v, false)
 	}
@@ -268,6 +272,7 @@ func (w *worker) takeBack(ctx context.Context, i int, name string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	begun := w.begun(i)
 	if err := w.begin(ctx, i, strangler.StepUndoing, strangler.RunUndoing, "undoing"); err != nil {
 		return err
 	}
@@ -275,7 +280,9 @@ func (w *worker) takeBack(ctx context.Context, i int, name string) error {
 	for {
 		detail, err := "", w.mine(ctx)
 		if err == nil {
-			detail, err = s.Undo(ctx, w.act(i))
+			a := w.act(i)
+			a.begun = begun
+			detail, err = s.Undo(ctx, a)
 		}
 		if err == nil {
 			w.log.Info("step undone", strangler.LogStep, name, "detail", detail)
