@@ -59,6 +59,7 @@ type world struct {
 	statuses int
 	booted   time.Time
 	silent   bool // no traffic
+	queries  Queries
 }
 
 var (
@@ -103,7 +104,7 @@ func newWorld(c strangler.Capability) *world {
 func (w *world) config() Config {
 	return Config{
 		Capabilities: []strangler.Capability{w.capability},
-		Ledger:       w, Approvals: w, Toggles: w, Splits: w, Owners: w, Traffic: w,
+		Ledger:       w, Approvals: w, Toggles: w, Splits: w, Owners: w, Traffic: w, Queries: w.queries,
 		ShadowHold: 3 * time.Second, CanaryHold: 3 * time.Second, VerifyFresh: 10 * time.Minute,
 	}
 }
