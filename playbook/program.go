@@ -79,10 +79,10 @@ func (t *tail) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// text is one line of what a ledger takes.
+// text is what is kept, in one line.
 func (t *tail) text() string {
 	lines := strings.FieldsFunc(string(t.kept), func(r rune) bool { return r == '\n' || r == '\r' })
-	return clip(strings.TrimSpace(strings.Join(lines, " / ")), keptBytes)
+	return strings.TrimSpace(clean(strings.Join(lines, " / ")))
 }
 
 // last is the end of a text, so many bytes at most.

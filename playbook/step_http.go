@@ -126,16 +126,21 @@ func at(value any, path string) (string, bool) {
 	return string(text), err == nil
 }
 
-// clip is a text that is to be shown: of so many characters at most, without what a ledger or a terminal cannot take.
+// clip is a text that is to be shown, of so many characters at most.
 func clip(s string, most int) string {
-	s = strings.Map(func(r rune) rune {
+	s = clean(s)
+	if runes := []rune(s); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return s
+}
+
+// clean is a text without what a ledger or a terminal cannot take.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return ' '
 		}
 		return r
 	}, strings.ToValidUTF8(s, "?"))
-	if runes := []rune(s); len(runes) > most {
-		return string(runes[:most]) + "…"
-	}
-	return s
 }
