@@ -57,6 +57,10 @@ func waitingStep(run strangler.Run) string {
 func drawRun(p *progress, run strangler.Run) (block []string, line string) {
 	line = "run " + string(run.State)
 	var done int64
+	width := 9
+	for _, s := range run.Steps {
+		width = max(width, len(s.Name))
+	}
 	for _, s := range run.Steps {
 		mark := " "
 		switch s.State {
@@ -75,7 +79,7 @@ func drawRun(p *progress, run strangler.Run) (block []string, line string) {
 		case strangler.StepUndone:
 			mark = "↩"
 		}
-		block = append(block, strings.TrimRight(fmt.Sprintf("%s %-9s %-8s %s", mark, s.Name, s.State, s.Detail), " "))
+		block = append(block, strings.TrimRight(fmt.Sprintf("%s %-*s %-8s %s", mark, width, s.Name, s.State, s.Detail), " "))
 	}
 	total := int64(len(run.Steps))
 	block = append(block, fmt.Sprintf("%s %d of %d steps, run %s", p.bar(done, total), done, total, run.State))
