@@ -178,7 +178,7 @@ func (p PrometheusStep) Bounds() string {
 
 // ApproveStep is a gate: a person has to approve it.
 type ApproveStep struct {
-	By []string // who may; none: anybody who reaches the admin API
+	By []string // who may, by the name that the command line gives them, as alice or alice@host; none: anybody who reaches the admin API
 }
 
 // Who says who may, a phrase.

@@ -68,6 +68,12 @@ func asks(c strangler.Capability, d Description) bool {
 
 const kindApprove = "approve"
 
+// mayApprove reports whether somebody is among those who may; a name without @ stands for a person on any machine. None: anybody may.
+func mayApprove(by []string, who string) bool {
+	user, _, _ := strings.Cut(who, "@")
+	return len(by) == 0 || slices.Contains(by, who) || slices.Contains(by, user)
+}
+
 // gate is what a step of the capability's own waits for. ask changes nothing, and answers that it is met (done, with what was found) or
 // what is missing. Its errors are those of Check.
 type gate interface {

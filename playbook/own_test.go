@@ -132,7 +132,7 @@ func TestOwnForwardAndBack(t *testing.T) {
 				ownHTTP("service_ready", Cutover, server.URL+"/ready"),
 				{Name: "no_orphans", Before: Cutover, Timeout: time.Minute, SQL: &strangler.SQLStep{Side: strangler.Legacy, Query: "SELECT 0", Answer: "0"}},
 				{Name: "errors_low", After: Canary, Timeout: time.Minute, Prometheus: &strangler.PrometheusStep{URL: prometheus.URL, Query: "up", Below: &low}},
-				{Name: "sign_off", Before: Soak, Approve: &strangler.ApproveStep{By: []string{"ann", "bob"}}},
+				{Name: "sign_off", Before: Soak, Approve: &strangler.ApproveStep{By: []string{"ann@desk", "bob"}}},
 				{Name: "night", Before: Soak, Wait: &strangler.WaitStep{For: 2 * time.Hour}},
 				{Name: "tell", After: Cutover, Timeout: time.Minute, Notify: &strangler.NotifyStep{URL: server.URL + "/hook", Text: "it has moved"}},
 				ownRun("late", Soak, strangler.RunStep{Command: d.script("do", ":"), Undo: d.script("undo", ":")}),
@@ -142,13 +142,17 @@ func TestOwnForwardAndBack(t *testing.T) {
 				b.approval(Cutover)
 				b.approve(Cutover)
 				run := b.approval("sign_off")
-				if d := record(run, "sign_off").Detail; !strings.Contains(d, "ann or bob") {
+				if d := record(run, "sign_off").Detail; !strings.Contains(d, "ann@desk or bob") {
 					b.Errorf("it does not say who may: %q", d)
 				}
-				if err := b.e.Approve(b.Context(), "delivery", "sign_off", "eve"); !errors.Is(err, strangler.ErrRefused) || !strings.Contains(err.Error(), "ann, bob may") {
-					b.Errorf("somebody who may not: %v", err)
+				for _, who := range []string{"eve", "eve@desk", "ann", "ann@other", "", "bobby"} {
+					if err := b.e.Approve(b.Context(), "delivery", "sign_off", who); !errors.Is(err, strangler.ErrRefused) || !strings.Contains(err.Error(), "ann@desk, bob may") {
+						b.Errorf("%q, who may not: %v", who, err)
+					}
 				}
-				b.approve("sign_off")
+				if err := b.e.Approve(b.Context(), "delivery", "sign_off", "bob@anywhere"); err != nil {
+					b.Error(err)
+				}
 				begun := time.Now()
 				run = b.approval(Complete)
 				if waited := time.Since(begun); waited < 2*time.Hour || waited > 2*time.Hour+time.Minute {

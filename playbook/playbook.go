@@ -292,7 +292,7 @@ func (e *Engine) Approve(ctx context.Context, capability, name, who string) erro
 	if who == "" {
 		who = "strangler"
 	}
-	if by := steps[place].Approvers; len(by) > 0 && !slices.Contains(by, who) {
+	if by := steps[place].Approvers; !mayApprove(by, who) {
 		return strangler.Refuse("approvers", fmt.Sprintf("%s may not approve step %s of %s; %s may", who, name, capability, strings.Join(by, ", ")),
 			"one of them approves it: strangler playbook approve "+capability+" "+name)
 	}

@@ -325,6 +325,9 @@ STRANGLER_RUN, STRANGLER_STEP, STRANGLER_DIRECTION (forward or back) and STRANGL
 strangler.yaml's folder, read nothing, and the last 4 KiB of what they print are kept with the step. At ` + "`timeout`" + ` (10m unless given) the
 group gets SIGTERM, after 5 seconds SIGKILL. A program that fails is run again ` + "`retries`" + ` times (0 unless given; notify: 2), then the run fails.
 
+**Who may approve** is compared with the name that the command line gives: USER@host, of which ` + "`alice`" + ` is alice on any host. It keeps people
+from mistakes; what keeps others out is the admin API's token.
+
 Whether a program did its work that was cut off, because its daemon ended or was killed, nobody knows: ` + "`check`" + ` is asked if there is one.
 Otherwise the run fails and leaves it to a person, unless ` + "`retries`" + ` say that running it again does no harm. ` + "`undo`" + ` is run by a rollback
 when the step was begun, however far it came; it has to bear being run twice, and on what was done by half. Nothing after complete has one.
