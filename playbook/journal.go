@@ -100,7 +100,7 @@ func (w *worker) pause(ctx context.Context, i int, v verdict, person bool) error
 		detail = v.text
 	}
 	err := w.saveStep(ctx, i, func(s *strangler.StepRun) {
-		if !undoing {
+		if !undoing && !(v.blind && s.State == strangler.StepDoing) {
 			w.open(s, strangler.StepWaiting)
 			s.State = strangler.StepWaiting
 		}

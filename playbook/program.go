@@ -53,8 +53,9 @@ func execute(ctx context.Context, timeout time.Duration, dir string, command, en
 	case bounded.Err() != nil:
 		o.why = fmt.Sprintf("ran for longer than %v and was ended", timeout)
 	case err == nil, errors.Is(err, exec.ErrWaitDelay): // it has exited with 0, and something that it began still held its output
+		o.said = true
 	case errors.As(err, &exited):
-		o.why = "ended with " + exited.String()
+		o.why, o.said = "ended with "+exited.String(), exited.Exited()
 	default:
 		o.why = "could not be waited for: " + err.Error()
 	}

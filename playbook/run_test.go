@@ -74,7 +74,9 @@ func TestProgramThatWasCutOff(t *testing.T) {
 	t.Run("nobody knows", func(t *testing.T) {
 		d := newDiary(t)
 		b := cutOff(t, d, ownRun("warm", Verify, strangler.RunStep{Command: hang(d), Undo: d.script("undo", ":")}))
+		b.w.set(func() { b.w.unread = []bool{false, true, true} }) // nor can the worker read at once what the ledger says
 		b.begin()
+		eventually(t, "a look at the ledger", func() (seen bool) { b.w.set(func() { seen = len(b.w.unread) == 0 }); return seen })
 		run := b.wait(strangler.RunFailed)
 		for _, want := range []string{"ran to its end is not known", "strangler playbook retry delivery warm", "strangler playbook skip delivery warm"} {
 			if !strings.Contains(run.Error, want) {
@@ -160,6 +162,19 @@ func TestProgramThatEndsWellWithoutEffect(t *testing.T) {
 		t.Errorf("the error: %s", run.Error)
 	}
 	d.want("warm do forward 1")
+}
+
+// TestCheckThatDoesNotAnswer: to be ended by a signal is no answer, so the command is not begun.
+func TestCheckThatDoesNotAnswer(t *testing.T) {
+	d := newDiary(t)
+	b := outside(t, ownRun("warm", Verify, strangler.RunStep{Command: d.script("do", ":"), Check: []string{"/bin/sh", "-c", "kill -9 $$"}, Undo: d.script("undo", ":")}))
+	b.run()
+	if run := b.wait(strangler.RunFailed); !strings.Contains(run.Error, "whether the step is done is not known: sh ended with signal: killed") {
+		t.Errorf("the error: %s", run.Error)
+	}
+	if lines := d.lines(); len(lines) > 0 {
+		t.Errorf("it did %q", lines)
+	}
 }
 
 // TestProgramThatIsNotThere fails the run at once.

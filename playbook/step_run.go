@@ -27,11 +27,11 @@ func (s *runStep) Check(ctx context.Context, a *act) (verdict, error) {
 	case a.recordedDone() && r.Check == nil:
 		return done("%s", a.record.Detail), nil
 	case r.Check != nil:
-		o, err := s.run(ctx, a, r.Check, "forward", 0)
+		is, err := s.isDone(ctx, a, "forward")
 		switch {
 		case err != nil:
 			return verdict{}, err
-		case o.good():
+		case is:
 			return done("%s says so", r.Checker()), nil
 		}
 	case a.record.State == strangler.StepDoing && s.tries == 0 && s.own.Retries == 0:
@@ -40,6 +40,15 @@ func (s *runStep) Check(ctx context.Context, a *act) (verdict, error) {
 			"a check in strangler.yaml would tell")
 	}
 	return ready("running %s", r.Program()), nil
+}
+
+// isDone asks the check. One that was ended, by its timeout or a signal, has not answered: the error is that of a probe that may pass.
+func (s *runStep) isDone(ctx context.Context, a *act, direction string) (bool, error) {
+	o, err := s.run(ctx, a, s.own.Run.Check, direction, 0)
+	if err == nil && !o.said {
+		err = again{fmt.Errorf("whether the step is done is not known: %s", o)}
+	}
+	return o.good(), err
 }
 
 func (s *runStep) Do(ctx context.Context, a *act) error {
@@ -75,11 +84,11 @@ func (s *runStep) Undo(ctx context.Context, a *act) (string, error) {
 		return "it was not begun: nothing to undo", nil
 	}
 	if !a.begun && s.tries == 0 {
-		o, err := s.run(ctx, a, r.Check, "back", 0)
+		is, err := s.isDone(ctx, a, "back")
 		if err != nil {
 			return "", err
 		}
-		if !o.good() {
+		if !is {
 			return "it was not begun, and " + r.Checker() + " says that it is not done: nothing to undo", nil
 		}
 	}
@@ -132,6 +141,7 @@ type exit struct {
 	program string
 	took    time.Duration
 	why     string // it did not end well; empty: it did
+	said    bool   // it has exited by itself, which of a check is an answer
 	output  string // the last of what it printed
 }
 

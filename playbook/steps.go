@@ -128,6 +128,7 @@ type verdict struct {
 	detail string        // of isMissing: numbers that change while it waits; empty: text
 	pause  time.Duration // of isMissing: how long at least until it is looked at again
 	person bool          // of isMissing: a person's approval is what is missing
+	blind  bool          // of isMissing: it is not known, so the ledger goes on saying that a step was begun
 }
 
 func done(format string, args ...any) verdict {

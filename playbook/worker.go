@@ -189,7 +189,9 @@ func (w *worker) probe(ctx context.Context, i int, s step) (verdict, error) {
 		if err == nil || ctx.Err() != nil || decided(err) || n == probeTries {
 			return v, err
 		}
-		if err := w.pause(ctx, i, missing("a check to come through: %v", err), false); err != nil {
+		trouble := missing("a check to come through: %v", err)
+		trouble.blind = true
+		if err := w.pause(ctx, i, trouble, false); err != nil {
 			return v, err
 		}
 	}

@@ -58,7 +58,8 @@ type world struct {
 	probe    int           // statuses that fail
 	statuses int
 	booted   time.Time
-	silent   bool // no traffic
+	silent   bool   // no traffic
+	unread   []bool // of the next readings of the latest run, which of them fail
 	queries  Queries
 }
 
@@ -205,6 +206,12 @@ func (w *world) LatestRun(context.Context, string) (strangler.Run, error) {
 		return strangler.Run{}, err
 	}
 	defer unlock()
+	if len(w.unread) > 0 {
+		fails := w.unread[0]
+		if w.unread = w.unread[1:]; fails {
+			return strangler.Run{}, errors.New("connection refused")
+		}
+	}
 	if len(w.runs) == 0 {
 		return strangler.Run{}, strangler.ErrNotFound
 	}
