@@ -232,6 +232,14 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
+// TestTimeoutAsksFirst: a program may put its things away before it ends.
+func TestTimeoutAsksFirst(t *testing.T) {
+	o, err := shell(t, t.Context(), 200*time.Millisecond, "trap 'echo put away; exit 0' TERM; while :; do sleep 0.01; done")
+	if err != nil || o.good() || o.said || !strings.HasSuffix(o.output, "put away") {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
 // TestInterrupt: when the run is interrupted, the program is ended, and its outcome is not known.
 func TestInterrupt(t *testing.T) {
 	pids := filepath.Join(t.TempDir(), "pids")
