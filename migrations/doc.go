@@ -19,6 +19,6 @@
 // decides after a restore. pace.go measures the copy and throttle.go slows it, retained.go bounds what it has the owner keep.
 // database.go is what an engine provides, value.go the form of a row between them, kind.go that between two kinds of
 // database, mapping.go other names and values at the service, oneway.go tables of which nothing comes back, share.go tables of which not all moves, pieces.go and joined.go tables whose rows go to several, ondelete.go what becomes of rows
-// that refer to deleted ones across the cut, catalog.go all tables of a database, fault.go where tests
+// that refer to deleted ones across the cut, catalog.go all tables of a database, ask.go what the engines have in common where a query of somebody's is asked, fault.go where tests
 // break what is durable; the engines are in the folders below.
 package migrations

@@ -18,6 +18,7 @@ type act struct {
 	capability strangler.Capability
 	run        strangler.Run
 	record     strangler.StepRun
+	begun      bool // of Undo: the ledger had the step begun before it was taken back
 }
 
 func (a *act) name() string { return a.capability.Name }

@@ -96,6 +96,13 @@ type Traffic interface {
 	Requests(capability string, side strangler.Side) (requests, errors int64)
 }
 
+// Queries asks a capability's databases for the gates of its own.
+type Queries interface {
+	// Query answers the one value that a query answers, as text, NULL as "NULL". It is asked where nothing can be written. ErrNotFound: it
+	// answered no row. ErrConfig: it can never answer one value. Its errors show no password.
+	Query(ctx context.Context, capability string, side strangler.Side, query string) (string, error)
+}
+
 // Config is what an Engine needs. Zero values stand for the defaults named here.
 type Config struct {
 	Capabilities []strangler.Capability // each with its Playbook settings, taken as they are
@@ -108,6 +115,7 @@ type Config struct {
 	Owners    Owners  // may be nil when no capability has tables
 	Scripts   Scripts // nil: Foretell leaves the statements out
 	Traffic   Traffic // nil: nothing is counted, only time decides
+	Queries   Queries // may be nil when no capability has a step that asks a database
 
 	Leases Leases        // nil: no other process works on runs
 	Worker string        // who holds them; needed with Leases
@@ -116,7 +124,7 @@ type Config struct {
 	ShadowHold     time.Duration // the longest that the shadow is held where the capability does not say; default 10 minutes
 	ShadowRequests int64         // shadow requests that end it earlier; 0: only time does
 	CanaryHold     time.Duration // how long each percentage is held where the capability does not say; default 10 minutes
-	CanaryRequests int64         // requests that the service must have answered at each percentage; 0: only time decides
+	CanaryRequests int64         // requests that the service must have answered at each percentage where the capability does not say; 0: only time decides
 
 	MaxLag      strangler.Lag // a cutover and the end of a soak wait until the lag is at most this; default 1,000 changes and 10 seconds
 	VerifyFresh time.Duration // a verification older than this is repeated; default 1 hour
@@ -195,6 +203,12 @@ func (c Config) Validate() error {
 		if settings.Soak < 0 || settings.Hold < 0 || settings.Shadow < 0 {
 			return bad("%s: playbook.soak, hold and shadow cannot be negative", name)
 		}
+		if settings.Requests < 0 || settings.Requests > 0 && c.Traffic == nil {
+			return bad("%s: playbook.requests is %d; it cannot be negative, nor counted without Traffic", name, settings.Requests)
+		}
+		if err := c.validateOwn(capability); err != nil {
+			return bad("%s: playbook.steps: %v", name, err)
+		}
 		var last strangler.Percent
 		for _, p := range settings.Canary {
 			if p <= last || p > strangler.Hundred {
@@ -202,6 +216,37 @@ func (c Config) Validate() error {
 			}
 			last = p
 		}
+	}
+	return nil
+}
+
+// validateOwn says what is wrong with a capability's own steps.
+func (c Config) validateOwn(capability strangler.Capability) error {
+	names := map[string]bool{}
+	for _, e := range order {
+		names[e.Name] = true
+	}
+	for _, o := range capability.Playbook.Own {
+		place := o.Before
+		if place == "" {
+			place = o.After
+		}
+		_, known := order.find(place)
+		switch {
+		case o.Name == "" || names[o.Name]:
+			return fmt.Errorf("each step needs a name of its own; %q is empty or there twice", o.Name)
+		case !known || o.Before != "" && o.After != "":
+			return fmt.Errorf("%s stands before %q and after %q; one of them has to be a step of the playbook's", o.Name, o.Before, o.After)
+		case o.Kind() == "":
+			return fmt.Errorf("%s does nothing", o.Name)
+		case o.Retries < 0 || o.Timeout < 0 || o.Timeout == 0 && o.Wait == nil && o.Approve == nil:
+			return fmt.Errorf("%s has the timeout %v and %d retries", o.Name, o.Timeout, o.Retries)
+		case o.SQL != nil && c.Queries == nil:
+			return fmt.Errorf("%s asks a database: Queries is needed", o.Name)
+		case o.Run != nil && len(o.Run.Command) == 0:
+			return fmt.Errorf("%s runs no program", o.Name)
+		}
+		names[o.Name] = true
 	}
 	return nil
 }

@@ -17,11 +17,13 @@
 //  5. steps.go: the ordered list, and what a step is. list.go: that of one capability, with the steps of its own, which own.go
 //     makes. act.go: what a step gets to work with; hold.go: a time that has to pass.
 //  6. The steps: step_expand.go, step_copy.go, step_verify.go, step_shadow.go, step_canary.go,
-//     step_cutover.go, step_soak.go, step_complete.go.
+//     step_cutover.go, step_soak.go, step_complete.go. Those of the team's own, by kind: step_run.go, which runs a program by
+//     program.go (program_unix.go, program_linux.go, program_bsd.go, program_other.go), step_http.go, step_sql.go,
+//     step_prometheus.go, step_approve.go, step_wait.go, step_notify.go.
 //     foretell.go tells in advance what all of them would do.
 //  7. The runbook, from the same list. plan.go: the playbook as one capability will run it, with its gates (gates.go), its
 //     ramp (ramp.go), and other words where it has no tables (stateless.go). runbook.go: what to see to before and on the
-//     day, and what to do when something happens. render.go: all of it as Markdown (markdown.go), and docs/PLAYBOOK.md;
+//     day, and what to do when something happens. render.go: all of it as Markdown (markdown.go), document.go: docs/PLAYBOOK.md;
 //     page.go: as a page (page.gohtml), for which draw.go, draw_way.go, draw_ramp.go and draw_tables.go draw.
 //  8. outlook.go: when a run may end, waits.go: what it waits for. Both look at what is known and ask nobody.
 //
@@ -34,6 +36,9 @@
 // A step that the ledger calls done and Check does not was taken back by somebody since: a guard,
 // a person. A worker that resumes on its own then fails the run and says so. A person who runs it
 // again has it done again.
+//
+// What a program of the team's own did, no toggle and no database tells: its check says, if it has one. Without one the ledger alone
+// knows, so a run that was cut off there is a person's to decide, unless retries say that running it again does no harm.
 //
 // A worker that finds in the ledger what it has not written leaves the run to whoever wrote it, and
 // writes nothing more: so a process that was stopped for a while does no harm when it goes on.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/url"
 	"strings"
 
 	strangler "github.com/strangler-fig/strangler"
@@ -163,15 +162,6 @@ func (f *foretelling) cutover(ctx context.Context) error {
 	return nil
 }
 
-// shownURL is an address without what may be a secret in it.
-func shownURL(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "an address"
-	}
-	return u.Scheme + "://" + u.Host + u.Path
-}
-
 // own tells of a step of the capability's own.
 func (f *foretelling) own(s entry) {
 	for _, o := range f.c.Playbook.Own {
@@ -180,19 +170,19 @@ func (f *foretelling) own(s entry) {
 		}
 		switch {
 		case o.Run != nil:
-			f.say("this machine", "runs %q", o.Run.Command)
+			f.say("this machine", "%s", o.Words())
 		case o.HTTP != nil:
-			f.say(shownURL(o.HTTP.URL), "GET, until it is answered as it should be")
+			f.say(strangler.Shown(o.HTTP.URL), "GET, until it is answered as it should be")
 		case o.SQL != nil:
 			f.say(databaseOf(o.SQL.Side), "%s -- until it answers %s", o.SQL.Query, o.SQL.Answer)
 		case o.Prometheus != nil:
-			f.say(shownURL(o.Prometheus.URL), "%s, until it is within its bounds", o.Prometheus.Query)
+			f.say(strangler.Shown(o.Prometheus.URL), "%s, until it is within its bounds", o.Prometheus.Query)
 		case o.Approve != nil:
 			f.say(atPerson, "waits for approval: strangler playbook approve %s %s", f.c.Name, o.Name)
 		case o.Wait != nil:
 			f.say(atClock, "waits %s", span(o.Wait.For))
 		case o.Notify != nil:
-			f.say(shownURL(o.Notify.URL), "POST: %s", o.Notify.Text)
+			f.say("webhook", "%s", o.Words())
 		}
 	}
 }

@@ -165,7 +165,7 @@ func (w *worker) pause(ctx context.Context, i int, v verdict, person bool) error
 		detail = v.text
 	}
 	err := w.saveStep(ctx, i, func(s *strangler.StepRun) {
-		if !undoing {
+		if !undoing && !(v.blind && s.State == strangler.StepDoing) {
 			w.open(s, strangler.StepWaiting)
 			s.State = strangler.StepWaiting
 		}
@@ -305,6 +305,9 @@ func (w *worker) fail(ctx context.Context, err error) {
 	if journalled == nil && w.at >= 0 {
 		journalled = w.saveStep(ctx, w.at, func(s *strangler.StepRun) {
 			s.State, s.Detail, s.Ended = strangler.StepFailed, err.Error(), now
+			if notKnown(err) {
+				s.State, s.Ended = strangler.StepDoing, time.Time{}
+			}
 		})
 	}
 	if journalled != nil {
@@ -313,6 +316,13 @@ func (w *worker) fail(ctx context.Context, err error) {
 		log.Warn("the run failed; nothing after the step ran")
 	}
 	w.end(err, true)
+}
+
+// notKnown reports whether nobody can tell what became of a program. The ledger goes on saying that it was begun, so that a run which is
+// asked to go on does not run it once more: only a retry does.
+func notKnown(err error) bool {
+	var told *strangler.Refusal
+	return errors.As(err, &told) && told.Check == checkRun
 }
 
 func sameRun(a, b strangler.Run) bool {

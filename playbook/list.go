@@ -11,22 +11,23 @@ import (
 // entry is a step's place in a list: what it is about, and what makes a fresh one for a worker.
 type entry struct {
 	Description
-	make      func() step
-	approvers []string // who may approve it; none: anybody who may ask at all
+	make func() step
 }
+
+const kindApprove = "approve"
 
 // asks reports whether the step waits for a person: as strangler.yaml says, or because it is nothing else.
 func (e entry) asks(c strangler.Capability) bool {
-	return e.Kind == "approve" || slices.Contains(c.Playbook.Approve, e.Name)
+	return e.Kind == kindApprove || slices.Contains(c.Playbook.Approve, e.Name)
 }
 
 // mayApprove refuses an approval by somebody else than those who may, and one of the point of no return without its name. Who asks
 // is who they say they are: the admin API's token lets them in, and the ledger keeps the name.
 func (e entry) mayApprove(capability string, o RunOptions) error {
 	user, _, _ := strings.Cut(o.who(), "@")
-	if len(e.approvers) > 0 && !slices.Contains(e.approvers, user) && !slices.Contains(e.approvers, o.who()) {
-		return strangler.Refuse("approval", fmt.Sprintf("step %s is to be approved by %s, and %s is not", e.Name, strings.Join(e.approvers, " or "), o.who()),
-			"one of them: strangler playbook approve "+capability+" "+e.Name)
+	if len(e.Approvers) > 0 && !slices.Contains(e.Approvers, user) && !slices.Contains(e.Approvers, o.who()) {
+		return strangler.Refuse("approvers", fmt.Sprintf("%s may not approve step %s of %s; %s may", o.who(), e.Name, capability, strings.Join(e.Approvers, ", ")),
+			"one of them approves it: strangler playbook approve "+capability+" "+e.Name)
 	}
 	if e.Final && o.Confirm != capability {
 		return strangler.Refuse("confirmation", fmt.Sprintf("step %s of %s is the point of no return, and is approved by typing the capability's name", e.Name, capability),
@@ -66,7 +67,7 @@ func listOf(c strangler.Capability) list {
 func (l list) descriptions() []Description {
 	out := make([]Description, len(l))
 	for i, e := range l {
-		e.Commands = slices.Clone(e.Commands)
+		e.Commands, e.Approvers = slices.Clone(e.Commands), slices.Clone(e.Approvers)
 		out[i] = e.Description
 	}
 	return out

@@ -145,8 +145,12 @@ func joinPercents(percents []strangler.Percent) string {
 func (p Plan) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %d routes, %d tables\n", p.Capability, len(p.Routes), len(p.Tables))
+	width := 0
 	for _, s := range p.Steps {
-		fmt.Fprintf(&b, "%d. %-9s %s", s.Number, s.Name, s.Does)
+		width = max(width, len(s.Name))
+	}
+	for _, s := range p.Steps {
+		fmt.Fprintf(&b, "%2d. %-*s %s", s.Number, width, s.Name, s.Does)
 		for _, mark := range s.marks() {
 			fmt.Fprintf(&b, " [%s]", mark)
 		}

@@ -3,7 +3,6 @@ package playbook
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	strangler "github.com/strangler-fig/strangler"
 )
@@ -153,68 +152,3 @@ func renderRest(b *strings.Builder, p Plan) {
 		b.WriteString(row(t.If, prose(t.Then)))
 	}
 }
-
-// Document is docs/PLAYBOOK.md: the playbook of any capability, with the settings that are the default.
-func Document() string {
-	defaults := strangler.Capability{
-		Name:   "CAP",
-		Tables: []strangler.Table{{}},
-		Guard:  strangler.Guard{MinRequests: 200, MaxErrorDelta: strangler.Hundred / 100, MaxP99Ratio: 1.5},
-		Playbook: strangler.PlaybookSettings{
-			Canary:  []strangler.Percent{strangler.Hundred / 100, strangler.Hundred / 10, strangler.Hundred / 2, strangler.Hundred},
-			Hold:    10 * time.Minute,
-			Shadow:  10 * time.Minute,
-			Soak:    14 * 24 * time.Hour,
-			Approve: []string{Cutover, Complete},
-		},
-	}
-	p := Show(defaults)
-	var b strings.Builder
-	b.WriteString(preface)
-	renderRamp(&b, p)
-	renderList(&b, "Before you begin", p.Before())
-	renderList(&b, "On the day of the cutover", p.OnTheDay())
-	b.WriteString("\n## The steps\n")
-	renderSteps(&b, p)
-	renderRest(&b, p)
-	return b.String()
-}
-
-const preface = `<!-- Generated from playbook/steps.go. To change it, change that file and run: go test ./playbook -run TestDocument -update -->
-# The playbook
-
-A playbook moves one capability (here: CAP) out of the monolith in eight steps. Up to the last one all
-of it can be taken back without losing a write.
-
-` + "```sh" + `
-strangler playbook show CAP                # what it will do for this capability
-strangler playbook run CAP                 # begin it, or go on after a failure; --until STEP stops there
-strangler playbook status CAP              # where it is, what it waits for, and when it may end
-strangler playbook approve CAP STEP        # let a step that waits for a person go on
-strangler playbook pause CAP               # begin nothing more; strangler playbook continue CAP goes on
-strangler playbook skip CAP STEP --why …   # go on without a step; retry CAP STEP does one anew
-strangler playbook abort CAP               # end it where it stands; nothing is taken back
-strangler playbook rollback CAP            # take the cutover back; --to STEP goes further
-strangler playbook render CAP --html FILE  # the runbook with the capability's own settings, drawn
-` + "```" + `
-
-A run belongs to the daemon: closing the terminal stops nothing, and a daemon that was killed goes on when
-it starts again. Before each effect the ledger says what will be done, afterwards how it ended. A step that
-is resumed first looks at the toggle and at the databases, never only at the ledger: what is done already is
-recognised, the rest is done again.
-
-A gate that is not met (lag, time, traffic) waits and says what is missing. An error or a refusal ends the run
-as failed, and nothing after it runs; ` + "`strangler playbook run CAP`" + ` goes on from there. A capability without tables
-passes over expand, copy and verify, and its cutover sets the toggle to extracted.
-
-A run goes by the settings that strangler.yaml had when it began. Where they have changed when the daemon starts, it waits, says
-what is different, and goes on when ` + "`strangler playbook accept CAP`" + ` has said that it is meant.
-
-![The states of a run](STATES.svg)
-
-The settings shown are the defaults of ` + "`playbook: {canary: …, hold: …, shadow: …, soak: …, approve: …}`" + ` in strangler.yaml.
-Commands in the text go behind ` + "`strangler`" + `.
-
-## The ramp
-
-`

@@ -110,6 +110,42 @@ func TestSpan(t *testing.T) {
 	}
 }
 
+// TestRenderOwn: a capability's own steps stand in their places, with their kinds, and show nothing secret.
+func TestRenderOwn(t *testing.T) {
+	c := delivery()
+	c.Playbook.Approve = append(c.Playbook.Approve, "warm")
+	c.Playbook.Own = []strangler.OwnStep{
+		{Name: "warm", After: Verify, Timeout: 1, Run: &strangler.RunStep{Command: []string{"/srv/warm.sh", "--token=hunter2"}, Check: []string{"is-warm"}, Undo: []string{"/srv/cool.sh", "hunter2"}}},
+		{Name: "ready", Before: Cutover, Timeout: 1, HTTP: &strangler.HTTPStep{URL: "http://u:hunter2@h/ready?hunter2", Status: 200, JSON: map[string]string{"$.state": "ready"}}},
+		{Name: "a_long_name_of_a_step", Before: Complete, Approve: &strangler.ApproveStep{By: []string{"alice", "bob"}}},
+		{Name: "tell", After: Complete, Timeout: 1, Notify: &strangler.NotifyStep{URL: "https://chat.test/hunter2", Text: "done"}},
+	}
+	html, err := RenderHTML(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, text := range map[string]string{"plan": Show(c).String(), "Markdown": Render(c), "page": html} {
+		if strings.Contains(text, "hunter2") {
+			t.Errorf("the %s shows a secret:\n%s", what, text)
+		}
+	}
+	for _, want := range []string{
+		" 4. warm                  Runs warm.sh. It is done when is-warm exits with 0. [a step of your own: run] [waits for approval]\n 5. shadow ",
+		` 7. ready                 Waits for GET http://h/ready to answer 200, $.state "ready". [a step of your own: http]` + "\n 8. cutover ",
+		"10. a_long_name_of_a_step Waits for the approval of alice or bob. [a step of your own: approve] [waits for approval]\n11. complete ",
+		`12. tell                  Tells chat.test "done". [a step of your own: notify]`,
+	} {
+		if !strings.Contains(Show(c).String(), want) {
+			t.Errorf("the plan lacks %q:\n%s", want, Show(c))
+		}
+	}
+	for _, want := range []string{"### 4. warm\n\n**a step of your own: run · waits for approval**", "- **Undo:** Runs cool.sh, where the step was begun.", "strangler playbook approve delivery a_long_name_of_a_step\n"} {
+		if !strings.Contains(Render(c), want) {
+			t.Errorf("the Markdown lacks %q:\n%s", want, Render(c))
+		}
+	}
+}
+
 func TestValidate(t *testing.T) {
 	good := func() Config { return newWorld(delivery()).config() }
 	if _, err := New(good()); err != nil {
@@ -128,7 +164,34 @@ func TestValidate(t *testing.T) {
 		"falling canary":    func(c *Config) { c.Capabilities[0].Playbook.Canary = []strangler.Percent{500_000, 10_000} },
 		"level canary":      func(c *Config) { c.Capabilities[0].Playbook.Canary = []strangler.Percent{10_000, 10_000} },
 		"canary of nothing": func(c *Config) { c.Capabilities[0].Playbook.Canary = []strangler.Percent{0, 10_000} },
-		"canary over all":   func(c *Config) { c.Capabilities[0].Playbook.Canary = []strangler.Percent{strangler.Hundred + 1} },
+		"negative requests": func(c *Config) { c.Capabilities[0].Playbook.Requests = -1 },
+		"uncounted":         func(c *Config) { c.Capabilities[0].Playbook.Requests, c.Traffic = 5, nil },
+		"an own without a name": func(c *Config) {
+			c.Capabilities[0].Playbook.Own = []strangler.OwnStep{{After: Copy, Wait: &strangler.WaitStep{For: 1}}}
+		},
+		"an own with another's": func(c *Config) {
+			c.Capabilities[0].Playbook.Own = []strangler.OwnStep{{Name: Soak, After: Copy, Wait: &strangler.WaitStep{For: 1}}}
+		},
+		"an own without a place": func(c *Config) {
+			c.Capabilities[0].Playbook.Own = []strangler.OwnStep{{Name: "x", Wait: &strangler.WaitStep{For: 1}}}
+		},
+		"an own in two places": func(c *Config) {
+			c.Capabilities[0].Playbook.Own = []strangler.OwnStep{{Name: "x", Before: Copy, After: Copy, Wait: &strangler.WaitStep{For: 1}}}
+		},
+		"an own beside an own": func(c *Config) {
+			c.Capabilities[0].Playbook.Own = []strangler.OwnStep{{Name: "x", After: "x", Wait: &strangler.WaitStep{For: 1}}}
+		},
+		"an own of no kind": func(c *Config) { c.Capabilities[0].Playbook.Own = []strangler.OwnStep{{Name: "x", After: Copy}} },
+		"an own without a limit": func(c *Config) {
+			c.Capabilities[0].Playbook.Own = []strangler.OwnStep{{Name: "x", After: Copy, Run: &strangler.RunStep{Command: []string{"true"}}}}
+		},
+		"an own with nobody to ask": func(c *Config) {
+			c.Capabilities[0].Playbook.Own = []strangler.OwnStep{{Name: "x", After: Copy, Timeout: 1, SQL: &strangler.SQLStep{}}}
+		},
+		"an own of no program": func(c *Config) {
+			c.Capabilities[0].Playbook.Own = []strangler.OwnStep{{Name: "x", After: Copy, Timeout: 1, Run: &strangler.RunStep{}}}
+		},
+		"canary over all": func(c *Config) { c.Capabilities[0].Playbook.Canary = []strangler.Percent{strangler.Hundred + 1} },
 	} {
 		c := good()
 		spoil(&c)

@@ -49,7 +49,7 @@ func settingsOf(c strangler.Capability) string {
 		if o.Before == "" {
 			where = "after " + o.After
 		}
-		line("step %s, %s, %s [%s]", o.Name, where, o.Kind(), digest(o))
+		line("step %s, %s: %s [%s]", o.Name, where, o, digest(o))
 	}
 	return b.String()
 }

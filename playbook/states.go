@@ -114,8 +114,8 @@ func drawEdge(b *strings.Builder, e edge) {
 	length := math.Hypot(dx, dy)
 	nx, ny := dy/length, -dx/length // to the left, as one goes
 	mx, my := (p[0]+q[0])/2+nx*e.bend*2, (p[1]+q[1])/2+ny*e.bend*2
-	start := clip(p, [2]float64{mx, my}, e.from == "")
-	end := clip(q, [2]float64{mx, my}, false)
+	start := edgeOf(p, [2]float64{mx, my}, e.from == "")
+	end := edgeOf(q, [2]float64{mx, my}, false)
 	fmt.Fprintf(b, `<path class="way" d="M%.0f %.0fQ%.0f %.0f %.0f %.0f"/>`, start[0], start[1], mx, my, end[0], end[1])
 	u := 1 - e.label
 	tx, ty := u*u*start[0]+2*u*e.label*mx+e.label*e.label*end[0], u*u*start[1]+2*u*e.label*my+e.label*e.label*end[1]
@@ -132,8 +132,8 @@ func drawEdge(b *strings.Builder, e edge) {
 	fmt.Fprintf(b, `<text class="by" x="%.0f" y="%.0f" text-anchor="%s">%s</text>`+"\n", tx, ty+lift, anchor, html.EscapeString(e.by))
 }
 
-// clip is where a line from the middle of a box towards a point leaves the box.
-func clip(box, towards [2]float64, dot bool) [2]float64 {
+// edgeOf is where a line from the middle of a box towards a point leaves the box.
+func edgeOf(box, towards [2]float64, dot bool) [2]float64 {
 	w, h := 85.0, 33.0
 	if dot {
 		w, h = 11, 11

@@ -41,7 +41,10 @@ func (s *canaryStep) Check(ctx context.Context, a *act) (verdict, error) {
 	}
 	seen := a.counts(s.base)
 	if v, ok := s.held(a, t, seen); !ok {
-		v.detail = fmt.Sprintf("%s; %s", v.text, seen)
+		if v.detail == "" {
+			v.detail = v.text
+		}
+		v.detail += "; " + seen.String()
 		return v, nil
 	}
 	for _, p := range ramp {
@@ -57,11 +60,20 @@ func (s *canaryStep) held(a *act, t strangler.Toggle, seen counts) (verdict, boo
 	guard := a.capability.Guard
 	excess := share(seen.serviceErrors, seen.service) - share(seen.legacyErrors, seen.legacy)
 	until, over := s.hold.over(a, t.Since, a.pace(a.capability.Playbook.Hold, a.CanaryHold))
+	requests := a.CanaryRequests
+	if a.capability.Playbook.Requests > 0 {
+		requests = a.capability.Playbook.Requests
+	}
 	switch {
 	case !over:
 		return missing("canary %s to be held until %s", t.Percent, clock(until)), false
-	case seen.service < a.CanaryRequests:
-		return missing("%d requests answered by the service at canary %s", a.CanaryRequests, t.Percent), false
+	case seen.service < requests:
+		v := missing("%d requests answered by the service at canary %s", requests, t.Percent)
+		v.detail = fmt.Sprintf("%s: %d of %d requests", v.text, seen.service, requests)
+		if seen.service == 0 {
+			v.detail += "; no traffic: inconclusive"
+		}
+		return v, false
 	case guard.MaxErrorDelta > 0 && seen.service >= int64(max(guard.MinRequests, 1)) && excess > float64(guard.MaxErrorDelta)/float64(strangler.Hundred):
 		return missing("the service's errors at canary %s to fall within %s of the monolith's", t.Percent, guard.MaxErrorDelta), false
 	}

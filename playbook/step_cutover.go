@@ -30,6 +30,9 @@ func (s *cutoverStep) Check(ctx context.Context, a *act) (verdict, error) {
 			if err := s.canaryStands(a, t); err != nil {
 				return verdict{}, err
 			}
+			if v, is, err := a.stale(ctx, Cutover); is || err != nil {
+				return v, err
+			}
 		}
 		return ready("setting the toggle to extracted"), nil
 	}
@@ -62,6 +65,9 @@ func (s *cutoverStep) Check(ctx context.Context, a *act) (verdict, error) {
 	}
 	if v, is := a.behind(st.Lag); is {
 		return v, nil
+	}
+	if v, is, err := a.stale(ctx, Cutover); is || err != nil {
+		return v, err
 	}
 	return ready("cutting over to the service"), nil
 }

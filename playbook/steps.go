@@ -27,13 +27,14 @@ type Description struct {
 	Does        string   `json:"does"`
 	Changes     string   `json:"changes"`
 	Undo        string   `json:"undo"`
-	Back        string   `json:"back,omitempty"`     // how to go back once it is done, and what that costs; empty: Undo says it
-	ByHand      []string `json:"by_hand,omitempty"`  // what a person looks at before the run goes on; commands in backticks
-	Commands    []string `json:"commands"`           // the same by hand, and to look at it
-	Look        string   `json:"look,omitempty"`     // the command that shows more while the step is under way, or of why it failed
-	NeedsTables bool     `json:"needs_tables"`       // passed over for a capability without tables
-	Final       bool     `json:"point_of_no_return"` // it cannot be undone
-	Kind        string   `json:"kind,omitempty"`     // of a step of the capability's own: run, http, …; empty: the playbook's
+	Back        string   `json:"back,omitempty"`      // how to go back once it is done, and what that costs; empty: Undo says it
+	ByHand      []string `json:"by_hand,omitempty"`   // what a person looks at before the run goes on; commands in backticks
+	Commands    []string `json:"commands"`            // the same by hand, and to look at it
+	Look        string   `json:"look,omitempty"`      // the command that shows more while the step is under way, or of why it failed
+	NeedsTables bool     `json:"needs_tables"`        // passed over for a capability without tables
+	Final       bool     `json:"point_of_no_return"`  // it cannot be undone
+	Kind        string   `json:"kind,omitempty"`      // of a step of the capability's own: run, http, …; empty: the playbook's
+	Approvers   []string `json:"approvers,omitempty"` // of the kind approve: who may; none: anybody
 }
 
 // order is the playbook: the steps that every capability has.
@@ -182,7 +183,8 @@ type verdict struct {
 	text   string        // done: what is so; ready: what will be done; missing: what is waited for
 	detail string        // of isMissing: numbers that change while it waits; empty: text
 	pause  time.Duration // of isMissing: how long at least until it is looked at again
-	person bool          // of isMissing: a person's approval is waited for
+	person bool          // of isMissing: a person's approval is what is missing
+	blind  bool          // of isMissing: it is not known, so the ledger goes on saying that a step was begun
 }
 
 func done(format string, args ...any) verdict {

@@ -229,7 +229,9 @@ func (w *worker) probe(ctx context.Context, i int, s step) (verdict, error) {
 		if err == nil || ctx.Err() != nil || decided(err) || n == probeTries {
 			return v, err
 		}
-		if err := w.pause(ctx, i, missing("a check to come through: %v", err), false); err != nil {
+		trouble := missing("a check to come through: %v", err)
+		trouble.blind = true
+		if err := w.pause(ctx, i, trouble, false); err != nil {
 			return v, err
 		}
 	}
@@ -266,11 +268,15 @@ func (w *worker) sort(ctx context.Context, i int, err error, tries *int) error {
 	case errors.As(err, &l):
 		return w.pause(ctx, i, missing("%s", l.waitingFor), false)
 	case errors.As(err, &g), errors.Is(err, strangler.ErrConflict):
-		if *tries++; *tries >= w.cfg.Tries {
+		most := w.cfg.Tries
+		if f := (fewer{}); errors.As(err, &f) {
+			most = f.of
+		}
+		if *tries++; *tries >= most {
 			return fmt.Errorf("%d attempts, the last: %w", *tries, err)
 		}
 		w.log.Info("an attempt is repeated", "attempt", *tries, strangler.LogError, err)
-		v := missing("attempt %d of %d, because %v", *tries+1, w.cfg.Tries, err)
+		v := missing("attempt %d of %d, because %v", *tries+1, most, err)
 		v.pause = min(w.cfg.Poll<<min(*tries-1, 10), longestPause)
 		return w.pause(ctx, i, v, false)
 	}
@@ -318,16 +324,13 @@ func (w *worker) takeBack(ctx context.Context, i int, name string) error {
 	if d.NeedsTables && w.capability.Stateless() {
 		return w.finish(ctx, i, strangler.StepUndone, noTables)
 	}
-	switch record := w.act(i).record; {
-	case d.Kind == "":
-	case record.State == strangler.StepPending, record.State == strangler.StepUndone:
-		return w.finish(ctx, i, strangler.StepUndone, "it was not begun")
-	case record.State == strangler.StepSkipped && skippedBack(w.act(i).run, name):
-		return w.finish(ctx, i, strangler.StepUndone, "not undone: "+record.Detail)
+	if a := w.act(i); a.record.State == strangler.StepSkipped && skippedBack(a.run, name) {
+		return w.finish(ctx, i, strangler.StepUndone, "not undone: "+a.record.Detail)
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	begun := w.begun(i)
 	if err := w.begin(ctx, i, strangler.StepUndoing, strangler.RunUndoing, "undoing"); err != nil {
 		return err
 	}
@@ -339,7 +342,9 @@ func (w *worker) takeBack(ctx context.Context, i int, name string) error {
 		if err := w.readable(ctx); err != nil {
 			return err
 		}
-		detail, err := s.Undo(ctx, w.act(i))
+		a := w.act(i)
+		a.begun = begun
+		detail, err := s.Undo(ctx, a)
 		if err == nil {
 			w.log.Info("step undone", strangler.LogStep, name, "detail", detail)
 			return w.finish(ctx, i, strangler.StepUndone, detail)

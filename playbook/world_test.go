@@ -63,6 +63,8 @@ type world struct {
 	booted   time.Time
 	silent   bool         // no traffic
 	jump     atomic.Int64 // of all clocks, in nanoseconds
+	unread   []bool       // of the next readings of the latest run, which of them fail
+	queries  Queries
 }
 
 var (
@@ -107,7 +109,7 @@ func newWorld(c strangler.Capability) *world {
 func (w *world) config() Config {
 	return Config{
 		Capabilities: []strangler.Capability{w.capability},
-		Ledger:       w, Past: w, Approvals: w, Toggles: w, Splits: w, Owners: w, Traffic: w,
+		Ledger:       w, Past: w, Approvals: w, Toggles: w, Splits: w, Owners: w, Traffic: w, Queries: w.queries,
 		Tell:       func(e strangler.Event) { w.events = append(w.events, e) },
 		ShadowHold: 3 * time.Second, CanaryHold: 3 * time.Second, VerifyFresh: 10 * time.Minute,
 	}
@@ -211,6 +213,12 @@ func (w *world) LatestRun(context.Context, string) (strangler.Run, error) {
 		return strangler.Run{}, err
 	}
 	defer unlock()
+	if len(w.unread) > 0 {
+		fails := w.unread[0]
+		if w.unread = w.unread[1:]; fails {
+			return strangler.Run{}, errors.New("connection refused")
+		}
+	}
 	if len(w.runs) == 0 {
 		return strangler.Run{}, strangler.ErrNotFound
 	}

@@ -197,6 +197,10 @@ func TestPlaybookWithoutADaemon(t *testing.T) {
 	if got := s.expect(exitDone, "playbook", "list"); !strings.HasPrefix(got.stdout, "1. expand") || !strings.Contains(got.stdout, "8. complete") {
 		t.Errorf("list: %q", got.stdout)
 	}
+	if got := s.expect(exitDone, "playbook", "list", "search"); !strings.Contains(got.stdout, "6. service_ready Waits for GET http://127.0.0.1:9002/ready to answer 200. [http]\n7. cutover ") {
+		t.Errorf("list of a capability: %q", got.stdout)
+	}
+	s.expect(exitUsage, "playbook", "list", "search", "delivery")
 	if got := s.object(exitDone, "playbook", "show", "delivery"); got["capability"] != "delivery" || got["next_steps"] == nil || got["touches"] == nil {
 		t.Errorf("show: %v", got)
 	}

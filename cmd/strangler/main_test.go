@@ -80,6 +80,7 @@ capabilities:
   search:
     routes: [/search]
     service: {url: http://127.0.0.1:9002}
+    playbook: {steps: [{name: service_ready, before: cutover, http: {url: "http://127.0.0.1:9002/ready"}}]}
 `, admin)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -26,20 +26,40 @@ type listed struct {
 
 func (a *app) playbookList() *cobra.Command {
 	return &cobra.Command{
-		Use:     "list",
+		Use:     "list [CAP]",
 		Short:   "List the steps",
-		Long:    "Lists the steps of the playbook in their order. No daemon is needed.",
-		Example: "  strangler playbook list",
-		Args:    needs(),
-		RunE: func(*cobra.Command, []string) error {
+		Long:    "Lists the steps of the playbook in their order; of a capability, with the steps of its own that\nstrangler.yaml puts between them, and of what kind those are. No daemon is needed.",
+		Example: "  strangler playbook list\n  strangler playbook list delivery",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return needs("CAP")(cmd, args)
+		},
+		ValidArgsFunction: a.completeCapability,
+		RunE: func(_ *cobra.Command, args []string) error {
 			steps := playbook.Steps()
+			if len(args) > 0 {
+				_, capability, err := a.capability(args[0])
+				if err != nil {
+					return err
+				}
+				steps = playbook.StepsOf(capability)
+			}
+			width := 9
+			for _, step := range steps {
+				width = max(width, len(step.Name))
+			}
 			return a.print(listed{steps}, func(w io.Writer) {
 				for i, step := range steps {
-					final := ""
-					if step.Final {
-						final = " [point of no return]"
+					mark := ""
+					if step.Kind != "" {
+						mark = " [" + step.Kind + "]"
 					}
-					fmt.Fprintf(w, "%d. %-9s %s%s\n", i+1, step.Name, step.Does, final)
+					if step.Final {
+						mark = " [point of no return]"
+					}
+					fmt.Fprintf(w, "%d. %-*s %s%s\n", i+1, width, step.Name, step.Does, mark)
 				}
 			})
 		},

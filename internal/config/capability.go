@@ -55,7 +55,7 @@ func (r *reader) capability(c *Config, name string, f field, o *overlap) strangl
 	k.IdentityHeader = r.header(identity["header"])
 	k.Shadow = r.shadow(keys["shadow"])
 	k.Guard = r.guard(keys["guard"])
-	k.Playbook = r.playbook(keys["playbook"])
+	k.Playbook = r.playbook(k, keys["playbook"])
 	return k
 }
 

@@ -9,7 +9,7 @@
 //   - dsn.go reads a DSN, makes its path absolute, and hides its password wherever it is shown.
 //   - sections.go reads what stands once: control, proxy, admin, legacy.
 //   - traces.go reads where the proxy's traces go.
-//   - capability.go reads one capability; settings.go its shadow, guard and playbook.
+//   - capability.go reads one capability; settings.go its shadow, guard and playbook; steps.go the steps of the team's own in that.
 //   - webhooks.go reads who is told of events.
 //   - overlap.go refuses two capabilities that share a route or a table.
 //   - schema.go writes what the file may hold as JSON Schema, for editors; schema_keys.go names the keys.

@@ -79,6 +79,7 @@ const (
 	addressText  = `^([^\[\]:]*|\[[^\[\]]*\]):[0-9]{1,5}$`
 	baseURLText  = `^https?://` + hostText + `/?$`
 	upstreamText = `^(https?|h2c?)://` + hostText + `/?$`
+	askedText    = `^https?://([^/?#\s]*@)?` + hostText + `(/[^?#@\s]*)?(\?[^#\s]*)?$`
 	tracesText   = `^https?://` + hostText + `(/[^?#\s]*)?$`
 	hookText     = `^https?://([^/?#@\s]*@)?` + hostText + `([/?][^#\s]*)?$`
 	dsnText      = `^(sqlite:.+|postgres(ql)?://.+|mysql://[^/]*/[^?].*)$`

@@ -141,7 +141,60 @@ func playbookSchema() schema {
 	return object("How the steps go.",
 		key("canary", listOf("The shares of users that the service answers, rising.", percent).filled().otherwise([]string{"1%", "10%", "50%", "100%"})),
 		key("soak", length("How long the way back stays open before complete.").otherwise("14d")),
-		key("approve", listOf("The steps that wait for a person.", choice("A step.", StepNames...)).otherwise([]string{"cutover", "complete"})),
+		key("approve", listOf("The steps that wait for a person.", text("A step, of the playbook or of steps.", stepName.String())).otherwise([]string{"cutover", "complete"})),
 		key("hold", pace("How long each share of a canary is held.").otherwise("10m")),
-		key("shadow", pace("How long reads are shadowed.").otherwise("10m")))
+		key("shadow", pace("How long reads are shadowed.").otherwise("10m")),
+		key("requests", wholeNumber("How many requests the service has to have answered at each share of a canary; 0: only hold decides.", 0).otherwise(0)),
+		key("steps", listOf("Steps of your own between the playbook's.", stepSchema())))
+}
+
+// stepSchema has the keys of every kind; that a step is of one kind, and stands in one place, is left to Load.
+func stepSchema() schema {
+	asked := func(description string) schema { return text(description, askedText) }
+	filled := func(description string) schema { return filledText(description, `\S`) }
+	command := func(description string) schema {
+		return listOf(description, anyText("The program, or an argument.")).filled()
+	}
+	word := func(description, pattern string) schema {
+		s := text(description, pattern)
+		s.Type = []string{"string", "boolean"}
+		return s
+	}
+	status := schema{Description: "The status of the answer.", Type: []string{"integer", "string"}, Minimum: number(100), Maximum: number(599), Pattern: or(`^[1-5][0-9]{2}$`)}
+	bound := func(description string) schema {
+		return schema{Description: description, Type: []string{"number", "string"}, Pattern: or(numberText.String())}
+	}
+	return object("A step that is one of run, http, sql, prometheus, approve, wait, notify. All but run and notify wait until they are met.",
+		key("name", word("Its name: small letters, digits, - and _, and not that of a step of the playbook.", stepName.String())),
+		key("before", choice("The step of the playbook that it comes right before.", StepNames...)),
+		key("after", choice("The step of the playbook that it comes right after.", StepNames...)),
+		key("timeout", pace("How long one try may take; otherwise 10m for run, 30s for http, sql, prometheus and notify.")),
+		key("retries", wholeNumber("run, notify: how often a try that failed is repeated; otherwise 0 for run and 2 for notify.", 0)),
+		key("run", object("Runs a program, without a shell.",
+			key("command", command("The program and its arguments; one with a slash is relative to this file's folder.")),
+			key("check", command("Exits with 0 when the step is done.")),
+			key("undo", command("Takes the step back, whatever was done of it.")),
+			key("env", listOf("Variables of the daemon's environment that the program gets too.", word("Its name.", environmentName.String())))).needs("command")),
+		key("http", object("Waits until a GET is answered as it says.",
+			key("url", asked("What is asked.")),
+			key("status", status.otherwise(200)),
+			key("json", schema{Description: "What has to stand in the answer, by its path as in $.checks[0].state.", Type: []string{"object"},
+				PropertyNames: &schema{Pattern: jsonPath.String()}, Additional: anyText("The value, as text.")})).needs("url")),
+		key("sql", object("Waits until a database answers as it says; the query can only read.",
+			key("side", choice("Whose database.", string(strangler.Legacy), string(strangler.Service))),
+			key("query", filled("Answers one value.")),
+			key("answer", anyText("What it has to answer, as text; NULL for none."))).needs("side", "query", "answer")),
+		key("prometheus", object("Waits until a query's values are within bounds. No value is no answer.",
+			key("url", asked("The server, without /api/v1.")),
+			key("query", filled("In PromQL.")),
+			key("above", bound("What all values have to be above.")),
+			key("below", bound("What all values have to be below.")),
+			key("for", length("All the while of how long; otherwise now.").otherwise("0s"))).needs("url", "query")),
+		key("approve", object("Waits for a person.",
+			key("by", listOf("Who may; otherwise anybody who reaches the admin API.", filled("A name.")).filled()))),
+		key("wait", object("Waits for a time.", key("for", pace("How long."))).needs("for")),
+		key("notify", object("Tells somebody.",
+			key("url", asked("Takes a POST of JSON.")),
+			key("text", filled("What is said."))).needs("url", "text")),
+	).needs("name")
 }

@@ -2,7 +2,9 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -45,7 +47,21 @@ capabilities:
     identity: {header: X-User-ID}
     shadow: {sample: 7%, methods: [HEAD], ignore: [$.at]}
     guard: {min_requests: 7, max_error_delta: 7%, max_p99_ratio: 7}
-    playbook: {canary: [7%], soak: 7d, approve: [soak], hold: 7s, shadow: 7s}
+    playbook:
+      canary: [7%]
+      soak: 7d
+      approve: [soak]
+      hold: 7s
+      shadow: 7s
+      requests: 7
+      steps:
+        - {name: a, before: shadow, timeout: 7s, retries: 7, run: {command: [./a], check: [./b], undo: [./c], env: [HOME]}}
+        - {name: b, after: soak, http: {url: "http://h:7/ready", status: 204, json: {$.state: ready}}}
+        - {name: c, after: soak, sql: {side: legacy, query: SELECT 7, answer: "7"}}
+        - {name: e, after: soak, prometheus: {url: "http://h:7", query: up, above: 7, below: 17, for: 7s}}
+        - {name: f, after: soak, approve: {by: [alice]}}
+        - {name: g, after: soak, wait: {for: 7s}}
+        - {name: i, after: soak, notify: {url: "http://h:7", text: seven}}
 webhooks: [{url: "https://h/hook", on: [step], capabilities: [delivery], secret: s3cret}]
 `
 
@@ -74,6 +90,12 @@ var readerAlone = map[string][]any{
 	"capabilities.delivery":                  {absent},
 	"capabilities":                           {map[string]any{}, absent}, // a webhook names one
 	"webhooks[0].capabilities[0]":            names(),                    // none of them is a capability of the file
+	"capabilities.delivery.playbook.approve[0]": { // names of no step
+		"true", "maybe", "d", "host", "lan", "h1", "nethttp", "json", "combined", "restrict", "cascade", "ignore", "triggers", "logical", "deploy", "at", "trip",
+	},
+	"capabilities.delivery.playbook.steps[0].run.command[0]": {""}, // arguments may be empty
+	"capabilities.delivery.playbook.steps[0].run.check[0]":   {""},
+	"capabilities.delivery.playbook.steps[0].run.undo[0]":    {""},
 }
 
 // names are the samples that may be names of capabilities.
@@ -84,6 +106,16 @@ func names() (all []any) {
 		}
 	}
 	return all
+}
+
+// A step needs a place and a kind of its own, and a name that no other has.
+func init() {
+	for i, kind := range stepKinds {
+		step := fmt.Sprintf("capabilities.delivery.playbook.steps[%d].", i)
+		readerAlone[step+"name"] = []any{"cutover"}
+		readerAlone[step+map[bool]string{true: "before", false: "after"}[i == 0]] = []any{absent}
+		readerAlone[step+kind] = []any{absent}
+	}
 }
 
 // schemaAlone are places where the reader takes an empty value for the text "null".
@@ -99,14 +131,23 @@ type place struct {
 	schema
 }
 
+// steps are the places where one of several forms stands that share one part of the schema.
+var steps = regexp.MustCompile(`\.steps\[[0-9]\]$`)
+
 // places are all parts of the schema, forms of one value at one place.
 func places(t *testing.T, s schema, name string, way []any, visit func(place)) {
 	visit(place{name, way, s})
+	here, _, _ := at(document(t), way)
 	for _, p := range s.Properties {
+		if steps.MatchString(name) && !slices.ContainsFunc(here.Content, func(n *yaml.Node) bool { return n.Value == p.key }) {
+			continue // a step of another kind
+		}
 		places(t, p.schema, strings.TrimPrefix(name+"."+p.key, "."), append(slices.Clip(way), p.key), visit)
 	}
 	if s.Items != nil {
-		places(t, *s.Items, name+"[0]", append(slices.Clip(way), 0), visit)
+		for i := range max(len(here.Content), 1) {
+			places(t, *s.Items, fmt.Sprintf("%s[%d]", name, i), append(slices.Clip(way), i), visit)
+		}
 	}
 	if value, ok := s.Additional.(schema); ok {
 		example, _, _ := at(document(t), way)
@@ -199,6 +240,7 @@ func loaded(root *yaml.Node) (*Config, error) {
 // TestSchemaKeys: each object of the schema has the keys of the reader's, in its order, and full has all of them.
 func TestSchemaKeys(t *testing.T) {
 	objects := 0
+	var stepKeys []string
 	places(t, fileSchema(), "", nil, func(p place) {
 		if p.Additional != false {
 			return
@@ -210,7 +252,9 @@ func TestSchemaKeys(t *testing.T) {
 			if key.Description == "" {
 				t.Errorf("%s.%s has no description", p.name, key.key)
 			}
-			if node, _, _ := at(document(t), append(slices.Clip(p.way), key.key)); node == nil {
+			if node, _, _ := at(document(t), append(slices.Clip(p.way), key.key)); node != nil {
+				stepKeys = append(stepKeys, key.key)
+			} else if !steps.MatchString(p.name) {
 				t.Errorf("full lacks %s.%s", p.name, key.key)
 			}
 		}
@@ -224,7 +268,12 @@ func TestSchemaKeys(t *testing.T) {
 			t.Errorf("%v; want %s", err, want)
 		}
 	})
-	if objects < 19 {
+	for _, key := range stepSchema().Properties {
+		if !slices.Contains(stepKeys, key.key) {
+			t.Errorf("full has no step with %s", key.key)
+		}
+	}
+	if objects < 33 {
 		t.Errorf("%d objects", objects)
 	}
 }

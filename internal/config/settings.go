@@ -17,7 +17,7 @@ const (
 	onePercent   = strangler.Hundred / 100
 )
 
-// StepNames are the playbook's steps in their order, as playbook.approve may name them.
+// StepNames are the playbook's steps in their order, as playbook.approve may name them beside the capability's own.
 var StepNames = []string{"expand", "copy", "verify", "shadow", "canary", "cutover", "soak", "complete"}
 
 // shadowable are the methods that may be sent twice.
@@ -69,23 +69,31 @@ func (r *reader) guard(f field) strangler.Guard {
 	return g
 }
 
-func (r *reader) playbook(f field) strangler.PlaybookSettings {
-	keys := r.object(f, "canary", "soak", "approve", "hold", "shadow")
+func (r *reader) playbook(k strangler.Capability, f field) strangler.PlaybookSettings {
+	keys := r.object(f, "canary", "soak", "approve", "hold", "shadow", "requests", "steps")
 	p := strangler.PlaybookSettings{
-		Canary:  r.canary(keys["canary"]),
-		Hold:    r.span(keys["hold"], defaultPace),
-		Shadow:  r.span(keys["shadow"], defaultPace),
-		Soak:    r.duration(keys["soak"], defaultSoak),
-		Approve: []string{"cutover", "complete"},
+		Canary:   r.canary(keys["canary"]),
+		Hold:     r.span(keys["hold"], defaultPace),
+		Shadow:   r.span(keys["shadow"], defaultPace),
+		Soak:     r.duration(keys["soak"], defaultSoak),
+		Approve:  []string{"cutover", "complete"},
+		Requests: int64(r.whole(keys["requests"], 0, 0)),
+		Own:      r.steps(k, keys["steps"]),
 	}
 	if keys["approve"].given() {
 		p.Approve = []string{}
+		names := slices.Clone(StepNames)
+		for _, own := range p.Own {
+			names = append(names, own.Name)
+		}
 		for _, item := range r.list(keys["approve"]) {
 			step, ok := r.text(item)
 			switch {
 			case !ok:
-			case !slices.Contains(StepNames, step):
-				r.problem(item, "%s is not a step; the steps are %s", item.raw(), strings.Join(StepNames, ", "))
+			case !slices.Contains(names, step):
+				r.problem(item, "%s is not a step; the steps are %s", item.raw(), strings.Join(names, ", "))
+			case slices.ContainsFunc(p.Own, func(o strangler.OwnStep) bool { return o.Name == step && o.Approve != nil }):
+				r.problem(item, "%s waits for a person anyway; leave it out", item.raw())
 			default:
 				p.Approve = append(p.Approve, step)
 			}

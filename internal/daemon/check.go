@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/control"
@@ -41,6 +42,7 @@ func Check(ctx context.Context, cfg *config.Config) ([]Finding, error) {
 	for _, c := range cfg.Capabilities {
 		out = append(out, reach(ctx, c.Name, "service upstream", c.Service)...)
 		out = append(out, touches(c)...)
+		out = append(out, programs(c)...)
 		if !c.Stateless() {
 			out = append(out, tables(ctx, cfg, c, id)...)
 		}
@@ -82,6 +84,25 @@ func touches(c strangler.Capability) (out []Finding) {
 				Next: []string{"give it a seam and declare `seam: true`", "declare `seam: false` to accept that it fails"}})
 		case t.Fails:
 			out = append(out, Finding{Capability: c.Name, Check: "touches", Warning: true, Message: fmt.Sprintf("%s is declared to fail after the cutover of %s", t.Route, c.Name)})
+		}
+	}
+	return out
+}
+
+// programs are those of the team's own steps, which have to be there when their step comes.
+func programs(c strangler.Capability) (out []Finding) {
+	for _, o := range c.Playbook.Own {
+		if o.Run == nil {
+			continue
+		}
+		for _, command := range [][]string{o.Run.Command, o.Run.Check, o.Run.Undo} {
+			if len(command) == 0 {
+				continue
+			}
+			if _, err := exec.LookPath(command[0]); err != nil {
+				out = append(out, Finding{Capability: c.Name, Check: "steps", Missing: true, Message: fmt.Sprintf("the step %s cannot be run: %v", o.Name, err),
+					Next: []string{"put the program there, with the right to be executed, or correct playbook.steps in strangler.yaml"}})
+			}
 		}
 	}
 	return out

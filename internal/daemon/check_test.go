@@ -112,3 +112,38 @@ func TestCheckAsksEveryServer(t *testing.T) {
 		t.Errorf("of a server that answers and one that does not, check says %+v", warned)
 	}
 }
+
+// TestCheckLooksForPrograms of steps: the one that is missing is named before its step comes.
+func TestCheckLooksForPrograms(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "strangler.yaml")
+	for name, mode := range map[string]os.FileMode{"warm.sh": 0o700, "is-warm.sh": 0o600} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg, err := config.Parse(file, []byte(`
+legacy: {url: http://127.0.0.1:1}
+capabilities:
+  a:
+    routes: [/a]
+    service: {url: http://127.0.0.1:1}
+    playbook: {steps: [{name: warm, after: verify, run: {command: [./warm.sh], check: [./is-warm.sh], undo: [no-such-program]}}, {name: night, after: verify, wait: {for: 1h}}]}
+`), func(string) (string, bool) { return "", false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := daemon.Check(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for _, f := range found {
+		if f.Check == "steps" && f.Missing {
+			said = append(said, f.Message)
+		}
+	}
+	if len(said) != 2 || !strings.Contains(said[0], "the step warm cannot be run") || !strings.Contains(said[0], "is-warm.sh") || !strings.Contains(said[1], "no-such-program") {
+		t.Errorf("%q", said)
+	}
+}

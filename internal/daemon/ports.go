@@ -8,6 +8,7 @@ import (
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/control"
 	"github.com/strangler-fig/strangler/internal/admin"
+	"github.com/strangler-fig/strangler/internal/engines"
 	"github.com/strangler-fig/strangler/migrations"
 	"github.com/strangler-fig/strangler/playbook"
 	"github.com/strangler-fig/strangler/proxy"
@@ -40,6 +41,23 @@ func (d *Daemon) counts() admin.Counts {
 		return nil
 	}
 	return trafficPort{d.proxy}
+}
+
+// queriesPort asks the capabilities' databases.
+type queriesPort []strangler.Capability
+
+func (p queriesPort) Query(ctx context.Context, capability string, side strangler.Side, query string) (string, error) {
+	for _, c := range p {
+		if c.Name != capability {
+			continue
+		}
+		b := migrations.Binding{Capability: capability, Side: side, DSN: c.Legacy.Database}
+		if side == strangler.Service {
+			b.DSN = c.Service.Database
+		}
+		return engines.Ask(ctx, b, query)
+	}
+	return "", fmt.Errorf("there is no capability %q: %w", capability, strangler.ErrConfig)
 }
 
 // togglesPort is the control store's reading side with the fleet's flips.

@@ -14,6 +14,7 @@
 //   - throttle_test.go loads the server of a copy beyond its limits.
 //   - verify_test.go and verify_inline_test.go have the two sides compared while they change.
 //   - oneway_test.go gives up the way back of a table.
+//   - own_test.go has steps of the team's own between the playbook's, by the command line.
 //   - days_test.go has days that another kind of database has not.
 //   - view_test.go watches a run on a terminal.
 //   - bench_test.go measures how long a cutover holds a write.

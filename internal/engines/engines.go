@@ -30,6 +30,21 @@ func Catalog(ctx context.Context, dsn string) (out migrations.Catalog, err error
 	return listed.Catalog(ctx)
 }
 
+// Ask answers the one value that a query answers in a database, as text, NULL as "NULL", where nothing can be written. ErrNotFound: no row.
+// ErrConfig: more than one value, or a DSN that cannot be read. Its errors show no password.
+func Ask(ctx context.Context, b migrations.Binding, query string) (string, error) {
+	scheme, _, _ := strings.Cut(b.DSN, ":")
+	switch scheme {
+	case "sqlite":
+		return sqlite.Ask(ctx, b, query)
+	case "postgres", "postgresql":
+		return postgres.Ask(ctx, b, query)
+	case "mysql":
+		return mysql.Ask(ctx, b, query)
+	}
+	return "", fmt.Errorf("%w: the %s side of %s has no database that could be asked", strangler.ErrConfig, b.Side, b.Capability)
+}
+
 // Open opens one side of a capability with the engine that its DSN names.
 func Open(ctx context.Context, b migrations.Binding) (migrations.Database, error) {
 	scheme, _, _ := strings.Cut(b.DSN, ":")

@@ -20,6 +20,7 @@
 //  11. kinds.go: what a column holds in words of all kinds of database; common.go: tables from one of another kind, and for it
 //  12. share.go: tables of which only some rows and columns move
 //  13. ondelete.go: what is done for the foreign keys that are cut
+//  14. ask.go: a query of somebody's that only reads
 //
 // Beside it: load.go measures what a throttle has limits for; for people, examine.go says what of a server, its settings and the user's rights would get in the way, writers.go who
 // writes.
