@@ -46,7 +46,7 @@ func (x *examination) add(f migrations.Finding) { x.found = append(x.found, f) }
 // changes nothing.
 func (d *Database) Examine(ctx context.Context) ([]migrations.Finding, error) {
 	x := &examination{d: d}
-	for _, f := range []func(context.Context) error{x.server, x.grants, x.durability, x.capture, x.truncating, x.holders} {
+	for _, f := range []func(context.Context) error{x.server, x.grants, x.durability, x.capture, x.truncating, x.holders, x.writers} {
 		if err := f(ctx); err != nil {
 			return nil, err
 		}
@@ -89,23 +89,7 @@ func (x *examination) server(ctx context.Context) error {
 
 // grants says of each right that is needed whether the user has it.
 func (x *examination) grants(ctx context.Context) error {
-	has := map[string]bool{}
-	global := map[string]bool{}
-	err := each(ctx, x.d.pool, "SHOW GRANTS", nil, func(scan func(...any) error) error {
-		var line string
-		if err := scan(&line); err != nil {
-			return err
-		}
-		privileges, on := readGrant(line)
-		for _, p := range privileges {
-			if on == "*" {
-				global[p], has[p] = true, true
-			} else if covers(on, x.d.name) {
-				has[p] = true
-			}
-		}
-		return nil
-	})
+	has, global, err := x.d.privileges(ctx)
 	if err != nil {
 		return err
 	}
@@ -145,6 +129,26 @@ func (x *examination) trust(ctx context.Context, super bool, user string) error 
 		x.add(migrations.Finding{Phase: toCopy, Check: "grant", What: "the server has a binary log, and lets nobody without SUPER make triggers", Next: []string{"SET GLOBAL log_bin_trust_function_creators = 1", "GRANT SUPER ON *.* TO " + user}, Forbids: true})
 	}
 	return nil
+}
+
+// privileges are the user's on its database, those on all databases included, and these.
+func (d *Database) privileges(ctx context.Context) (here, global map[string]bool, err error) {
+	here, global = map[string]bool{}, map[string]bool{}
+	err = each(ctx, d.pool, "SHOW GRANTS", nil, func(scan func(...any) error) error {
+		var line string
+		err := scan(&line)
+		privileges, on := readGrant(line)
+		for _, p := range privileges {
+			if on == "*" {
+				global[p] = true
+			}
+			if on == "*" || covers(on, d.name) {
+				here[p] = true
+			}
+		}
+		return err
+	})
+	return here, global, err
 }
 
 var grantLine = regexp.MustCompile("^GRANT (.+?) ON (?:TABLE )?(\\*|`(?:[^`]|``)*`)\\.(\\*|`.*`) TO ")

@@ -25,7 +25,8 @@
 //  12. fence.go: open, closed, terms; hold.go: the fence made ready while writes pass
 //
 // Beside it, for people: examine.go says what of a server, its settings and its sessions would get in the
-// way, rights.go what the role may and has to, managed.go what a provider withholds; writers.go who writes.
+// way, rights.go what the role may and has to, managed.go what a provider withholds; writers.go who writes,
+// beside.go who else might, and what the database writes by itself.
 //
 // Strangler connects as a role of its own. Its sessions set everything that changes how a value is written,
 // and whatever timeouts the role has are off in them.

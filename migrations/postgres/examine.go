@@ -58,7 +58,7 @@ func (d *Database) Examine(ctx context.Context) ([]migrations.Finding, error) {
 		if err := x.look(ctx); err != nil {
 			return err
 		}
-		for _, f := range []func(context.Context) error{x.server, x.shared, x.grants, x.timeouts, x.autovacuum, x.decoding, x.throttle, x.holders} {
+		for _, f := range []func(context.Context) error{x.server, x.shared, x.grants, x.timeouts, x.autovacuum, x.decoding, x.throttle, x.holders, x.writers} {
 			if err := f(ctx); err != nil {
 				return err
 			}
