@@ -79,11 +79,14 @@ func Beside(capability string, all []strangler.Writer, recorded bool) []Finding 
 	return out
 }
 
+// NextHidden is what to do about what writes by itself.
+const NextHidden = "have the service do what it does, or do it through the proxy, and drop it before the cutover"
+
 // Hidden makes a finding of something in the database itself that writes a capability's tables when no request does, or when one does
 // that is not the capability's: what names it, "the event nightly".
 func Hidden(what string, tables []string) Finding {
 	return Finding{Phase: "cutover", Check: CheckWriters, What: fmt.Sprintf("%s writes %s, which no route explains: once the service owns, that is refused", what, strings.Join(tables, ", ")),
-		Next: []string{"have the service do what it does, or do it through the proxy, and drop it before the cutover", "where only the capability's routes and touches set it off, nothing is to be done"}}
+		Next: []string{NextHidden, "where only the capability's routes and touches set it off, nothing is to be done"}}
 }
 
 // FewHidden bounds such findings.

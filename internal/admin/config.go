@@ -10,7 +10,7 @@ import (
 	"github.com/strangler-fig/strangler"
 )
 
-// Config is what a Server needs. Previews, Metrics and Log may be left out.
+// Config is what a Server needs. Previews, Notices, Metrics and Log may be left out.
 type Config struct {
 	Listen       string                                              // host:port; port 0 takes a free one
 	Listener     func(network, address string) (net.Listener, error) // makes the listener; nil: net.Listen
@@ -22,9 +22,10 @@ type Config struct {
 	Owners   Owners
 	Runs     Runs
 	Health   Health
-	Previews Previews     // nil: a dry run says in words what would be done, without statements and steps
-	Metrics  http.Handler // nil: /metrics answers 404
-	Log      *slog.Logger // nil: discarded
+	Previews Previews                         // nil: a dry run says in words what would be done, without statements and steps
+	Notices  func(capability string) []string // what this instance's proxy has noticed; nil: nothing
+	Metrics  http.Handler                     // nil: /metrics answers 404
+	Log      *slog.Logger                     // nil: discarded
 }
 
 // Validate says what makes the configuration unusable. Its errors wrap strangler.ErrConfig.

@@ -24,8 +24,8 @@ type Finding struct {
 	Next       []string
 }
 
-// Check says what can be known before anything runs: upstreams, databases, tables, touches. It changes
-// nothing, except that the control store is made where it was not.
+// Check says what can be known before anything runs: upstreams, databases, tables, touches, who writes and who is who. It changes
+// nothing, except that the control store is made where it was not. What is missing or warned of comes with what to do.
 func Check(ctx context.Context, cfg *config.Config) ([]Finding, error) {
 	var out []Finding
 	store, err := control.Open(ctx, control.Config{DSN: cfg.Control})
@@ -41,6 +41,7 @@ func Check(ctx context.Context, cfg *config.Config) ([]Finding, error) {
 	for _, c := range cfg.Capabilities {
 		out = append(out, reach(ctx, c.Name, "service upstream", c.Service)...)
 		out = append(out, touches(c)...)
+		out = append(out, identity(ctx, c)...)
 		if !c.Stateless() {
 			out = append(out, tables(ctx, cfg, c, id)...)
 		}
@@ -78,7 +79,8 @@ func touches(c strangler.Capability) (out []Finding) {
 			out = append(out, Finding{Capability: c.Name, Check: "touches", Missing: true, Message: fmt.Sprintf("%s writes tables of %s from the monolith without a seam; it would fail for good after the cutover", t.Route, c.Name),
 				Next: []string{"give it a seam and declare `seam: true`", "declare `seam: false` to accept that it fails"}})
 		case t.Fails:
-			out = append(out, Finding{Capability: c.Name, Check: "touches", Warning: true, Message: fmt.Sprintf("%s is declared to fail after the cutover of %s", t.Route, c.Name)})
+			out = append(out, Finding{Capability: c.Name, Check: "touches", Warning: true, Message: fmt.Sprintf("%s is declared to fail after the cutover of %s", t.Route, c.Name),
+				Next: []string{"nothing, if it may fail; otherwise give it a seam and declare `seam: true`"}})
 		}
 	}
 	return out
@@ -99,7 +101,11 @@ func tables(ctx context.Context, cfg *config.Config, c strangler.Capability, id 
 	default:
 		out = append(out, Finding{Capability: c.Name, Check: "split", Message: fmt.Sprintf("%d tables can be split", len(c.Tables))})
 		for _, n := range plan.Notes {
-			out = append(out, Finding{Capability: c.Name, Check: "split", Warning: true, Message: n})
+			f := Finding{Capability: c.Name, Check: "split", Warning: true, Message: n.What, Next: []string{"nothing, but know it before the split starts"}}
+			if n.Next != "" {
+				f.Next = []string{n.Next}
+			}
+			out = append(out, f)
 		}
 	}
 	return append(out, databases(c, examined)...)
@@ -126,7 +132,7 @@ func databases(c strangler.Capability, examined []migrations.Finding) (out []Fin
 }
 
 func missing(c strangler.Capability, check string, err error) Finding {
-	f := Finding{Capability: c.Name, Check: check, Missing: true, Message: err.Error()}
+	f := Finding{Capability: c.Name, Check: check, Missing: true, Message: err.Error(), Next: []string{"settle what it says, and check again"}}
 	var r *strangler.Refusal
 	if errors.As(err, &r) {
 		f.Check, f.Message, f.Next = r.Check, r.Why, r.Next

@@ -6,5 +6,5 @@
 //   - ports.go fits the pieces to each other's interfaces.
 //   - health.go probes upstreams and answers readiness.
 //   - metrics.go shows the splits to Prometheus.
-//   - check.go is `strangler check`: what can be known before anything runs.
+//   - check.go is `strangler check`: what can be known before anything runs; identity.go is what it asks of who is who.
 package daemon

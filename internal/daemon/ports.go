@@ -34,6 +34,14 @@ func (t trafficPort) Requests(capability string, side strangler.Side) (requests,
 	return int64(s.Legacy.Requests), int64(s.Legacy.Errors)
 }
 
+// notices are what this process's proxy has noticed of a capability.
+func (d *Daemon) notices(capability string) []string {
+	if d.proxy == nil {
+		return nil
+	}
+	return d.proxy.Notices(capability)
+}
+
 // togglesPort is the control store's reading side with the fleet's flips.
 type togglesPort struct {
 	*control.Store

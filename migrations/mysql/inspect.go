@@ -185,7 +185,7 @@ func (in *inspection) views(ctx context.Context) error {
 		}
 		for _, t := range in.d.b.Tables {
 			if in.d.shareOf(t).Whole() && strings.Contains(text, "."+ident(t)) {
-				in.s.Notes = append(in.s.Notes, fmt.Sprintf("the view %s reads %s: it keeps working until `complete` drops the table", name, t))
+				in.s.Notes = append(in.s.Notes, migrations.Note{What: fmt.Sprintf("the view %s reads %s: it keeps working until `complete` drops the table", name, t), Next: migrations.NextComplete})
 			}
 		}
 		return nil

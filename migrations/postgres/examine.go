@@ -141,7 +141,7 @@ func (x *examination) shared(ctx context.Context) error {
 		}
 		switch {
 		case s.application == "":
-			x.add(migrations.Finding{Check: "role", What: fmt.Sprintf("somebody without an application name has a session as %s from %s; if that is an application, give Strangler a role of its own", x.me, s.from)})
+			x.add(migrations.Finding{Check: "role", What: fmt.Sprintf("somebody without an application name has a session as %s from %s; if that is an application, the role is shared", x.me, s.from), Next: newRole(x.d, x.role)})
 		case !human:
 			x.add(migrations.Finding{Check: "role", What: fmt.Sprintf("the application %q has a session as %s from %s: the role is shared, and the fence could not tell them apart", s.application, x.me, s.from), Forbids: true, Next: newRole(x.d, x.role)})
 		}

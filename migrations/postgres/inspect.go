@@ -75,8 +75,8 @@ func (in *inspection) problem(check, next, format string, args ...any) {
 	in.s.Problems = append(in.s.Problems, migrations.Problem{Check: check, What: fmt.Sprintf(format, args...), Next: next})
 }
 
-func (in *inspection) note(format string, args ...any) {
-	in.s.Notes = append(in.s.Notes, fmt.Sprintf(format, args...))
+func (in *inspection) note(next, format string, args ...any) {
+	in.s.Notes = append(in.s.Notes, migrations.Note{What: fmt.Sprintf(format, args...), Next: next})
 }
 
 // find describes the bound tables. One that the service does not have yet is no problem.

@@ -30,6 +30,7 @@ type Backend struct {
 	Evidence  []string
 	Fence     []string
 	Steps     []strangler.StepRun
+	Notices   []string
 
 	mu      sync.Mutex
 	calls   []string
@@ -147,6 +148,7 @@ func (b *Backend) Config() admin.Config {
 	return admin.Config{
 		Listen: "127.0.0.1:0", Capabilities: []strangler.Capability{Capability()},
 		Toggles: toggles{b}, Splits: splits{b}, Owners: owners{b}, Runs: runs{b}, Health: health{b}, Previews: previews{b},
+		Notices: func(string) []string { return b.Notices },
 	}
 }
 
