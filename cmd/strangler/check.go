@@ -27,9 +27,12 @@ func (a *app) check() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
 		Short: "Say everything that is missing before anything runs",
-		Long: `Reads strangler.yaml and looks at the upstreams and databases that it names. It changes
-nothing and needs no daemon. Findings are ok, warning or missing; with anything missing the
-exit code is 3, with an unusable file 2.`,
+		Long: `Reads strangler.yaml and looks at the upstreams and databases that it names: reach,
+versions, poolers, rights (with the GRANTs to run), settings, tables, touches without a seam,
+who writes without a route, identities that change. It changes nothing and needs no daemon;
+of one that runs it tells what its proxy has noticed. Findings are ok, warning or missing,
+and what is not ok comes with what to do; with anything missing the exit code is 3, with an
+unusable file 2.`,
 		Example: "  strangler check\n  strangler check -c shop/strangler.yaml -o json",
 		Args:    needs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
