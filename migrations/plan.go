@@ -38,7 +38,7 @@ type Planning struct {
 	mine      func(ctx context.Context) error // asked before each script; nil: nobody else runs them
 }
 
-// NewPlanning opens both databases of a capability; Close them when done.
+// NewPlanning opens both databases of a capability; Close them when done. Where neither opens, the error has both reasons.
 func NewPlanning(ctx context.Context, open Open, dir, controlID string, c strangler.Capability) (p *Planning, closeAll func() error, err error) {
 	dbs := map[strangler.Side]Database{}
 	closeAll = func() error {
@@ -49,11 +49,15 @@ func NewPlanning(ctx context.Context, open Open, dir, controlID string, c strang
 		return errors.Join(errs...)
 	}
 	for _, side := range []strangler.Side{strangler.Legacy, strangler.Service} {
-		d, err := openSide(ctx, open, c, side, controlID)
-		if err != nil {
-			return nil, nil, errors.Join(err, closeAll())
+		d, errOpen := openSide(ctx, open, c, side, controlID)
+		if errOpen != nil {
+			err = errors.Join(err, errOpen)
+			continue
 		}
 		dbs[side] = d
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, closeAll())
 	}
 	p = &Planning{c: c, dir: dir, controlID: controlID, fault: func(string) error { return nil },
 		open: func(_ context.Context, side strangler.Side) (Database, error) { return dbs[side], nil }}

@@ -71,12 +71,13 @@ func (o *overlap) touch(capability string, route strangler.Route, at field) bool
 // table claims a table of the legacy database and one of the service's. Names that differ in their
 // capitals only are one table to some databases, and so may be one with a schema and one without.
 func (o *overlap) table(k *strangler.Capability, table strangler.Table, at field) bool {
-	places := []struct{ database, name, key, says string }{
-		{"legacy ", table.From, "legacy " + strings.ToLower(table.From), fmt.Sprintf("the legacy table %q", table.From)},
-		{"service " + withoutUser(k.Service.Database) + " ", table.To, "service " + withoutUser(k.Service.Database) + " " + strings.ToLower(table.To), fmt.Sprintf("the service's table %q", table.To)},
+	places := []struct{ database, name, says string }{
+		{"legacy ", table.From, fmt.Sprintf("the legacy table %q", table.From)},
+		{"service " + withoutUser(k.Service.Database) + " ", table.To, fmt.Sprintf("the service's table %q", table.To)},
 	}
+	key := func(i int) string { return places[i].database + strings.ToLower(places[i].name) }
 	for i, place := range places {
-		other, taken := o.tables[place.key]
+		other, taken := o.tables[key(i)]
 		again := slices.ContainsFunc(k.Tables, func(t strangler.Table) bool { return t.From == table.From })
 		switch {
 		case !taken || i == 0 && again && other.capability == k.Name: // a table of the monolith's may go to several
@@ -88,14 +89,14 @@ func (o *overlap) table(k *strangler.Capability, table strangler.Table, at field
 		}
 		return false
 	}
-	for _, place := range places {
+	for i, place := range places {
 		mine, other := perhaps(place.name)
 		if twin, there := o.bare[place.database+other]; there && twin.capability != k.Name {
 			o.reader.problem(at, "%s may be the one that belongs to the capability %s on line %d; write both with their schema", place.says, twin.capability, twin.line)
 			return false
 		}
 		o.bare[place.database+mine] = claim{capability: k.Name, line: at.line}
-		o.tables[place.key] = claim{capability: k.Name, line: at.line}
+		o.tables[key(i)] = claim{capability: k.Name, line: at.line}
 	}
 	return true
 }

@@ -38,6 +38,7 @@ func TestEveryFindingSaysWhatToDo(t *testing.T) {
 		check, says     string // a finding that stops a run; empty: the warnings alone are looked at
 	}{
 		"no such file":                   {"sqlite:/nowhere/shop.db", sqlite(t), "", "database", "cannot be reached"},
+		"neither database":               {"sqlite:/nowhere/shop.db", "postgres://nobody@127.0.0.1:1/x", "", "database", "the service database of delivery cannot be reached"},
 		"no such server":                 {"postgres://nobody@127.0.0.1:1/x", postgres(t), "", "database", "cannot be reached"},
 		"no such MariaDB":                {"mysql://nobody@127.0.0.1:1/x", sqlite(t), "", "database", "cannot be reached"},
 		"no such table":                  {sqlite(t), sqlite(t), "", "table", "no table couriers"},

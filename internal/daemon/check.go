@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/control"
@@ -90,14 +91,14 @@ func touches(c strangler.Capability) (out []Finding) {
 func tables(ctx context.Context, cfg *config.Config, c strangler.Capability, id string) []Finding {
 	p, closeAll, err := migrations.NewPlanning(ctx, engines.Open, cfg.Migrations(), id, c)
 	if err != nil {
-		return []Finding{missing(c, "database", err)}
+		return missing(c, "database", err)
 	}
 	plan, err := p.Make(ctx)
 	examined, failed := p.Examine(ctx)
 	var out []Finding
 	switch err := errors.Join(err, failed, closeAll()); {
 	case err != nil:
-		out = append(out, missing(c, "split", err))
+		out = append(out, missing(c, "split", err)...)
 	default:
 		out = append(out, Finding{Capability: c.Name, Check: "split", Message: fmt.Sprintf("%d tables can be split", len(c.Tables))})
 		for _, n := range plan.Notes {
@@ -131,11 +132,24 @@ func databases(c strangler.Capability, examined []migrations.Finding) (out []Fin
 	return out
 }
 
-func missing(c strangler.Capability, check string, err error) Finding {
+// missing are findings of an error: one for each that was joined in it.
+func missing(c strangler.Capability, check string, err error) (out []Finding) {
+	if all, joined := err.(interface{ Unwrap() []error }); joined {
+		var text []string
+		for _, e := range all.Unwrap() {
+			text = append(text, e.Error())
+		}
+		if strings.Join(text, "\n") == err.Error() { // by errors.Join, and not by a format that says more
+			for _, e := range all.Unwrap() {
+				out = append(out, missing(c, check, e)...)
+			}
+			return out
+		}
+	}
 	f := Finding{Capability: c.Name, Check: check, Missing: true, Message: err.Error(), Next: []string{"settle what it says, and check again"}}
 	var r *strangler.Refusal
 	if errors.As(err, &r) {
 		f.Check, f.Message, f.Next = r.Check, r.Why, r.Next
 	}
-	return f
+	return append(out, f)
 }
