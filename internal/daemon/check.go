@@ -58,6 +58,10 @@ func reach(ctx context.Context, capability, check string, up strangler.Upstream)
 	if _, err := proxy.ReadCA(up.CA); err != nil {
 		return []Finding{{Capability: capability, Check: check, Missing: true, Message: fmt.Sprintf("the ca of %s cannot be read: %v", up, err), Next: []string{"put the certificates of its CA there, in PEM, or correct `ca` in strangler.yaml"}}}
 	}
+	start := "start it before the cutover"
+	if capability == "" {
+		start = "start it, or correct legacy.url in strangler.yaml"
+	}
 	for _, url := range up.URLs {
 		found := Finding{Capability: capability, Check: check, Message: url + " answers"}
 		err := probe(ctx, url, cmp.Or(up.Health, "/"), up.CA)
@@ -66,7 +70,7 @@ func reach(ctx context.Context, capability, check string, up strangler.Upstream)
 		case up.Health == "" && !unreachable(err):
 			found.Message += ", and has no health path to ask"
 		default:
-			found.Warning, found.Message, found.Next = true, fmt.Sprintf("%s is not well: %v", url, err), []string{"start it before the cutover"}
+			found.Warning, found.Message, found.Next = true, fmt.Sprintf("%s is not well: %v", url, err), []string{start}
 		}
 		out = append(out, found)
 	}

@@ -14,7 +14,7 @@ func TestWhoMayWrite(t *testing.T) {
 	t.Parallel()
 	server, db := localdbtest.Shared(t), localdbtest.Database(t, "")
 	role, app, job, reader := uniqueRole(t, db, "strangler", ""), uniqueRole(t, db, "app", ""), uniqueRole(t, db, "job", ""), uniqueRole(t, db, "reader", "")
-	run(t, server.DSN(db), "CREATE TABLE x (id integer PRIMARY KEY, n integer)", "CREATE TABLE y (id integer)", "GRANT ALL ON x TO "+app, "GRANT UPDATE (n) ON x TO "+job,
+	run(t, server.DSN(db), "CREATE TABLE x (id integer PRIMARY KEY, n integer)", "CREATE TABLE y (id integer)", "GRANT ALL ON x TO "+app+", "+role, "GRANT UPDATE (n) ON x TO "+job,
 		"GRANT SELECT ON x TO "+reader, "GRANT ALL ON y TO "+reader)
 	as := func(role, application string) string { return server.As(role, db) + "&application_name=" + application }
 	for _, dsn := range []string{as(app, "rails"), as(app, "rails"), as(job, "nightly"), as(reader, "reports"), as(role, "strangler%20here")} {

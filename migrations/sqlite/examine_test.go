@@ -15,6 +15,7 @@ func TestTriggersOfTablesThatStay(t *testing.T) {
 	db := l.Connect(t, dsn)
 	for _, q := range []string{"CREATE TABLE couriers (id INTEGER PRIMARY KEY)", "CREATE TABLE orders (id INTEGER PRIMARY KEY)", "CREATE TABLE archive (id INTEGER)",
 		"CREATE TRIGGER also AFTER INSERT ON orders BEGIN INSERT OR IGNORE INTO couriers VALUES (new.id); END",
+		"CREATE TRIGGER own AFTER UPDATE ON couriers BEGIN DELETE FROM couriers WHERE id < 0; END", // refused by the plan
 		"CREATE TRIGGER keep AFTER DELETE ON orders BEGIN INSERT INTO archive SELECT id FROM couriers; END"} {
 		exec(t, db, q)
 	}
