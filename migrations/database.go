@@ -358,7 +358,7 @@ type Schema struct {
 	Crossing []ForeignKey // between tables that move and tables that stay
 	Capture  string       // how the changes of tables that move are recorded, and why; empty where there is no choice
 	Problems []Problem    // what forbids a split; empty when it may go on
-	Notes    []string     // what a person should know
+	Notes    Notes        // what a person should know
 }
 
 // Table is one table that moves.

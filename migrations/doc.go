@@ -15,8 +15,8 @@
 //  9. complete.go: the point of no return, and its opposite, cancel
 //
 // Around it: migrations.go is the door, worker.go the one goroutine of each capability and its lease, status.go what people
-// see, full.go what they see while a database has no room, examine.go what `check` asks of an engine, pending.go which scripts would run, adopt.go what a person
-// decides after a restore. pace.go measures the copy and throttle.go slows it, retained.go bounds what it has the owner keep.
+// see, full.go what they see while a database has no room, examine.go what `check` asks of an engine, pending.go which scripts would run, beside.go who writes without a route, adopt.go what a person
+// decides after a restore. note.go is what a plan has a person know. pace.go measures the copy and throttle.go slows it, retained.go bounds what it has the owner keep.
 // database.go is what an engine provides, value.go the form of a row between them, kind.go that between two kinds of
 // database, mapping.go other names and values at the service, oneway.go tables of which nothing comes back, share.go tables of which not all moves, pieces.go and joined.go tables whose rows go to several, ondelete.go what becomes of rows
 // that refer to deleted ones across the cut, catalog.go all tables of a database, ask.go what the engines have in common where a query of somebody's is asked, fault.go where tests

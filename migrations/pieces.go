@@ -74,10 +74,10 @@ func inPieces(s Schema, c strangler.Capability) (out Schema, problems []Problem)
 }
 
 // unmade says what of a table's constraints none of its pieces has.
-func unmade(t Table, pieces []Table) (notes []string) {
+func unmade(t Table, pieces []Table) (notes Notes) {
 	say := func(what string, columns []string, has func(piece Table) bool) {
 		if !slices.ContainsFunc(pieces, has) {
-			notes = append(notes, fmt.Sprintf("the %s (%s) of %s is not made at the service, where no table has all that it is about: what it would refuse there stops the split on its way back", what, strings.Join(columns, ", "), t.Name))
+			notes = append(notes, note("have the service itself keep to it", "the %s (%s) of %s is not made at the service, where no table has all that it is about: what it would refuse there stops the split on its way back", what, strings.Join(columns, ", "), t.Name))
 		}
 	}
 	for _, u := range t.Uniques {

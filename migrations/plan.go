@@ -18,7 +18,7 @@ import (
 type Plan struct {
 	Files    []File
 	Capture  string // how the monolith's changes are recorded, and why; empty where there is no choice
-	Notes    []string
+	Notes    Notes
 	Crossing []ForeignKey // that the scripts cut
 }
 
@@ -38,7 +38,7 @@ type Planning struct {
 	mine      func(ctx context.Context) error // asked before each script; nil: nobody else runs them
 }
 
-// NewPlanning opens both databases of a capability; Close them when done.
+// NewPlanning opens both databases of a capability; Close them when done. Where neither opens, the error has both reasons.
 func NewPlanning(ctx context.Context, open Open, dir, controlID string, c strangler.Capability) (p *Planning, closeAll func() error, err error) {
 	dbs := map[strangler.Side]Database{}
 	closeAll = func() error {
@@ -49,11 +49,15 @@ func NewPlanning(ctx context.Context, open Open, dir, controlID string, c strang
 		return errors.Join(errs...)
 	}
 	for _, side := range []strangler.Side{strangler.Legacy, strangler.Service} {
-		d, err := openSide(ctx, open, c, side, controlID)
-		if err != nil {
-			return nil, nil, errors.Join(err, closeAll())
+		d, errOpen := openSide(ctx, open, c, side, controlID)
+		if errOpen != nil {
+			err = errors.Join(err, errOpen)
+			continue
 		}
 		dbs[side] = d
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, closeAll())
 	}
 	p = &Planning{c: c, dir: dir, controlID: controlID, fault: func(string) error { return nil },
 		open: func(_ context.Context, side strangler.Side) (Database, error) { return dbs[side], nil }}
@@ -97,7 +101,7 @@ func (p *Planning) Make(ctx context.Context) (Plan, error) {
 	if err := refuseAll(problems); err != nil {
 		return Plan{}, err
 	}
-	like, left := here, []string(nil)
+	like, left := here, Notes(nil)
 	if common {
 		pieces, wrong := inPieces(here, p.c)
 		left = pieces.Notes
@@ -125,7 +129,7 @@ func (p *Planning) Make(ctx context.Context) (Plan, error) {
 	}
 	for _, t := range p.c.Tables {
 		if note := mappingNote(t); note != "" {
-			plan.Notes = append(plan.Notes, note)
+			plan.Notes = append(plan.Notes, Note{What: note})
 		}
 	}
 	add := func(side strangler.Side, scripts []Script, after, upto Stage) {
@@ -205,13 +209,16 @@ func (p *Planning) Write(ctx context.Context, plan Plan) error {
 }
 
 // note says what becomes of a foreign key that crosses, and who has to see to what meanwhile.
-func (k ForeignKey) note(c strangler.Capability) string {
+func (k ForeignKey) note(c strangler.Capability) Note {
+	next := "on_delete in strangler.yaml chooses otherwise"
 	deletes, other := "monolith", "restrict"
 	if k.ToMoved {
 		deletes, other = "service", "cascade"
 	}
-	what := fmt.Sprintf("the %s may delete what it refers to, and no database refuses: let it look before it deletes, say on_delete: {%q: %s}, or mend what `strangler migrate orphans %s` lists", deletes, k, other, c.Name)
+	what := fmt.Sprintf("the %s may delete what it refers to, and no database refuses", deletes)
 	switch c.OnDelete[k.String()] {
+	case "":
+		next = fmt.Sprintf("let it look before it deletes, say on_delete: {%q: %s}, or mend what `strangler migrate orphans %s` lists", k, other, c.Name)
 	case strangler.DeleteRestrict:
 		what = fmt.Sprintf("a trigger refuses when the monolith deletes a row of %s to which rows of %s refer, as far as they have come back from the service (on_delete: restrict)", k.Parent, k.Table)
 	case strangler.DeleteCascade:
@@ -219,7 +226,7 @@ func (k ForeignKey) note(c strangler.Capability) string {
 	case strangler.DeleteIgnore:
 		what = fmt.Sprintf("the %s may delete what it refers to, and nothing is done about it (on_delete: ignore); `strangler migrate orphans %s` lists what then refers to nothing", deletes, c.Name)
 	}
-	return fmt.Sprintf("the foreign key %s → %s crosses the cut and is dropped before the cutover; a rollback restores it. Meanwhile %s", k, k.Parent, what)
+	return note(next, "the foreign key %s → %s crosses the cut and is dropped before the cutover; a rollback restores it. Meanwhile %s", k, k.Parent, what)
 }
 
 // keysFile has the foreign keys that the scripts cut, for whoever asks which rows they would forbid meanwhile.

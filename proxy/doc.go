@@ -14,7 +14,7 @@
 //     patterns as http.ServeMux does, claims.go refuses those that contradict each other.
 //  6. gate.go lets a write pass, counts it while it is in flight, or says that the gate is closed;
 //     hold.go holds it there, within bounds.
-//  7. identity.go says who asks: a header, or our own signed cookie.
+//  7. identity.go says who asks: a header, or our own signed cookie; renewal.go notices answers that change who it is.
 //  8. decide.go names the side: mode, canary bucket, owner. hash.go is the bucket, wrote.go sends
 //     those who wrote to the owner until the other side has caught up.
 //  9. forward.go makes the headers that the upstream sees.

@@ -364,10 +364,18 @@ func (x *overH1) Answer(a *h1.Response, dst []byte) []byte {
 		x.uncount()
 	}
 	x.status = a.Status
+	c, sent := x.identified()
+	renewed := false
 	for i := range a.Fields {
+		if sent != "" {
+			renewed = renewed || Renewed(c.header, sent, text(a.Fields[i].Name), text(a.Fields[i].Value))
+		}
 		if f := &a.Fields[i]; f.Kind == h1.Other && len(f.Name) == len("set-cookie") && h1.EqualFold(f.Name, "set-cookie") && ourCookie(text(f.Value)) {
 			f.Kind = h1.Dropped
 		}
+	}
+	if sent != "" {
+		x.renewal(c, renewed)
 	}
 	if x.cookie.minted {
 		dst = h1.AppendField(dst, "Set-Cookie", x.p.signer.cookie(x.cookie.key, x.peer.https).String())

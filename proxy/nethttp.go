@@ -235,6 +235,9 @@ func (x *overHTTP) answered(answer *http.Response) error {
 		answer.Body = &answerBody{ReadCloser: answer.Body, x: x, conn: http.NewResponseController(x.w)}
 	}
 	x.status = answer.StatusCode
+	if c, sent := x.identified(); sent != "" {
+		x.renewal(c, c.renewedBy(sent, answer.Header))
+	}
 	if set, ok := answer.Header["Set-Cookie"]; ok {
 		answer.Header["Set-Cookie"] = foreignCookies(set)
 	}

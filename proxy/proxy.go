@@ -66,6 +66,7 @@ type capability struct {
 	metrics   *capabilityMetrics
 	shadow    *shadow
 	index     int
+	renewals  renewals
 	strangler.Capability
 }
 
@@ -117,6 +118,9 @@ func New(config Config) (*Proxy, error) {
 			if c.service, err = newUpstream(conf.Service, conf.Name, strangler.Service); err != nil {
 				return nil, err
 			}
+		}
+		if err := observeRenewals(config.Registerer, c); err != nil {
+			return nil, err
 		}
 		c.shadow = newShadow(p, c)
 		p.capabilities = append(p.capabilities, c)

@@ -1,14 +1,19 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/internal/client"
+	"github.com/strangler-fig/strangler/internal/config"
+	"github.com/strangler-fig/strangler/internal/daemon"
 )
 
 // checked is what `check` prints as JSON.
@@ -22,9 +27,12 @@ func (a *app) check() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
 		Short: "Say everything that is missing before anything runs",
-		Long: `Reads strangler.yaml and looks at the upstreams and databases that it names. It changes
-nothing and needs no daemon. Findings are ok, warning or missing; with anything missing the
-exit code is 3, with an unusable file 2.`,
+		Long: `Reads strangler.yaml and looks at the upstreams and databases that it names: reach,
+versions, poolers, rights (with the GRANTs to run), settings, tables, touches without a seam,
+who writes without a route, identities that change. It changes nothing and needs no daemon;
+of one that runs it tells what its proxy has noticed. Findings are ok, warning or missing,
+and what is not ok comes with what to do; with anything missing the exit code is 3, with an
+unusable file 2.`,
 		Example: "  strangler check\n  strangler check -c shop/strangler.yaml -o json",
 		Args:    needs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -39,6 +47,7 @@ exit code is 3, with an unusable file 2.`,
 			if err != nil {
 				return err
 			}
+			findings = append(findings, a.noticed(cmd.Context(), cfg)...)
 			refusal, next := verdict(findings)
 			result := checked{File: cfg.File, Findings: filled(findings), NextSteps: filled(next)}
 			if err := a.print(result, func(w io.Writer) { writeFindings(w, result) }); err != nil {
@@ -47,6 +56,30 @@ exit code is 3, with an unusable file 2.`,
 			return refusal
 		},
 	}
+}
+
+// noticed are what the proxy of a running daemon has noticed; without one, nothing.
+func (a *app) noticed(ctx context.Context, cfg *config.Config) (out []Finding) {
+	c, err := client.New(client.Config{URL: cfg.Admin.URL(), Token: cfg.Admin.Token})
+	if err != nil {
+		return nil
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	for _, capability := range cfg.Capabilities {
+		if capability.IdentityHeader == "" {
+			continue
+		}
+		found, err := c.Noticed(ctx, capability.Name)
+		if err != nil {
+			return out
+		}
+		for _, notice := range found.Notices {
+			out = append(out, Finding{Level: LevelWarning, Capability: capability.Name, Check: "identity", Message: notice, Next: daemon.IdentityAdvice})
+		}
+	}
+	return out
 }
 
 // verdict is a refusal where something is missing, and what to do next in either case.
@@ -74,6 +107,11 @@ func writeFindings(w io.Writer, result checked) {
 			capability = "-"
 		}
 		rows = append(rows, []string{string(f.Level), capability, f.Check, f.Message})
+		if f.Level != LevelOK {
+			for _, step := range f.Next {
+				rows = append(rows, []string{"", "", "", "  - " + step})
+			}
+		}
 	}
 	fmt.Fprintln(w, result.File+" can be used.")
 	if len(rows) > 1 {

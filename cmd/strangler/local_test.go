@@ -118,8 +118,10 @@ func TestCheck(t *testing.T) {
 	if diff := cmp.Diff(map[string]any{"file": s.file, "findings": []any{}, "next_steps": []any{"strangler serve"}}, got); diff != "" {
 		t.Errorf("nothing to find (-want +got):\n%s", diff)
 	}
-	findings = []Finding{{Level: LevelOK, Check: "control", Message: "it answers"}, {Level: LevelWarning, Capability: "search", Check: "health", Message: "no health path"}}
-	s.expect(exitDone, "check")
+	findings = []Finding{{Level: LevelOK, Check: "control", Message: "it answers"}, {Level: LevelWarning, Capability: "search", Check: "health", Message: "no health path", Next: []string{"name one"}}}
+	if warned := s.expect(exitDone, "check"); !strings.Contains(warned.stdout, "no health path\n") || !strings.Contains(warned.stdout, "  - name one\n") {
+		t.Errorf("check prints\n%s", warned.stdout)
+	}
 	findings = append(findings, Finding{Level: LevelMissing, Capability: "delivery", Check: "touch", Message: "no seam", Next: []string{"declare it"}})
 	refused := s.expect(exitRefused, "check")
 	for _, want := range []string{"missing  delivery    touch", "ok       -           control", "next: declare it"} {
@@ -129,6 +131,30 @@ func TestCheck(t *testing.T) {
 	}
 	if f := s.failure(exitRefused, "check"); f.Error.Check != "check" || cmp.Diff([]string{"declare it"}, f.Error.Next) != "" {
 		t.Errorf("%+v", f)
+	}
+}
+
+// TestCheckSaysWhatARunningDaemonNoticed of capabilities whose identity is a header.
+func TestCheckSaysWhatARunningDaemonNoticed(t *testing.T) {
+	s, backend := served(t)
+	s.hooks.Check = func(context.Context, *config.Config) ([]Finding, error) { return nil, nil }
+	backend.Notices = []string{"identities change"}
+	if said := s.expect(exitDone, "check").stdout; strings.Contains(said, "identities change") {
+		t.Errorf("without a header as its identity, check prints\n%s", said)
+	}
+	text, err := os.ReadFile(s.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.file, []byte(strings.Replace(string(text), "    routes: [POST /couriers,", "    identity: {header: Cookie}\n    routes: [POST /couriers,", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	said := s.expect(exitDone, "check").stdout
+	if !strings.Contains(said, "warning  delivery    identity  identities change") || !strings.Contains(said, "leave identity out") {
+		t.Errorf("check prints\n%s", said)
+	}
+	if said := s.expect(exitDone, "toggle", "get", "delivery").stdout; !strings.Contains(said, "noticed: identities change\n") {
+		t.Errorf("toggle get prints\n%s", said)
 	}
 }
 

@@ -48,17 +48,22 @@ func (a *app) toggleGet() *cobra.Command {
 	return &cobra.Command{
 		Use:               "get CAP",
 		Short:             "Show one toggle",
-		Long:              "Shows where a capability's requests go, who owns its writes, and at which epoch.",
+		Long:              "Shows where a capability's requests go, who owns its writes, and at which epoch; and what\nthe proxy has noticed of it, as an identity that changes with every answer.",
 		Example:           "  strangler toggle get delivery",
 		Args:              needs("CAP"),
 		ValidArgsFunction: a.completeCapability,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.ask(cmd.Context(), func(ctx context.Context, c *client.Client) error {
-				toggle, err := c.Toggle(ctx, args[0])
+				toggle, err := c.Noticed(ctx, args[0])
 				if err != nil {
 					return err
 				}
-				return a.print(toggle, func(w io.Writer) { writeToggles(w, toggle) })
+				return a.print(toggle, func(w io.Writer) {
+					writeToggles(w, toggle.Toggle)
+					for _, notice := range toggle.Notices {
+						fmt.Fprintln(w, "noticed:", notice)
+					}
+				})
 			})
 		},
 	}

@@ -135,7 +135,7 @@ func (m migrator) Plan(ctx context.Context, c strangler.Capability, dryRun bool)
 				return err
 			}
 		}
-		out.Capture, out.Notes = plan.Capture, plan.Notes
+		out.Capture, out.Notes = plan.Capture, plan.Notes.Texts()
 		for _, f := range plan.Files {
 			path := filepath.Join(m.cfg.Migrations(), f.Path)
 			out.Files = append(out.Files, path)

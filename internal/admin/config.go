@@ -10,7 +10,7 @@ import (
 	"github.com/strangler-fig/strangler"
 )
 
-// Config is what a Server needs. Counts, Ahead, Previews, Metrics and Log may be left out.
+// Config is what a Server needs. Counts, Ahead, Previews, Notices, Metrics and Log may be left out.
 type Config struct {
 	Listen       string                                              // host:port; port 0 takes a free one
 	Listener     func(network, address string) (net.Listener, error) // makes the listener; nil: net.Listen
@@ -22,10 +22,11 @@ type Config struct {
 	Owners   Owners
 	Runs     Runs
 	Health   Health
-	Counts   Counts       // nil: this daemon has no proxy that would count requests
-	Previews Previews     // nil: a dry run says in words what would be done, without statements and steps
-	Metrics  http.Handler // nil: /metrics answers 404
-	Log      *slog.Logger // nil: discarded
+	Counts   Counts                           // nil: this daemon has no proxy that would count requests
+	Previews Previews                         // nil: a dry run says in words what would be done, without statements and steps
+	Notices  func(capability string) []string // what this instance's proxy has noticed; nil: nothing
+	Metrics  http.Handler                     // nil: /metrics answers 404
+	Log      *slog.Logger                     // nil: discarded
 	// Ahead says when a run may end and what it waits for, either nil where there is nothing to say; nil: it is not said.
 	Ahead func(strangler.Scene) (*strangler.Outlook, *strangler.Wait)
 }

@@ -34,7 +34,11 @@ func (s *Server) toggle(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, toggle)
+	answer := Noticed{Toggle: toggle}
+	if s.cfg.Notices != nil {
+		answer.Notices = s.cfg.Notices(capability.Name)
+	}
+	return c.JSON(http.StatusOK, answer)
 }
 
 // flip changes a toggle; the body is a strangler.ToggleChange.

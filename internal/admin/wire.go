@@ -63,6 +63,13 @@ type SideTraffic struct {
 	Errors   int64 `json:"errors"` // answers of 500 and above, no answer, and answers that broke off
 }
 
+// Noticed is the answer of GET /v1/toggles/:cap: the toggle, and what this instance's proxy has noticed of the capability that a person
+// should know, in words.
+type Noticed struct {
+	strangler.Toggle
+	Notices []string `json:"notices,omitempty"`
+}
+
 // Evidence is what the control store and both databases say of who owns a capability, in words, and
 // the toggle that stands (after Adopt with an owner: the new one).
 type Evidence struct {

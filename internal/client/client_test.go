@@ -49,6 +49,7 @@ func TestEveryMethodAsksItsEndpoint(t *testing.T) {
 	backend.History = []strangler.AuditEntry{{ID: 1, Capability: "delivery", Who: "ann"}}
 	backend.Writers = []strangler.Writer{{Application: "shop", Writes: 2}}
 	backend.Evidence = []string{"legacy"}
+	backend.Notices = []string{"delivery changes"}
 	ctx := t.Context()
 	for name, do := range map[string]func() (got, want any, err error){
 		"snapshot": func() (any, any, error) {
@@ -56,6 +57,10 @@ func TestEveryMethodAsksItsEndpoint(t *testing.T) {
 			return s.Toggles, []strangler.Toggle{backend.Toggle}, err
 		},
 		"toggle": func() (any, any, error) { v, err := c.Toggle(ctx, "delivery"); return v, backend.Toggle, err },
+		"noticed": func() (any, any, error) {
+			v, err := c.Noticed(ctx, "delivery")
+			return v, admin.Noticed{Toggle: backend.Toggle, Notices: []string{"delivery changes"}}, err
+		},
 		"flip": func() (any, any, error) {
 			v, err := c.Flip(ctx, "delivery", strangler.ToggleChange{Mode: strangler.ModeCanary, Percent: 5_000, Who: "ann", Why: "x"}, false)
 			return v.Toggle.Percent, strangler.Percent(5_000), err

@@ -18,6 +18,11 @@ func (c *Client) Toggle(ctx context.Context, capability string) (strangler.Toggl
 	return ask[strangler.Toggle](ctx, c, http.MethodGet, path("toggles", capability), nil)
 }
 
+// Noticed is one capability's toggle, and what the daemon's proxy has noticed of it.
+func (c *Client) Noticed(ctx context.Context, capability string) (admin.Noticed, error) {
+	return ask[admin.Noticed](ctx, c, http.MethodGet, path("toggles", capability), nil)
+}
+
 // Flip changes a toggle. Where Pending is not empty, the change stands but is not applied everywhere.
 // With dryRun it says what the toggle would be, and Pending who would have to apply it.
 func (c *Client) Flip(ctx context.Context, capability string, change strangler.ToggleChange, dryRun bool) (strangler.Flip, error) {

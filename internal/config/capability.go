@@ -195,7 +195,8 @@ func (r *reader) route(f field) (strangler.Route, bool) {
 	return route, true
 }
 
-// touch reads "POST /orders" or {route: "POST /orders", seam: true}, and where its route stands.
+// touch reads "POST /orders" or {route: "POST /orders", seam: true}, and where its route stands. A seam that is written out as false says
+// that it may fail.
 func (r *reader) touch(f field) (strangler.Touch, field, bool) {
 	if f.node.Kind != yaml.MappingNode {
 		route, ok := r.route(f)
@@ -208,7 +209,7 @@ func (r *reader) touch(f field) (strangler.Touch, field, bool) {
 	}
 	seam := r.yesNo(keys["seam"])
 	route, ok := r.route(keys["route"])
-	return strangler.Touch{Route: route, Seam: seam}, keys["route"], ok
+	return strangler.Touch{Route: route, Seam: seam, Fails: keys["seam"].given() && !seam}, keys["route"], ok
 }
 
 // table reads "couriers" or {from: couriers, to: drivers}.

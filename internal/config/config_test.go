@@ -48,7 +48,7 @@ legacy: {url: http://127.0.0.1:9000, database: "postgres://strangler@localhost/s
 capabilities:
   delivery:
     routes:  [POST /couriers, "GET /couriers/{id}", "POST /couriers/{id}/availability"]
-    touches: [{route: "POST /orders/{id}/accept", seam: true}]
+    touches: [{route: "POST /orders/{id}/accept", seam: true}, {route: POST /old, seam: false}, POST /older]
     service: {url: [http://127.0.0.1:9001, http://127.0.0.2:9001], health: /healthz, database: "postgres://strangler@localhost/delivery"}
     tables:
       - couriers
@@ -65,9 +65,10 @@ capabilities:
 
 func delivery(legacy strangler.Upstream) strangler.Capability {
 	return strangler.Capability{
-		Name:     "delivery",
-		Routes:   []strangler.Route{{Method: "POST", Pattern: "/couriers"}, {Method: "GET", Pattern: "/couriers/{id}"}, {Method: "POST", Pattern: "/couriers/{id}/availability"}},
-		Touches:  []strangler.Touch{{Route: strangler.Route{Method: "POST", Pattern: "/orders/{id}/accept"}, Seam: true}},
+		Name:   "delivery",
+		Routes: []strangler.Route{{Method: "POST", Pattern: "/couriers"}, {Method: "GET", Pattern: "/couriers/{id}"}, {Method: "POST", Pattern: "/couriers/{id}/availability"}},
+		Touches: []strangler.Touch{{Route: strangler.Route{Method: "POST", Pattern: "/orders/{id}/accept"}, Seam: true},
+			{Route: strangler.Route{Method: "POST", Pattern: "/old"}, Fails: true}, {Route: strangler.Route{Method: "POST", Pattern: "/older"}}},
 		Service:  strangler.Upstream{URLs: []string{"http://127.0.0.1:9001", "http://127.0.0.2:9001"}, Health: "/healthz", Database: "postgres://strangler@localhost/delivery"},
 		Legacy:   legacy,
 		Tables:   []strangler.Table{{From: "couriers", To: "couriers"}, {From: "courier_actions", To: "actions", OneWay: true, Columns: map[string]string{"type": "kind"}, Values: map[string]map[string]string{"type": {"1": "pickup", "2": "dropoff"}}, Set: map[string]string{"source": "shop", "tenant": "7"}, Drop: []string{"note"}, Where: "state <> 'now' AND courier_id > 0"}},

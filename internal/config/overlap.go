@@ -17,6 +17,7 @@ type overlap struct {
 	fits    strangler.Routes // the same
 	touches map[string]claim // by capability and route
 	tables  map[string]claim // by database and name
+	bare    map[string]claim // the same, those without a schema by their name, those with one by their name behind it, after a dot
 }
 
 // claim is who has something, and on which line.
@@ -27,7 +28,7 @@ type claim struct {
 }
 
 func newOverlap(r *reader) *overlap {
-	return &overlap{reader: r, touches: map[string]claim{}, tables: map[string]claim{}}
+	return &overlap{reader: r, touches: map[string]claim{}, tables: map[string]claim{}, bare: map[string]claim{}}
 }
 
 // route claims a route for a capability, or reports who has it. Two patterns of which neither is the
@@ -68,14 +69,15 @@ func (o *overlap) touch(capability string, route strangler.Route, at field) bool
 }
 
 // table claims a table of the legacy database and one of the service's. Names that differ in their
-// capitals only are one table to some databases.
+// capitals only are one table to some databases, and so may be one with a schema and one without.
 func (o *overlap) table(k *strangler.Capability, table strangler.Table, at field) bool {
-	places := []struct{ key, says string }{
-		{"legacy " + strings.ToLower(table.From), fmt.Sprintf("the legacy table %q", table.From)},
-		{"service " + withoutUser(k.Service.Database) + " " + strings.ToLower(table.To), fmt.Sprintf("the service's table %q", table.To)},
+	places := []struct{ database, name, says string }{
+		{"legacy ", table.From, fmt.Sprintf("the legacy table %q", table.From)},
+		{"service " + withoutUser(k.Service.Database) + " ", table.To, fmt.Sprintf("the service's table %q", table.To)},
 	}
+	key := func(i int) string { return places[i].database + strings.ToLower(places[i].name) }
 	for i, place := range places {
-		other, taken := o.tables[place.key]
+		other, taken := o.tables[key(i)]
 		again := slices.ContainsFunc(k.Tables, func(t strangler.Table) bool { return t.From == table.From })
 		switch {
 		case !taken || i == 0 && again && other.capability == k.Name: // a table of the monolith's may go to several
@@ -87,10 +89,29 @@ func (o *overlap) table(k *strangler.Capability, table strangler.Table, at field
 		}
 		return false
 	}
-	for _, place := range places {
-		o.tables[place.key] = claim{capability: k.Name, line: at.line}
+	for i, place := range places {
+		mine, other := perhaps(place.name)
+		if twin, there := o.bare[place.database+other]; there && twin.capability != k.Name {
+			o.reader.problem(at, "%s may be the one that belongs to the capability %s on line %d; write both with their schema", place.says, twin.capability, twin.line)
+			return false
+		}
+		o.bare[place.database+mine] = claim{capability: k.Name, line: at.line}
+		o.tables[key(i)] = claim{capability: k.Name, line: at.line}
 	}
 	return true
+}
+
+// perhaps is a table's name as one without a schema, or as one with any, and how the other kind would be that may be the same.
+func perhaps(name string) (mine, other string) {
+	bare, qualified := strings.ToLower(name), false
+	if m := sqlName.FindStringSubmatch(bare); m != nil && m[2] != "" {
+		bare, qualified = m[2], true
+	}
+	bare = strings.Trim(bare, `"`)
+	if qualified {
+		return "." + bare, bare
+	}
+	return bare, "." + bare
 }
 
 // anyPort reports whether an address lets the system choose the port.

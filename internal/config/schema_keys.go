@@ -79,7 +79,7 @@ func capabilitySchema() schema {
 		key("touches", listOf("Routes that stay in the monolith, and write the tables.", either("A route, or one with what is known of it.", route,
 			object("A route with what is known of it.",
 				key("route", route),
-				key("seam", yesOrNo("The monolith asks there who owns, and calls the service if it does.").otherwise(false))).needs("route")))),
+				key("seam", yesOrNo("The monolith asks there who owns, and calls the service if it does; false, written out: its writes may fail once the service owns."))).needs("route")))),
 		key("service", upstreamSchema("The service that owns the capability in the end.").needs("url")),
 		key("tables", listOf("The tables that leave.", either("A table as it is, or one with what becomes of it.", filledText("The table's name.", tableText), tableSchema()))),
 		key("on_delete", schema{Description: "What becomes of rows that refer to deleted ones, by foreign key that crosses the cut, as in orders(courier_id).",

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"strings"
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/control"
@@ -25,8 +26,8 @@ type Finding struct {
 	Next       []string
 }
 
-// Check says what can be known before anything runs: upstreams, databases, tables, touches, webhooks. It changes
-// nothing, except that the control store is made where it was not.
+// Check says what can be known before anything runs: upstreams, databases, tables, touches, who writes, who is who, webhooks. It
+// changes nothing, except that the control store is made where it was not. What is missing or warned of comes with what to do.
 func Check(ctx context.Context, cfg *config.Config) ([]Finding, error) {
 	var out []Finding
 	store, err := control.Open(ctx, control.Config{DSN: cfg.Control})
@@ -43,6 +44,7 @@ func Check(ctx context.Context, cfg *config.Config) ([]Finding, error) {
 		out = append(out, reach(ctx, c.Name, "service upstream", c.Service)...)
 		out = append(out, touches(c)...)
 		out = append(out, programs(c)...)
+		out = append(out, identity(ctx, c)...)
 		if !c.Stateless() {
 			out = append(out, tables(ctx, cfg, c, id)...)
 		}
@@ -61,6 +63,10 @@ func reach(ctx context.Context, capability, check string, up strangler.Upstream)
 	if _, err := proxy.ReadCA(up.CA); err != nil {
 		return []Finding{{Capability: capability, Check: check, Missing: true, Message: fmt.Sprintf("the ca of %s cannot be read: %v", up, err), Next: []string{"put the certificates of its CA there, in PEM, or correct `ca` in strangler.yaml"}}}
 	}
+	start := "start it before the cutover"
+	if capability == "" {
+		start = "start it, or correct legacy.url in strangler.yaml"
+	}
 	for _, url := range up.URLs {
 		found := Finding{Capability: capability, Check: check, Message: url + " answers"}
 		err := probe(ctx, url, cmp.Or(up.Health, "/"), up.CA)
@@ -69,7 +75,7 @@ func reach(ctx context.Context, capability, check string, up strangler.Upstream)
 		case up.Health == "" && !unreachable(err):
 			found.Message += ", and has no health path to ask"
 		default:
-			found.Warning, found.Message, found.Next = true, fmt.Sprintf("%s is not well: %v", url, err), []string{"start it before the cutover"}
+			found.Warning, found.Message, found.Next = true, fmt.Sprintf("%s is not well: %v", url, err), []string{start}
 		}
 		out = append(out, found)
 	}
@@ -83,7 +89,8 @@ func touches(c strangler.Capability) (out []Finding) {
 			out = append(out, Finding{Capability: c.Name, Check: "touches", Missing: true, Message: fmt.Sprintf("%s writes tables of %s from the monolith without a seam; it would fail for good after the cutover", t.Route, c.Name),
 				Next: []string{"give it a seam and declare `seam: true`", "declare `seam: false` to accept that it fails"}})
 		case t.Fails:
-			out = append(out, Finding{Capability: c.Name, Check: "touches", Warning: true, Message: fmt.Sprintf("%s is declared to fail after the cutover of %s", t.Route, c.Name)})
+			out = append(out, Finding{Capability: c.Name, Check: "touches", Warning: true, Message: fmt.Sprintf("%s is declared to fail after the cutover of %s", t.Route, c.Name),
+				Next: []string{"nothing, if it may fail; otherwise give it a seam and declare `seam: true`"}})
 		}
 	}
 	return out
@@ -112,18 +119,22 @@ func programs(c strangler.Capability) (out []Finding) {
 func tables(ctx context.Context, cfg *config.Config, c strangler.Capability, id string) []Finding {
 	p, closeAll, err := migrations.NewPlanning(ctx, engines.Open, cfg.Migrations(), id, c)
 	if err != nil {
-		return []Finding{missing(c, "database", err)}
+		return missing(c, "database", err)
 	}
 	plan, err := p.Make(ctx)
 	examined, failed := p.Examine(ctx)
 	var out []Finding
 	switch err := errors.Join(err, failed, closeAll()); {
 	case err != nil:
-		out = append(out, missing(c, "split", err))
+		out = append(out, missing(c, "split", err)...)
 	default:
 		out = append(out, Finding{Capability: c.Name, Check: "split", Message: fmt.Sprintf("%d tables can be split", len(c.Tables))})
 		for _, n := range plan.Notes {
-			out = append(out, Finding{Capability: c.Name, Check: "split", Warning: true, Message: n})
+			f := Finding{Capability: c.Name, Check: "split", Warning: true, Message: n.What, Next: []string{"nothing, but know it before the split starts"}}
+			if n.Next != "" {
+				f.Next = []string{n.Next}
+			}
+			out = append(out, f)
 		}
 	}
 	return append(out, databases(c, examined)...)
@@ -149,11 +160,24 @@ func databases(c strangler.Capability, examined []migrations.Finding) (out []Fin
 	return out
 }
 
-func missing(c strangler.Capability, check string, err error) Finding {
-	f := Finding{Capability: c.Name, Check: check, Missing: true, Message: err.Error()}
+// missing are findings of an error: one for each that was joined in it.
+func missing(c strangler.Capability, check string, err error) (out []Finding) {
+	if all, joined := err.(interface{ Unwrap() []error }); joined {
+		var text []string
+		for _, e := range all.Unwrap() {
+			text = append(text, e.Error())
+		}
+		if strings.Join(text, "\n") == err.Error() { // by errors.Join, and not by a format that says more
+			for _, e := range all.Unwrap() {
+				out = append(out, missing(c, check, e)...)
+			}
+			return out
+		}
+	}
+	f := Finding{Capability: c.Name, Check: check, Missing: true, Message: err.Error(), Next: []string{"settle what it says, and check again"}}
 	var r *strangler.Refusal
 	if errors.As(err, &r) {
 		f.Check, f.Message, f.Next = r.Check, r.Why, r.Next
 	}
-	return f
+	return append(out, f)
 }

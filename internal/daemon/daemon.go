@@ -333,7 +333,7 @@ func (d *Daemon) makeWorker(ctx context.Context) (err error) {
 func (d *Daemon) startAdmin() (err error) {
 	d.admin, err = admin.New(admin.Config{
 		Listen: d.cfg.Admin.Listen, Listener: d.opts.Listen, Token: d.cfg.Admin.Token, Capabilities: d.cfg.Capabilities,
-		Toggles: togglesPort{d.store, d.fleet}, Splits: splitsPort{d.splits}, Owners: ownersPort{d}, Runs: runsPort{d}, Health: d, Previews: previewsPort{d},
+		Toggles: togglesPort{d.store, d.fleet}, Splits: splitsPort{d.splits}, Owners: ownersPort{d}, Runs: runsPort{d}, Health: d, Previews: previewsPort{d}, Notices: d.notices,
 		Counts: d.counts(), Ahead: playbook.Ahead, Metrics: promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{}), Log: d.log,
 	})
 	if err != nil {

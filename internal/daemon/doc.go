@@ -7,5 +7,5 @@
 //   - health.go probes upstreams and answers readiness.
 //   - webhooks.go has the playbook's events told to webhooks, and looks whether their hosts can be reached.
 //   - metrics.go shows the splits to Prometheus.
-//   - check.go is `strangler check`: what can be known before anything runs.
+//   - check.go is `strangler check`: what can be known before anything runs; identity.go is what it asks of who is who.
 package daemon

@@ -39,30 +39,41 @@ func healthy(ctx context.Context, c strangler.Capability, side strangler.Side) e
 
 // probe asks one server for a path; ca is the file of those who may vouch for it, or empty.
 func probe(ctx context.Context, url, path, ca string) error {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	scheme, host, _ := strings.Cut(url, "://")
-	client, err := clientOf(strings.HasPrefix(scheme, "h2"), ca)
+	resp, err := get(ctx, url, path, ca, nil, nil)
 	if err != nil {
-		return err
-	}
-	defer client.CloseIdleConnections()
-	asked := map[string]string{"http": "http", "https": "https", "h2c": "http", "h2": "https"}[scheme] + "://" + host
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(asked, "/")+path, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	if err := resp.Body.Close(); err != nil {
 		return err
 	}
 	if resp.StatusCode/100 != 2 {
 		return answered{fmt.Errorf("GET %s%s answered %s", url, path, resp.Status)}
 	}
 	return nil
+}
+
+// get asks one server for a path, and returns the answer's head; its body is closed. Redirect says what becomes of a redirect, as
+// http.Client's CheckRedirect; nil: it is followed.
+func get(ctx context.Context, url, path, ca string, header http.Header, redirect func(*http.Request, []*http.Request) error) (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	scheme, host, _ := strings.Cut(url, "://")
+	client, err := clientOf(strings.HasPrefix(scheme, "h2"), ca)
+	if err != nil {
+		return nil, err
+	}
+	defer client.CloseIdleConnections()
+	client.CheckRedirect = redirect
+	asked := map[string]string{"http": "http", "https": "https", "h2c": "http", "h2": "https"}[scheme] + "://" + host
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(asked, "/")+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	return resp, resp.Body.Close()
 }
 
 // clientOf speaks one protocol, with a server for which its own CA vouches, or the system's.

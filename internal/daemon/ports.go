@@ -60,6 +60,14 @@ func (p queriesPort) Query(ctx context.Context, capability string, side strangle
 	return "", fmt.Errorf("there is no capability %q: %w", capability, strangler.ErrConfig)
 }
 
+// notices are what this process's proxy has noticed of a capability.
+func (d *Daemon) notices(capability string) []string {
+	if d.proxy == nil {
+		return nil
+	}
+	return d.proxy.Notices(capability)
+}
+
 // togglesPort is the control store's reading side with the fleet's flips.
 type togglesPort struct {
 	*control.Store

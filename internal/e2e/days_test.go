@@ -62,7 +62,7 @@ func TestDaysThatTheOtherSideHasNot(t *testing.T) {
 			made, _, err := plan(t, c)
 			must(t, err)
 			for _, report := range d.report {
-				if notes := strings.Join(made.Notes, "\n"); !strings.Contains(notes, report) {
+				if notes := made.Notes.String(); !strings.Contains(notes, report) {
 					t.Errorf("the plan does not say %q:\n%s", report, notes)
 				}
 			}

@@ -34,7 +34,7 @@ func referAcross(t *testing.T, p *pair, to *kind) {
 	c.OnDelete = map[string]strangler.Delete{"bills(customer)": strangler.DeleteCascade, "visits(customer)": strangler.DeleteCascade, "addresses(region)": strangler.DeleteRestrict}
 	made, _, err := plan(t, c)
 	must(t, err)
-	notes := strings.Join(made.Notes, "\n")
+	notes := made.Notes.String()
 	for _, want := range []string{"ON DELETE CASCADE done to bills", "ON DELETE SET NULL done to visits", "deletes a row of regions to which rows of addresses refer", `on_delete: {"orders(customer)": cascade}`} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("the plan does not say %q:\n%s", want, notes)

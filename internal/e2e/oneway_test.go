@@ -36,7 +36,7 @@ func comesBackNot(t *testing.T, p *pair, to *kind) {
 	made, found, err := plan(t, c)
 	must(t, err)
 	const loses = "a rollback loses what the service has written there"
-	if notes := strings.Join(made.Notes, "\n"); !strings.Contains(notes, loses) {
+	if notes := made.Notes.String(); !strings.Contains(notes, loses) {
 		t.Errorf("the plan does not say what a rollback loses:\n%s", notes)
 	}
 	if len(found) == 0 || found[0].Check != "reverse" || !strings.Contains(found[0].What, loses) {

@@ -36,7 +36,7 @@ func goesToSeveral(t *testing.T, p *pair, to *kind) {
 	c := p.capability("rides", rides, strangler.Table{From: "stops", To: "stops"})
 	made, _, err := plan(t, c)
 	must(t, err)
-	if notes := strings.Join(made.Notes, "\n"); !strings.Contains(notes, "trips has a row for each, the others where any of the columns that they alone have is not NULL") {
+	if notes := made.Notes.String(); !strings.Contains(notes, "trips has a row for each, the others where any of the columns that they alone have is not NULL") {
 		t.Errorf("the plan does not say it:\n%s", notes)
 	}
 	splits := startSplits(t, p, c)
@@ -142,7 +142,7 @@ func piecesRefused(t *testing.T, p *pair, to *kind) {
 	run(t, p.open(t, p.shopDSN), "CREATE UNIQUE INDEX customers_of ON customers (name, zip)")
 	made, _, err := plan(t, p.capability("billing", strangler.Table{From: "customers", To: "a", Pieces: []strangler.Table{part("a", "zip"), part("b", "name", "state", "kind")}}))
 	must(t, err)
-	if notes := strings.Join(made.Notes, "\n"); !strings.Contains(notes, "the unique key (name, zip) of customers is not made at the service") {
+	if notes := made.Notes.String(); !strings.Contains(notes, "the unique key (name, zip) of customers is not made at the service") {
 		t.Errorf("the plan does not say it:\n%s", notes)
 	}
 }

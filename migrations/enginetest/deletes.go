@@ -92,7 +92,7 @@ func deleteRefuses(t *testing.T, lab Lab) {
 func deleteRestrict(t *testing.T, lab Lab) {
 	p := deleting(t, lab, dispatch, map[string]strangler.Delete{"couriers(zone)": strangler.DeleteRestrict})
 	before := schemas(p)
-	notes := strings.Join(p.Write().Notes, "\n")
+	notes := p.Write().Notes.String()
 	if !strings.Contains(notes, "a trigger refuses when the monolith deletes a row of zones to which rows of couriers refer") {
 		t.Errorf("the plan does not say it:\n%s", notes)
 	}

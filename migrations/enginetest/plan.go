@@ -174,7 +174,7 @@ func planCrossing(t *testing.T, lab Lab) {
 	if diff := cmp.Diff([]string{"couriers.zone → zones", "orders.courier → couriers"}, got); diff != "" {
 		t.Errorf("crossing:\n%s", diff)
 	}
-	notes := strings.Join(p.Write().Notes, "\n")
+	notes := p.Write().Notes.String()
 	for _, want := range []string{"couriers(zone) → zones crosses the cut and is dropped before the cutover; a rollback restores it. Meanwhile the monolith may delete", "orders(courier) → couriers crosses the cut and is dropped before the cutover; a rollback restores it. Meanwhile the service may delete"} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("the notes do not speak of %s:\n%s", want, notes)

@@ -75,7 +75,7 @@ func (d *Database) unfit(ctx context.Context, tables []*table) (why string, next
 	if sync != 1 {
 		say(fmt.Sprintf("sync_binlog is %d", sync), "SET GLOBAL sync_binlog = 1")
 	}
-	has, err := d.globalRights(ctx)
+	_, has, err := d.privileges(ctx)
 	if err != nil {
 		return "", nil, err
 	}
@@ -101,22 +101,6 @@ func (d *Database) unfit(ctx context.Context, tables []*table) (why string, next
 		}
 	}
 	return why, next, nil
-}
-
-// globalRights are the user's on all databases.
-func (d *Database) globalRights(ctx context.Context) (map[string]bool, error) {
-	has := map[string]bool{}
-	err := each(ctx, d.pool, "SHOW GRANTS", nil, func(scan func(...any) error) error {
-		var line string
-		err := scan(&line)
-		if privileges, on := readGrant(line); on == "*" {
-			for _, p := range privileges {
-				has[p] = true
-			}
-		}
-		return err
-	})
-	return has, err
 }
 
 // capture puts the choice into what was inspected, where there is one.

@@ -63,7 +63,7 @@ func (in *inspection) unlike(ctx context.Context, t *table) error {
 	}
 	left, err := t.leftOut(ctx, in.d.pool)
 	if err == nil && len(left) > 0 {
-		in.s.Notes = append(in.s.Notes, fmt.Sprintf("the service's table %s is made without %s", t.name, strings.Join(left, "; ")))
+		in.s.Notes = append(in.s.Notes, migrations.Note{What: fmt.Sprintf("the service's table %s is made without %s", t.name, strings.Join(left, "; ")), Next: migrations.NextLeftOut})
 	}
 	return err
 }
@@ -80,9 +80,9 @@ func (in *inspection) zeroDays(ctx context.Context, t *table, c column, odd stri
 		back = "0000-00-00"
 	}
 	if c.zero && n > 0 && partly == 0 {
-		in.s.Notes = append(in.s.Notes, fmt.Sprintf("%d rows of %s have no day in %s (0000-00-00): NULL at the service, and 0000-00-00 again on the way back", n, t.name, c.Name))
+		in.s.Notes = append(in.s.Notes, migrations.Note{What: fmt.Sprintf("%d rows of %s have no day in %s (0000-00-00): NULL at the service, and 0000-00-00 again on the way back", n, t.name, c.Name), Next: migrations.NextDays})
 	} else if n > 0 {
-		in.s.Notes = append(in.s.Notes, fmt.Sprintf("%d rows of %s have a day of no calendar in %s (0000-00-00 or the like): NULL at the service; those that the service changes have %s on the way back", n, t.name, c.Name, back))
+		in.s.Notes = append(in.s.Notes, migrations.Note{What: fmt.Sprintf("%d rows of %s have a day of no calendar in %s (0000-00-00 or the like): NULL at the service; those that the service changes have %s on the way back", n, t.name, c.Name, back), Next: migrations.NextDays})
 	}
 	return nil
 }

@@ -23,7 +23,7 @@
 //  14. ask.go: a query of somebody's that only reads
 //
 // Beside it: load.go measures what a throttle has limits for; for people, examine.go says what of a server, its settings and the user's rights would get in the way, writers.go who
-// writes.
+// writes, beside.go who else might, and what the database writes by itself; pooler.go what stands in between.
 //
 // Strangler connects as a user of its own. Its sessions set everything that changes how a value is written, and whatever
 // timeouts the server has for idle sessions and long statements are off in them.

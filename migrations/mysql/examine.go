@@ -43,10 +43,19 @@ type examination struct {
 func (x *examination) add(f migrations.Finding) { x.found = append(x.found, f) }
 
 // Examine says what the user may and may not do here, and what of the server and its settings would get in the way. It
-// changes nothing.
+// changes nothing. Behind a pooler it says no more than that.
 func (d *Database) Examine(ctx context.Context) ([]migrations.Finding, error) {
 	x := &examination{d: d}
-	for _, f := range []func(context.Context) error{x.server, x.grants, x.durability, x.capture, x.truncating, x.holders} {
+	shared, err := d.pooled(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look for a pooler: %w", err)
+	}
+	if shared {
+		p := d.behindPooler()
+		return []migrations.Finding{{Check: p.Check, What: p.What, Next: []string{p.Next}, Forbids: true}}, nil
+	}
+	x.add(migrations.Finding{Check: "pooler", What: fmt.Sprintf("the address of the %s database leads to sessions of its own", d.b.Side), Fine: true})
+	for _, f := range []func(context.Context) error{x.server, x.replica, x.grants, x.durability, x.capture, x.truncating, x.holders, x.writers} {
 		if err := f(ctx); err != nil {
 			return nil, err
 		}
@@ -87,25 +96,20 @@ func (x *examination) server(ctx context.Context) error {
 	return nil
 }
 
+// replica refuses a server that applies what another one writes: no trigger sees that, and no fence holds it up. Its threads are seen
+// with PROCESS alone.
+func (x *examination) replica(ctx context.Context) error {
+	var threads int
+	err := x.d.pool.QueryRowContext(ctx, `SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'system user' AND (COMMAND LIKE 'Slave\_%' OR STATE LIKE '%relay log%' OR STATE LIKE 'Waiting for % to send event')`).Scan(&threads)
+	if err == nil && threads > 0 {
+		x.add(migrations.Finding{Check: "server", What: "the address leads to a replica: what it takes over from another server is seen by no trigger and held up by no fence", Next: []string{"name the primary's address in strangler.yaml"}, Forbids: true})
+	}
+	return err
+}
+
 // grants says of each right that is needed whether the user has it.
 func (x *examination) grants(ctx context.Context) error {
-	has := map[string]bool{}
-	global := map[string]bool{}
-	err := each(ctx, x.d.pool, "SHOW GRANTS", nil, func(scan func(...any) error) error {
-		var line string
-		if err := scan(&line); err != nil {
-			return err
-		}
-		privileges, on := readGrant(line)
-		for _, p := range privileges {
-			if on == "*" {
-				global[p], has[p] = true, true
-			} else if covers(on, x.d.name) {
-				has[p] = true
-			}
-		}
-		return nil
-	})
+	has, global, err := x.d.privileges(ctx)
 	if err != nil {
 		return err
 	}
@@ -145,6 +149,26 @@ func (x *examination) trust(ctx context.Context, super bool, user string) error 
 		x.add(migrations.Finding{Phase: toCopy, Check: "grant", What: "the server has a binary log, and lets nobody without SUPER make triggers", Next: []string{"SET GLOBAL log_bin_trust_function_creators = 1", "GRANT SUPER ON *.* TO " + user}, Forbids: true})
 	}
 	return nil
+}
+
+// privileges are the user's on its database, those on all databases included, and these.
+func (d *Database) privileges(ctx context.Context) (here, global map[string]bool, err error) {
+	here, global = map[string]bool{}, map[string]bool{}
+	err = each(ctx, d.pool, "SHOW GRANTS", nil, func(scan func(...any) error) error {
+		var line string
+		err := scan(&line)
+		privileges, on := readGrant(line)
+		for _, p := range privileges {
+			if on == "*" {
+				global[p] = true
+			}
+			if on == "*" || covers(on, d.name) {
+				here[p] = true
+			}
+		}
+		return err
+	})
+	return here, global, err
 }
 
 var grantLine = regexp.MustCompile("^GRANT (.+?) ON (?:TABLE )?(\\*|`(?:[^`]|``)*`)\\.(\\*|`.*`) TO ")

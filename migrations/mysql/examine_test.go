@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/internal/localdb"
 	"github.com/strangler-fig/strangler/migrations"
 	"github.com/strangler-fig/strangler/migrations/enginetest"
 )
@@ -82,5 +83,30 @@ func TestOthersWhoMayTruncateAreNamed(t *testing.T) {
 		if f.Check == "truncate" && !strings.Contains(f.What, application) {
 			t.Errorf("got %q", f.What)
 		}
+	}
+}
+
+// TestAReplicaIsRefused, also one that takes writes of others than its primary.
+func TestAReplicaIsRefused(t *testing.T) {
+	server, err := localdb.MariaDB(t.Context(), localdb.Config{Settings: map[string]string{"server_id": "7"}})
+	must(t, err)
+	t.Cleanup(func() { must(t, server.Close()) })
+	must(t, server.Create(t.Context(), "shop", ""))
+	dsn := server.DSN("shop")
+	admin := lab{}.Admin(t, dsn)
+	exec(t, admin, "CREATE TABLE couriers (id INTEGER PRIMARY KEY)")
+	if found := forbidden(examine(t, dsn), "server"); len(found) > 0 {
+		t.Fatalf("of a server of its own: %+v", found)
+	}
+	exec(t, admin, "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = 1, MASTER_USER = 'nobody'")
+	exec(t, admin, "START SLAVE")
+	found := forbidden(examine(t, dsn), "server")
+	if len(found) != 1 || !strings.Contains(found[0].What, "leads to a replica") || len(found[0].Next) == 0 {
+		t.Errorf("of a replica: %+v", found)
+	}
+	exec(t, admin, "STOP SLAVE")
+	exec(t, admin, "SET GLOBAL read_only = ON")
+	if found := forbidden(examine(t, dsn), "server"); len(found) != 1 || !strings.Contains(found[0].What, "read only") {
+		t.Errorf("of a server that is read only: %+v", found)
 	}
 }

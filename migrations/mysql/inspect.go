@@ -32,6 +32,13 @@ func (d *Database) Inspect(ctx context.Context) (migrations.Schema, error) {
 			"the %s database belongs to another control store (%s, ours is %s)", d.b.Side, fence.ControlID, d.b.ControlID)
 	}
 	var all []*table
+	switch shared, err := d.pooled(ctx); {
+	case err != nil:
+		return in.s, fmt.Errorf("look for a pooler: %w", err)
+	case shared: // what else it says may be of somebody else's session
+		in.s.Problems = append(in.s.Problems, d.behindPooler())
+		return in.s, nil
+	}
 	for _, name := range d.b.Tables {
 		t, err := d.describe(ctx, d.pool, name)
 		switch {
@@ -178,7 +185,7 @@ func (in *inspection) views(ctx context.Context) error {
 		}
 		for _, t := range in.d.b.Tables {
 			if in.d.shareOf(t).Whole() && strings.Contains(text, "."+ident(t)) {
-				in.s.Notes = append(in.s.Notes, fmt.Sprintf("the view %s reads %s: it keeps working until `complete` drops the table", name, t))
+				in.s.Notes = append(in.s.Notes, migrations.Note{What: fmt.Sprintf("the view %s reads %s: it keeps working until `complete` drops the table", name, t), Next: migrations.NextComplete})
 			}
 		}
 		return nil

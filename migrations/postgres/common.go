@@ -32,7 +32,7 @@ func (in *inspection) common(ctx context.Context, t *table, to *migrations.Table
 			return err
 		}
 		if left = append(left, more...); len(left) > 0 && in.d.b.Side == strangler.Legacy {
-			in.note("the service's table %s is made without %s", t.bound, strings.Join(left, "; "))
+			in.note(migrations.NextLeftOut, "the service's table %s is made without %s", t.bound, strings.Join(left, "; "))
 		}
 		return nil
 	})
@@ -52,7 +52,7 @@ func (in *inspection) endless(ctx context.Context, q querier, t *table) error {
 		case n > 0 && c.NotNull:
 			in.problem("value", "make them days, or let the column be NULL", "column %s of %s is NOT NULL and has %d rows with an infinite day, which the service's database has not", c.Name, t.bound, n)
 		case n > 0:
-			in.note("%d rows of %s have an infinite day in %s: NULL at the service; those that the service changes have NULL on the way back", n, t.bound, c.Name)
+			in.note(migrations.NextDays, "%d rows of %s have an infinite day in %s: NULL at the service; those that the service changes have NULL on the way back", n, t.bound, c.Name)
 		}
 	}
 	return nil

@@ -56,7 +56,7 @@ func TestInfiniteDays(t *testing.T) {
 		t.Run(column, func(t *testing.T) {
 			p := enginetest.NewPair(t, endless{}, []string{"CREATE TABLE x (id integer PRIMARY KEY, v " + column + ")", "INSERT INTO x VALUES (1, 'infinity'), (2, '-infinity'), (3, '2024-02-29')"}, "x")
 			plan, err := p.Plan.Make(t.Context())
-			said := strings.Join(plan.Notes, "\n")
+			said := plan.Notes.String()
 			if strings.Contains(column, "NOT NULL") {
 				var r *strangler.Refusal
 				if !errors.As(err, &r) || r.Check != "value" {
@@ -221,7 +221,7 @@ func TestCommonSchema(t *testing.T) {
 	}, "child→billing.children", "Par'ent")
 	p.Exec(p.Served, "CREATE SCHEMA billing")
 	before := schema(t, p.Served)
-	notes := strings.Join(p.Write().Notes, "\n")
+	notes := p.Write().Notes.String()
 	for _, want := range []string{"child_by_b", "child_some", "the default of b", "child_loud_check", "the generated column twice", "of since"} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("the notes do not speak of %q:\n%s", want, notes)

@@ -24,8 +24,9 @@
 //  11. ondelete.go: what is done for the foreign keys that are cut
 //  12. fence.go: open, closed, terms; hold.go: the fence made ready while writes pass
 //
-// Beside it, for people: examine.go says what of a server, its settings and its sessions would get in the
-// way, rights.go what the role may and has to, managed.go what a provider withholds; writers.go who writes. ask.go: a query of somebody's that only reads.
+// Beside it, for people: examine.go says what of a server and its sessions would get in the
+// way, settings.go what of its settings, rights.go what the role may and has to, managed.go what a provider withholds; writers.go who writes,
+// beside.go who else might, and what the database writes by itself. ask.go: a query of somebody's that only reads.
 //
 // Strangler connects as a role of its own. Its sessions set everything that changes how a value is written,
 // and whatever timeouts the role has are off in them.

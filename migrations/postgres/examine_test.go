@@ -155,7 +155,7 @@ func TestServiceWithoutAnOwner(t *testing.T) {
 // TestManagedServer has a server of its own, for its settings and for a role that only providers make.
 func TestManagedServer(t *testing.T) {
 	t.Parallel()
-	server, err := localdb.Postgres(t.Context(), localdb.Config{Settings: map[string]string{"autovacuum": "off", "statement_timeout": "1s", "wal_level": "replica", "max_replication_slots": "7"}})
+	server, err := localdb.Postgres(t.Context(), localdb.Config{Settings: map[string]string{"autovacuum": "off", "statement_timeout": "1s", "synchronous_commit": "off", "wal_level": "replica", "max_replication_slots": "7"}})
 	must(t, err)
 	t.Cleanup(func() { must(t, server.Close()) })
 	must(t, server.Role(t.Context(), "strangler"))
@@ -168,6 +168,7 @@ func TestManagedServer(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 		expect(t, found, 1, "autovacuum", "is off")
+		expect(t, found, 1, "durability", "synchronous_commit is off", "ALTER SYSTEM SET synchronous_commit = on")
 		if f := expect(t, found, 1, "timeouts", "statement_timeout is 1000ms for every role"); f.Fine {
 			t.Errorf("%+v", f)
 		}
@@ -186,5 +187,15 @@ func TestManagedServer(t *testing.T) {
 	expect(t, found, 1, "grant", "session_replication_role TO strangler: there")
 	if i := slices.IndexFunc(found, func(f migrations.Finding) bool { return f.Forbids && f.Check != "grant" }); i >= 0 {
 		t.Errorf("%+v", found[i])
+	}
+}
+
+// TestIdleSlots: a server that gives slots up before a daemon could be back is told of.
+func TestIdleSlots(t *testing.T) {
+	if f := idleSlot(time.Hour); f.Fine || f.Forbids || len(f.Next) == 0 || !strings.Contains(f.What, "1h0m0s") {
+		t.Errorf("%+v", f)
+	}
+	if f := idleSlot(48 * time.Hour); !f.Fine {
+		t.Errorf("%+v", f)
 	}
 }

@@ -33,8 +33,12 @@ func (d *Database) Inspect(ctx context.Context) (migrations.Schema, error) {
 		in.problem("control", "use the control store that it belongs to, or: strangler split adopt "+d.b.Capability,
 			"the %s database belongs to another control store (%s, ours is %s)", d.b.Side, fence.ControlID, d.b.ControlID)
 	}
-	if err := in.direct(ctx); err != nil {
-		return in.s, err
+	switch shared, err := d.pooled(ctx); {
+	case err != nil:
+		return in.s, fmt.Errorf("look for a pooler: %w", err)
+	case shared: // what else it says may be of somebody else's session
+		in.s.Problems = append(in.s.Problems, d.behindPooler())
+		return in.s, nil
 	}
 	err = d.reading(ctx, func(q querier) error {
 		in.q = q
@@ -71,8 +75,8 @@ func (in *inspection) problem(check, next, format string, args ...any) {
 	in.s.Problems = append(in.s.Problems, migrations.Problem{Check: check, What: fmt.Sprintf(format, args...), Next: next})
 }
 
-func (in *inspection) note(format string, args ...any) {
-	in.s.Notes = append(in.s.Notes, fmt.Sprintf(format, args...))
+func (in *inspection) note(next, format string, args ...any) {
+	in.s.Notes = append(in.s.Notes, migrations.Note{What: fmt.Sprintf(format, args...), Next: next})
 }
 
 // find describes the bound tables. One that the service does not have yet is no problem.

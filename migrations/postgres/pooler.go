@@ -60,18 +60,6 @@ func (d *Database) pooled(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// direct refuses a way to the database that goes through such a pooler.
-func (in *inspection) direct(ctx context.Context) error {
-	shared, err := in.d.pooled(ctx)
-	if err != nil {
-		return fmt.Errorf("look for a pooler: %w", err)
-	}
-	if shared {
-		in.s.Problems = append(in.s.Problems, in.d.behindPooler())
-	}
-	return nil
-}
-
 func (d *Database) behindPooler() migrations.Problem {
 	return migrations.Problem{Check: "pooler",
 		What: fmt.Sprintf("the address of the %s database leads to a pooler in transaction mode, which gives one session to several clients by turns", d.b.Side),

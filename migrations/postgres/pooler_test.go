@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 
@@ -22,20 +23,22 @@ func TestPoolers(t *testing.T) {
 		sessions int
 		latest   bool // hand out the session that came back last, as PgBouncer does unless told otherwise
 		sticky   bool // session mode
+		begins   bool // transactions are let through: it is not in statement mode
 		want     bool
 	}{
-		"one session":           {1, true, false, true},
-		"the latest of several": {3, true, false, true},
-		"several in turn":       {3, false, false, true},
-		"a session for each":    {10, true, true, false},
-		"no pooler":             {0, false, false, false},
+		"one session":           {1, true, false, true, true},
+		"the latest of several": {3, true, false, true, true},
+		"several in turn":       {3, false, false, true, true},
+		"no transactions":       {10, true, false, false, true},
+		"a session for each":    {10, true, true, true, false},
+		"no pooler":             {0, false, false, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dsn := localdbtest.Fresh(t)
 			run(t, dsn, "CREATE TABLE x (id integer PRIMARY KEY)")
 			if c.sessions > 0 {
-				dsn = newPooler(t, dsn, c.sessions, c.latest, c.sticky)
+				dsn = newPooler(t, dsn, c.sessions, &pooler{latest: c.latest, sticky: c.sticky, begins: c.begins})
 			}
 			d := open(t, dsn, strangler.Legacy, "x")
 			s, err := d.Inspect(t.Context())
@@ -59,12 +62,12 @@ type pooler struct {
 	free   []*pgconn.HijackedConn
 	latest bool
 	sticky bool
+	begins bool
 }
 
 // newPooler listens until the test ends, and returns the way in.
-func newPooler(t *testing.T, dsn string, sessions int, latest, sticky bool) string {
+func newPooler(t *testing.T, dsn string, sessions int, p *pooler) string {
 	t.Helper()
-	p := &pooler{latest: latest, sticky: sticky}
 	p.freed = sync.NewCond(&p.mu)
 	var all []*pgconn.HijackedConn
 	for range sessions {
@@ -154,6 +157,10 @@ func (p *pooler) serve(client net.Conn) error {
 		}
 		if _, ends := message.(*pgproto3.Terminate); ends {
 			return nil
+		}
+		if q, ok := message.(*pgproto3.Query); ok && !p.begins && strings.HasPrefix(q.String, "begin") {
+			front.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: protocolViolation, Message: "transaction blocks not allowed in statement pooling mode"})
+			return front.Flush()
 		}
 		if session == nil {
 			session = p.take()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -59,5 +60,22 @@ func (x *examination) retention(ctx context.Context) error {
 		f.Next = []string{"ALTER SYSTEM SET max_slot_wal_keep_size to what the disk has room for, more than retained_wal, and SELECT pg_reload_conf()"}
 	}
 	x.add(f)
-	return nil
+	var idle int64
+	err := x.q.QueryRow(ctx, "SELECT coalesce(max(setting::bigint * CASE unit WHEN 'min' THEN 60 ELSE 1 END), 0) FROM pg_settings WHERE name = 'idle_replication_slot_timeout'").Scan(&idle)
+	if err == nil && idle > 0 {
+		x.add(idleSlot(time.Duration(idle) * time.Second))
+	}
+	return err
+}
+
+// awayFor is for how long a daemon should be able to be away before everything has to be copied again.
+const awayFor = 24 * time.Hour
+
+// idleSlot is a server that gives slots up which nobody reads for so long; PostgreSQL 18 and later may.
+func idleSlot(limit time.Duration) migrations.Finding {
+	f := migrations.Finding{Phase: toCopy, Check: "retained_wal", Fine: limit >= awayFor, What: fmt.Sprintf("idle_replication_slot_timeout is %s: a daemon that is away for longer has to copy again", limit)}
+	if !f.Fine {
+		f.Next = []string{"ALTER SYSTEM SET idle_replication_slot_timeout = '7d' or 0, then SELECT pg_reload_conf()"}
+	}
+	return f
 }

@@ -71,6 +71,10 @@ func TestWriters(t *testing.T) {
 	if got, err := legacy.Writers(t.Context()); err != nil || len(got) != len(want) {
 		t.Errorf("once its batch is forgotten: %v, %v", got, err)
 	}
+	found, err := legacy.Examine(t.Context())
+	must(t, err)
+	expect(t, found, 1, migrations.CheckWriters, `"cron job" as the user `+e.role("app"), "has written the tables 4 times", "taken for")
+	expect(t, found, 1, migrations.CheckWriters, `"caf??" as the user `+e.role("second"), "no route explains it", "give it a seam")
 	if got, err := service.Writers(t.Context()); err != nil || len(got) > 0 {
 		t.Errorf("at the service: %v, %v", got, err)
 	}

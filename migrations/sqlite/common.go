@@ -69,7 +69,7 @@ func (d *Database) constrain(ctx context.Context, t *table, to *migrations.Table
 	}
 	to.References = references
 	if left = append(left, more...); len(left) > 0 && d.b.Side == strangler.Legacy {
-		s.Notes = append(s.Notes, fmt.Sprintf("the service's table %s is made without %s", t.name, strings.Join(left, "; ")))
+		s.Notes = append(s.Notes, migrations.Note{What: fmt.Sprintf("the service's table %s is made without %s", t.name, strings.Join(left, "; ")), Next: migrations.NextLeftOut})
 	}
 	return nil
 }

@@ -18,6 +18,7 @@
 //  12. share.go: tables of which only some rows and columns move
 //  13. ondelete.go: what is done for the foreign keys that are cut
 //  14. ask.go: a query of somebody's that only reads
+//  15. examine.go: for people, what of the file and its triggers would get in the way
 //
 // SQLite has one writer at a time. Every write transaction here begins IMMEDIATE, waits at most
 // BusyTimeout for the lock, and commits with synchronous=FULL. The journal mode of the database is

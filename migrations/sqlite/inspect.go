@@ -148,7 +148,7 @@ func (d *Database) notes(ctx context.Context, s *migrations.Schema) error {
 		return err
 	}
 	if mode != "wal" {
-		s.Notes = append(s.Notes, fmt.Sprintf("the %s database is in journal mode %s: while a chunk is read, writers wait; PRAGMA journal_mode=WAL avoids it", d.b.Side, mode))
+		s.Notes = append(s.Notes, migrations.Note{What: fmt.Sprintf("the %s database is in journal mode %s: while a chunk is read, writers wait", d.b.Side, mode), Next: "PRAGMA journal_mode=WAL avoids it"})
 	}
 	return each(ctx, d.pool, `SELECT name, sql FROM sqlite_schema WHERE type = 'view' ORDER BY name`, nil, func(scan func(...any) error) error {
 		var name, text string
@@ -157,7 +157,7 @@ func (d *Database) notes(ctx context.Context, s *migrations.Schema) error {
 		}
 		for _, t := range d.b.Tables {
 			if d.shareOf(t).Whole() && hasWord(text, t) {
-				s.Notes = append(s.Notes, fmt.Sprintf("the view %s reads %s: it keeps working until `complete` drops the table", name, t))
+				s.Notes = append(s.Notes, migrations.Note{What: fmt.Sprintf("the view %s reads %s: it keeps working until `complete` drops the table", name, t), Next: migrations.NextComplete})
 			}
 		}
 		return nil

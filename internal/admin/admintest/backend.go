@@ -33,6 +33,7 @@ type Backend struct {
 	Steps     []strangler.StepRun
 	Traffic   map[strangler.Side]admin.SideTraffic
 	Ahead     func(strangler.Scene) (*strangler.Outlook, *strangler.Wait) // nil: none
+	Notices   []string
 
 	mu      sync.Mutex
 	calls   []string
@@ -157,6 +158,7 @@ func (b *Backend) Config() admin.Config {
 			}
 			return b.Ahead(s)
 		},
+		Notices: func(string) []string { return b.Notices },
 	}
 }
 
