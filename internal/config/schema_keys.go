@@ -133,5 +133,8 @@ func playbookSchema() schema {
 		key("soak", length("How long the way back stays open before complete.").otherwise("14d")),
 		key("approve", listOf("The steps that wait for a person.", choice("A step.", StepNames...)).otherwise([]string{"cutover", "complete"})),
 		key("hold", pace("How long each share of a canary is held.").otherwise("10m")),
-		key("shadow", pace("How long reads are shadowed.").otherwise("10m")))
+		key("shadow", pace("How long reads are shadowed.").otherwise("10m")),
+		key("rehearse", object("Empty databases that a rehearsal fills with copies, and empties again; a SQLite side has none.",
+			key("legacy", text("For the copy of the legacy database; of the same kind.", dsnText)),
+			key("service", text("For the copy of the service's database; of the same kind.", dsnText)))))
 }

@@ -70,13 +70,16 @@ func (r *reader) guard(f field) strangler.Guard {
 }
 
 func (r *reader) playbook(f field) strangler.PlaybookSettings {
-	keys := r.object(f, "canary", "soak", "approve", "hold", "shadow")
+	keys := r.object(f, "canary", "soak", "approve", "hold", "shadow", "rehearse")
+	copies := r.object(keys["rehearse"], "legacy", "service")
 	p := strangler.PlaybookSettings{
 		Canary:  r.canary(keys["canary"]),
 		Hold:    r.span(keys["hold"], defaultPace),
 		Shadow:  r.span(keys["shadow"], defaultPace),
 		Soak:    r.duration(keys["soak"], defaultSoak),
 		Approve: []string{"cutover", "complete"},
+
+		Rehearse: strangler.Rehearse{Legacy: r.dsn(copies["legacy"], ""), Service: r.dsn(copies["service"], "")},
 	}
 	if keys["approve"].given() {
 		p.Approve = []string{}
