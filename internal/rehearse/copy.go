@@ -118,7 +118,11 @@ func (r *run) surroundings(ctx context.Context, t *tables) (err error) {
 	switch k {
 	case sqliteKind:
 		modes, err := texts(ctx, from, "PRAGMA journal_mode")
-		if err != nil || !slices.Contains(modes, "wal") {
+		if err == nil && !slices.Contains(modes, "wal") {
+			r.notes.surprise("the file of the %s database is not in write-ahead mode, and neither is its copy: whoever reads keeps writers out, and the other way round (PRAGMA journal_mode = wal)", t.side)
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		_, err = texts(ctx, to, "PRAGMA journal_mode = wal")

@@ -17,6 +17,7 @@ type Options struct {
 	Rows       int                  // of each table, at most, but for those that foreign keys need beside; default 10,000
 	Changes    int                  // row changes a second; default 200; below 0: none
 	Keep       bool                 // the copies stay
+	Dir        string               // where its files go, in a folder of their own; empty: where the system has temporary ones
 	// Progress is told what goes on, by one goroutine; nil: nobody is. It must not wait.
 	Progress func(Progress)
 }
@@ -67,6 +68,56 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		err = errors.Join(err, fmt.Errorf("%w: %s", strangler.ErrStopped, r.left()))
 	}
 	return r.report, err
+}
+
+// Preview looks where the copies would go, and what would be read for them. It makes nothing but an empty file for a moment.
+func Preview(ctx context.Context, o Options) (*Report, error) {
+	r, err := newRun(o)
+	if err != nil {
+		return nil, err
+	}
+	r.report.DryRun, r.Keep = true, false
+	err = r.take(ctx)
+	for _, p := range r.places() {
+		p.taken = false // nothing is made that would have to be taken away
+	}
+	if err == nil {
+		err = r.foresee(ctx)
+	}
+	err = errors.Join(err, r.give())
+	r.unrehearsed()
+	r.notes.tell(r.report)
+	r.report.NextSteps = r.next(err)
+	if err == nil {
+		r.report.NextSteps = []string{"strangler playbook rehearse " + o.Capability.Name}
+	}
+	return r.report, err
+}
+
+// foresee counts the rows of what would be copied.
+func (r *run) foresee(ctx context.Context) error {
+	here, err := r.legacyTables(ctx)
+	if err != nil {
+		return err
+	}
+	there, err := r.serviceTables(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range []*tables{here, there} {
+		counts, err := t.counts(ctx)
+		if err != nil {
+			return err
+		}
+		for i, n := range counts {
+			c := Copied{Side: t.side, Table: t.names[i], Moves: t.moves[i], Production: n}
+			if t.sample[i] {
+				c.Rows = min(n, int64(r.Rows))
+			}
+			r.report.Copied = append(r.report.Copied, c)
+		}
+	}
+	return nil
 }
 
 // left says whether anything of the copies is still there.

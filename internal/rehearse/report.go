@@ -10,6 +10,7 @@ import (
 // Report is what came of a rehearsal. Its texts hold no values of rows but keys.
 type Report struct {
 	Capability string     `json:"capability"`
+	DryRun     bool       `json:"dry_run,omitempty"` // nothing was made: Copied has what would be
 	Passed     bool       `json:"passed"`
 	Seconds    float64    `json:"seconds"`
 	Rows       int        `json:"rows"`   // asked for, of each table
@@ -62,11 +63,12 @@ type HandOver struct {
 	Aborted  string         `json:"aborted,omitempty"`
 }
 
-// Changes counts row changes: made at each side, and tried but refused by the table's own rules.
+// Changes counts row changes: made at each side, and tried but refused by the tables' own rules, which is no fault.
 type Changes struct {
-	Legacy  int64 `json:"legacy"`
-	Service int64 `json:"service"`
-	Refused int64 `json:"refused"`
+	Legacy    int64    `json:"legacy"`
+	Service   int64    `json:"service"`
+	Refused   int64    `json:"refused"`
+	RefusedBy []string `json:"refused_by"` // what was tried, and the constraint or the error's number
 }
 
 // whole is how many rows of production move.

@@ -34,7 +34,7 @@ func (r *run) take(ctx context.Context) (err error) {
 	if err := r.named(); err != nil {
 		return err
 	}
-	if r.dir, err = os.MkdirTemp("", "strangler-rehearsal-"); err != nil {
+	if r.dir, err = os.MkdirTemp(r.Dir, "strangler-rehearsal-"); err != nil {
 		return err
 	}
 	for _, p := range r.places() {

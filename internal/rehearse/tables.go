@@ -2,6 +2,7 @@ package rehearse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -180,4 +181,21 @@ func binding(dsn string, side strangler.Side, names []string) migrations.Binding
 		b.Capture = strangler.CaptureTriggers
 	}
 	return b
+}
+
+// counts are the rows of the tables in production, estimates where they are large.
+func (t *tables) counts(ctx context.Context) (out []int64, err error) {
+	d, err := engines.Open(ctx, binding(t.production, strangler.Legacy, t.names))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	for i, name := range t.names {
+		var n int64
+		if err := patiently(ctx, func() (err error) { n, err = d.Count(ctx, i); return err }); err != nil {
+			return nil, fmt.Errorf("count the rows of %s: %w", name, err)
+		}
+		out = append(out, n)
+	}
+	return out, nil
 }

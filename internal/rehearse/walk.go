@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"time"
@@ -157,9 +158,9 @@ func (r *run) endChanges() error {
 	err := r.changes.Close()
 	c := &r.report.Changes
 	c.Legacy, c.Service = r.changes.made[strangler.Legacy], r.changes.made[strangler.Service]
-	for what, n := range r.changes.refused {
-		c.Refused += n
-		r.notes.surprise("%d changes were refused by the tables' own rules: %s", n, what)
+	for _, what := range slices.Sorted(maps.Keys(r.changes.refused)) {
+		c.Refused += r.changes.refused[what]
+		c.RefusedBy = append(c.RefusedBy, fmt.Sprintf("%d × %s", r.changes.refused[what], what))
 	}
 	return err
 }

@@ -34,6 +34,7 @@ type world struct {
 	shop, delivery        string // DSNs of those who own them
 	capability            strangler.Capability
 	scratchFor, scratchAt string // DSNs of the copies; empty in SQLite
+	dir                   string // of the rehearsal's files
 }
 
 // kinds are those of the tests, each with its server.
@@ -41,7 +42,10 @@ var kinds = []kind{sqliteKind, postgresKind, mysqlKind}
 
 func eachKind(t *testing.T, f func(t *testing.T, w *world)) {
 	for _, k := range kinds {
-		t.Run(string(k), func(t *testing.T) { f(t, newWorld(t, k)) })
+		t.Run(string(k), func(t *testing.T) {
+			t.Parallel()
+			f(t, newWorld(t, k))
+		})
 	}
 }
 
@@ -66,11 +70,15 @@ func (k kind) fresh(t *testing.T) string {
 
 func newWorld(t *testing.T, k kind) *world {
 	t.Helper()
-	w := &world{t: t, kind: k, shop: k.fresh(t), delivery: k.fresh(t)}
+	w := &world{t: t, kind: k, dir: t.TempDir(), shop: k.fresh(t), delivery: k.fresh(t)}
 	if k != sqliteKind {
 		w.scratchFor, w.scratchAt = k.fresh(t), k.fresh(t)
 	}
 	shop := w.open(w.shop)
+	if k == sqliteKind { // as both programs have it
+		w.exec(shop, "PRAGMA journal_mode = wal")
+		w.exec(w.open(w.delivery), "PRAGMA journal_mode = wal")
+	}
 	w.schema(shop, "legacy-monolith/internal/schema/"+string(k)+"/000001_shop.up.sql")
 	w.schema(w.open(w.delivery), "extracted/delivery/schema/"+string(k)+"/000001_delivery.up.sql")
 	w.seed(shop, 300)
@@ -204,7 +212,7 @@ func (w *world) nothingLeft() {
 			w.t.Errorf("left in a copy: %s", a)
 		}
 	}
-	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "strangler-rehearsal-*")); len(left) > 0 {
+	if left, _ := os.ReadDir(w.dir); len(left) > 0 {
 		w.t.Errorf("left behind: %v", left)
 	}
 }
