@@ -4,11 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -221,3 +223,27 @@ func (w *world) nothingLeft() {
 func strip(image string) string { return numbers.ReplaceAllString(image, "N") }
 
 var numbers = regexp.MustCompile(`\d+`)
+
+// readers are the roles that reader has made.
+var readers atomic.Int32
+
+// reader is the DSN of a role that may only read the tables of a database.
+func (w *world) reader(dsn string) string {
+	w.t.Helper()
+	u, err := url.Parse(dsn)
+	must(w.t, err)
+	role, database, server := fmt.Sprintf("reader_%d", readers.Add(1)), strings.TrimPrefix(u.Path, "/"), w.kind.server(w.t)
+	if w.kind == mysqlKind {
+		must(w.t, server.Role(w.t.Context(), role, "GRANT SELECT ON `"+database+"`.* TO "+role+"@'%'"))
+		return server.As(role, database)
+	}
+	must(w.t, server.Role(w.t.Context(), role))
+	db := w.open(dsn)
+	w.exec(db, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO "+role)
+	w.t.Cleanup(func() {
+		if _, err := db.Exec("DROP OWNED BY " + role); err != nil {
+			w.t.Error(err)
+		}
+	})
+	return server.As(role, database)
+}
