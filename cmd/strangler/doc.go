@@ -11,8 +11,8 @@
 //
 // Then one file a verb: serve.go, demo.go, init.go (init_ask.go: what it is told, and asks), check.go, toggle.go, migrate.go, split.go (split_owner.go
 // hands writes over, split_follow.go watches a copy), playbook.go (playbook_run.go drives runs,
-// playbook_follow.go watches one), schema.go, man.go, version.go (and completion). Only serve, demo, init,
-// check, migrate, man and what is merely printed do the work here; everything else asks the daemon.
+// playbook_follow.go watches one, playbook_rehearse.go runs one on copies), schema.go, man.go, version.go (and completion). Only serve, demo, init,
+// check, migrate, rehearse, man and what is merely printed do the work here; everything else asks the daemon.
 //
 // # Output
 //

@@ -45,7 +45,7 @@ capabilities:
     identity: {header: X-User-ID}
     shadow: {sample: 7%, methods: [HEAD], ignore: [$.at]}
     guard: {min_requests: 7, max_error_delta: 7%, max_p99_ratio: 7}
-    playbook: {canary: [7%], soak: 7d, approve: [soak], hold: 7s, shadow: 7s}
+    playbook: {canary: [7%], soak: 7d, approve: [soak], hold: 7s, shadow: 7s, rehearse: {legacy: "postgres://h/a", service: "postgres://h/b"}}
 `
 
 // samples are tried at every place of the file: the schema and the reader are to say the same of each.

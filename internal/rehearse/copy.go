@@ -16,10 +16,7 @@ import (
 // foreign keys between them, and its rows come in past the fence, as a split's do; then the tables are let go as by complete,
 // and nothing of this is left but tables and rows.
 func (r *run) copy(ctx context.Context, t *tables) (err error) {
-	if len(t.names) == 0 {
-		return nil
-	}
-	if err := r.surroundings(ctx, t); err != nil {
+	if err := r.surroundings(ctx, t); err != nil || len(t.names) == 0 {
 		return err
 	}
 	from, err := engines.Open(ctx, binding(t.production, strangler.Legacy, t.names))

@@ -56,11 +56,11 @@ func (n *notes) tell(r *Report) {
 // Enabled is a slog.Handler's.
 func (n *notes) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
 
-// Handle takes down the message with its error.
+// Handle takes down the message with its error, or the rows that it is about.
 func (n *notes) Handle(_ context.Context, r slog.Record) error {
 	text := r.Message
 	r.Attrs(func(a slog.Attr) bool {
-		if a.Key == strangler.LogError {
+		if a.Key == strangler.LogError || a.Key == "orphans" {
 			text += ": " + a.Value.String()
 		}
 		return true

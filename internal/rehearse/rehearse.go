@@ -47,6 +47,7 @@ type run struct {
 	dir             string // of the control store, the scripts, and SQLite's copies
 	changes         *changes
 	gate            *gate
+	settles         []string // what would satisfy the check that refused a step
 }
 
 // Run rehearses, and takes away what it has made, whatever came of it. The Report is there with every error but one for

@@ -88,7 +88,7 @@ func (r *run) next(err error) []string {
 	case errors.As(err, &refused):
 		return slices.Clone(refused.Next)
 	case err != nil:
-		return []string{"settle what it found, then: strangler playbook rehearse " + r.Capability.Name}
+		return append(slices.Clone(r.settles), "settle what it found, then: strangler playbook rehearse "+r.Capability.Name)
 	}
 	return []string{"strangler check", "strangler playbook run " + r.Capability.Name}
 }

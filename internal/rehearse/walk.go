@@ -89,9 +89,10 @@ func (r *run) steps(ctx context.Context, splits *migrations.Splits, c strangler.
 		func() error { return r.wait(ctx, strangler.Service) },
 		func() error { return r.verify(ctx, splits, c, "verify behind the cutover", false) },
 		func() error { return r.handOver(ctx, splits, c, "rollback", strangler.Legacy) },
+		func() error { return r.lost(ctx, splits, c) },
 		func() error { return r.orphans(ctx, c) },
 		func() error { return r.wait(ctx, strangler.Legacy) },
-		func() error { return r.verify(ctx, splits, c, "verify behind the rollback", oneWay(c)) },
+		func() error { return r.verify(ctx, splits, c, "verify behind the rollback", false) },
 		func() error { return r.handOver(ctx, splits, c, "second cutover", strangler.Service) },
 		func() error { return r.wait(ctx, strangler.Service) },
 		func() error { return r.verify(ctx, splits, c, "verify at the end", false) },
@@ -112,16 +113,17 @@ func (r *run) timed(name string, rows func() int64, f func() error) error {
 	end := r.phase(name, rows)
 	err := f()
 	end()
-	return found(name, err)
+	return r.found(name, err)
 }
 
 // found is what went wrong with a step: a refusal is what production's step would answer.
-func found(name string, err error) error {
+func (r *run) found(name string, err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
 	var refused *strangler.Refusal
 	if errors.As(err, &refused) {
+		r.settles = refused.Next
 		return fmt.Errorf("%w: %s was refused by the check %q: %s", ErrFound, name, refused.Check, refused.Why)
 	}
 	return fmt.Errorf("%w: %s: %v", ErrFound, name, err)
@@ -239,6 +241,14 @@ func (r *run) verify(ctx context.Context, splits *migrations.Splits, c strangler
 	})
 }
 
+// lost counts what a rollback has left behind of tables that go one way, and has it brought into line.
+func (r *run) lost(ctx context.Context, splits *migrations.Splits, c strangler.Capability) error {
+	if !oneWay(c) {
+		return nil
+	}
+	return r.verify(ctx, splits, c, "verify, and repair what did not come back", true)
+}
+
 // stopped says why a split has stopped, where it has.
 func (r *run) stopped(ctx context.Context, splits *migrations.Splits, c strangler.Capability, err error) error {
 	if status, errStatus := splits.Status(ctx, c.Name); errStatus == nil && status.Phase == strangler.PhaseStopped {
@@ -275,7 +285,7 @@ func (r *run) handOver(ctx context.Context, splits *migrations.Splits, c strangl
 		if err != nil {
 			err = r.stopped(ctx, splits, c, err)
 		}
-		return found(name, err)
+		return r.found(name, err)
 	}
 }
 

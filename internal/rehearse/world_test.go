@@ -148,7 +148,7 @@ func (w *world) seed(db *sql.DB, n int) {
 		do("INSERT INTO orders (id, version, consumer_id, restaurant_id, assigned_courier_id, order_state, order_minimum_cents, delivery_street, delivery_city, delivery_zip) "+
 			"VALUES (%d, 1, 1, 1, %s, 'APPROVED', 0, 'street %d', 'c', 'z')", i, courier, i)
 		do("INSERT INTO courier_actions VALUES (%d, %d, %d, %s, 'PICKUP')", i, i, i, when)
-		do("INSERT INTO courier_requests VALUES ('key-%d', 'POST /couriers', '', 201, '{}', %s)", i, when)
+		do("INSERT INTO courier_requests VALUES ('key-%d', 'POST /couriers', 'hash %d', 201, '{}', %s)", i, i, when)
 	}
 	must(w.t, tx.Commit())
 }

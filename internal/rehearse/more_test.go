@@ -1,0 +1,84 @@
+package rehearse
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/strangler-fig/strangler"
+	"github.com/strangler-fig/strangler/control"
+	"github.com/strangler-fig/strangler/internal/engines"
+	"github.com/strangler-fig/strangler/migrations"
+)
+
+// While production's own split follows, it can be rehearsed: what of Strangler stands there is not copied, and not touched.
+func TestWhileTheSplitIsUnderWay(t *testing.T) {
+	eachKind(t, func(t *testing.T, w *world) {
+		store, err := control.Open(t.Context(), control.Config{DSN: "sqlite:" + filepath.Join(t.TempDir(), "control.db")})
+		must(t, err)
+		defer func() { must(t, store.Close()) }()
+		must(t, store.Ensure(t.Context(), []strangler.Capability{w.capability}))
+		splits, err := migrations.New(migrations.Config{
+			Capabilities: []strangler.Capability{w.capability}, Open: engines.Open, Dir: t.TempDir(), ControlID: store.ID(), Decisions: store, Records: store, Leases: store,
+			Adopter: store, Gates: newGate(func(context.Context) (strangler.Side, error) { return strangler.Legacy, nil }), Worker: "production",
+		})
+		must(t, err)
+		splits.Start(context.WithoutCancel(t.Context()))
+		must(t, splits.Copy(t.Context(), "delivery"))
+		for phase := strangler.PhaseNone; phase != strangler.PhaseSyncing; {
+			st, err := splits.Status(t.Context(), "delivery")
+			must(t, err)
+			phase = st.Phase
+			must(t, sleep(t.Context(), 20*time.Millisecond))
+		}
+		must(t, splits.Close())
+		before := []string{w.image(w.shop), w.image(w.delivery)}
+		report := w.rehearse(Options{Dir: w.dir, Capability: w.capability, Rows: 60})
+		if len(report.HandOvers) != 3 {
+			t.Errorf("%+v", report)
+		}
+		if diff := cmp.Diff(before, []string{w.image(w.shop), w.image(w.delivery)}); diff != "" {
+			t.Errorf("production has changed: %s", diff)
+		}
+		w.nothingLeft()
+	})
+}
+
+// What has no way back is no mismatch, and is said.
+func TestOneWay(t *testing.T) {
+	eachKind(t, func(t *testing.T, w *world) {
+		w.capability.Tables = []strangler.Table{{From: "courier_requests", To: "courier_requests", OneWay: true}}
+		report := w.rehearse(Options{Dir: w.dir, Capability: w.capability, Rows: 60})
+		if all := strings.Join(report.Surprises, "\n"); !strings.Contains(all, "did not come back to the monolith (reverse: false)") {
+			t.Errorf("nothing is said of what did not come back: %s", all)
+		}
+		w.nothingLeft()
+	})
+}
+
+// The two sides may be of two kinds, each with a copy of its own kind.
+func TestBetweenKinds(t *testing.T) {
+	for _, pair := range [][2]kind{{postgresKind, mysqlKind}, {mysqlKind, sqliteKind}, {sqliteKind, postgresKind}} {
+		t.Run(string(pair[0])+" to "+string(pair[1]), func(t *testing.T) {
+			t.Parallel()
+			w, other := newWorld(t, pair[0]), newWorld(t, pair[1])
+			w.capability.Service, w.capability.Playbook.Rehearse.Service = other.capability.Service, other.scratchAt
+			w.capability.Tables = w.capability.Tables[:3]
+			db := other.open(other.delivery)
+			for _, name := range []string{"deliveries", "courier_actions", "couriers", "courier_requests"} { // the plan makes them
+				other.exec(db, "DROP TABLE "+name)
+			}
+			before := []string{w.image(w.shop), other.image(other.delivery)}
+			w.rehearse(Options{Dir: w.dir, Capability: w.capability, Rows: 60})
+			if diff := cmp.Diff(before, []string{w.image(w.shop), other.image(other.delivery)}); diff != "" {
+				t.Errorf("production has changed: %s", diff)
+			}
+			w.nothingLeft()
+			other.nothingLeft()
+		})
+	}
+}
