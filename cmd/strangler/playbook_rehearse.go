@@ -37,6 +37,9 @@ needed.
 			if _, o.Capability, err = a.capability(args[0]); err != nil {
 				return err
 			}
+			if o.Capability.Stateless() {
+				return unusable("capability %s has no tables, so there is nothing to rehearse; strangler toggle set moves it", args[0])
+			}
 			if o.Rows < 1 || o.Changes < 0 || o.Changes > 1000 {
 				return unusable("--rows is from 1, and --changes from 0 to 1000")
 			}
@@ -136,6 +139,9 @@ func writeMeasures(w io.Writer, r *rehearse.Report) {
 			rows = append(rows, []string{p.Name, span(p.Seconds), rate, whole})
 		}
 		table(w, rows...)
+	}
+	if r.Capture != "" {
+		fmt.Fprintln(w, "on the copies:", r.Capture)
 	}
 	for _, h := range r.HandOvers {
 		word := map[strangler.Side]string{strangler.Service: "cutover", strangler.Legacy: "rollback"}[h.To]

@@ -2,6 +2,7 @@ package rehearse
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -80,5 +81,39 @@ func TestBetweenKinds(t *testing.T) {
 			w.nothingLeft()
 			other.nothingLeft()
 		})
+	}
+}
+
+// Where changes are read from the server's own log, the copies' server has a slot, which does not stay: it would keep the log
+// for good, and so it is dropped even where the copies are kept.
+func TestTheServersLog(t *testing.T) {
+	w := newWorld(t, postgresKind)
+	w.capability.Capture, w.capability.Tables = strangler.CaptureLogical, w.capability.Tables[:3]
+	report := w.rehearse(Options{Dir: w.dir, Capability: w.capability, Rows: 60})
+	if !strings.Contains(report.Capture, "logical decoding") {
+		t.Errorf("captured by %q", report.Capture)
+	}
+	w.nothingLeft()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if _, err := Run(ctx, Options{Dir: w.dir, Capability: w.capability, Rows: 60, Progress: func(p Progress) {
+		if p.Phase == "changes at the service side" {
+			cancel()
+		}
+	}}); !errors.Is(err, strangler.ErrStopped) {
+		t.Error(err)
+	}
+	w.nothingLeft()
+	report = w.rehearse(Options{Dir: w.dir, Capability: w.capability, Rows: 60, Keep: true})
+	db := w.open(w.scratchFor)
+	there, err := postgresKind.stands(t.Context(), db)
+	must(t, err)
+	if all := strings.Join(there, " "); !strings.Contains(all, "couriers") || len(report.Left) != 3 {
+		t.Errorf("kept: %s, %v", all, report.Left)
+	}
+	slots, err := texts(t.Context(), db, "SELECT slot_name FROM pg_replication_slots WHERE database = current_database()")
+	must(t, err)
+	if len(slots) > 0 {
+		t.Errorf("slots stay: %v", slots)
 	}
 }

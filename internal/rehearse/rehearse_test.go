@@ -42,6 +42,11 @@ func TestTheReferenceIsRehearsed(t *testing.T) {
 		if diff := cmp.Diff([]strangler.Side{strangler.Service, strangler.Legacy, strangler.Service}, to); diff != "" {
 			t.Error(diff)
 		}
+		for _, surprise := range report.Surprises {
+			if strings.Contains(surprise, "fence") {
+				t.Error(surprise)
+			}
+		}
 		if c := report.Changes; c.Legacy < 2*enough || c.Service < 2*enough {
 			t.Errorf("changes: %+v", c)
 		}

@@ -13,9 +13,10 @@ type Report struct {
 	DryRun     bool       `json:"dry_run,omitempty"` // nothing was made: Copied has what would be
 	Passed     bool       `json:"passed"`
 	Seconds    float64    `json:"seconds"`
-	Rows       int        `json:"rows"`   // asked for, of each table
-	Copied     []Copied   `json:"copied"` // by side and table
-	Phases     []Phase    `json:"phases"` // in their order
+	Rows       int        `json:"rows"`              // asked for, of each table
+	Copied     []Copied   `json:"copied"`            // by side and table
+	Capture    string     `json:"capture,omitempty"` // how the monolith's changes were recorded, and why, where the server of the copy gave the choice
+	Phases     []Phase    `json:"phases"`            // in their order
 	HandOvers  []HandOver `json:"hand_overs"`
 	Changes    Changes    `json:"changes"`
 	// Compared and Mismatches are of all verifications, Differences the first mismatches.

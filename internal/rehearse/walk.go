@@ -48,9 +48,33 @@ func (r *run) walk(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := r.captured(ctx, c); err != nil {
+		return err
+	}
 	splits.Start(context.WithoutCancel(ctx))
 	defer func() { err = errors.Join(err, splits.Close()) }()
 	return r.steps(ctx, splits, c)
+}
+
+// captured tells how changes will be recorded: where the capability does not say, the engine chooses by what the server of the
+// copy lets it, which may be another one than production's.
+func (r *run) captured(ctx context.Context, c strangler.Capability) (err error) {
+	b := binding(c.Legacy.Database, strangler.Legacy, names(c.Tables, strangler.Legacy))
+	b.Capture = c.Capture
+	if slices.ContainsFunc(c.Tables, func(t strangler.Table) bool { return len(t.Drop) > 0 || t.Where != "" }) {
+		for _, name := range b.Tables {
+			t := c.Tables[slices.IndexFunc(c.Tables, func(t strangler.Table) bool { return t.From == name })]
+			b.Shares = append(b.Shares, migrations.Share{Stays: t.Drop, Where: t.Where})
+		}
+	}
+	d, err := engines.Open(ctx, b)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	s, err := d.Inspect(ctx)
+	r.report.Capture = s.Capture
+	return err
 }
 
 // rehearsed is the capability with the copies for its databases.
