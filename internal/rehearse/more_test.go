@@ -39,7 +39,7 @@ func TestWhileTheSplitIsUnderWay(t *testing.T) {
 		must(t, splits.Close())
 		before := []string{w.image(w.shop), w.image(w.delivery)}
 		report := w.rehearse(Options{Dir: w.dir, Capability: w.capability, Rows: 60})
-		if len(report.HandOvers) != 3 {
+		if len(report.HandOvers) != 3 || strings.Contains(strings.Join(report.Surprises, "\n"), "rows already") {
 			t.Errorf("%+v", report)
 		}
 		if diff := cmp.Diff(before, []string{w.image(w.shop), w.image(w.delivery)}); diff != "" {
@@ -116,4 +116,23 @@ func TestTheServersLog(t *testing.T) {
 	if len(slots) > 0 {
 		t.Errorf("slots stay: %v", slots)
 	}
+}
+
+// Rows that the service made itself are none of the copy's, and would stop the plan in production.
+func TestRowsAtTheService(t *testing.T) {
+	eachKind(t, func(t *testing.T, w *world) {
+		w.exec(w.open(w.delivery), "INSERT INTO courier_requests VALUES ('theirs', 'r', 'h', 201, '{}', '2030-01-01 00:00:00')")
+		before := w.image(w.delivery)
+		report := w.rehearse(Options{Dir: w.dir, Capability: w.capability, Rows: 20, Changes: -1})
+		if all := strings.Join(report.Surprises, "\n"); !strings.Contains(all, "the service's table courier_requests has 1 rows already") {
+			t.Errorf("nothing is said of them: %s", all)
+		}
+		if report.Changes.Legacy+report.Changes.Service != 0 {
+			t.Errorf("changes that nobody asked for: %+v", report.Changes)
+		}
+		if diff := cmp.Diff(before, w.image(w.delivery)); diff != "" {
+			t.Errorf("production has changed: %s", diff)
+		}
+		w.nothingLeft()
+	})
 }

@@ -50,6 +50,9 @@ func (r *run) rows(ctx context.Context, t *tables, from, to migrations.Database)
 			return fmt.Errorf("count the rows of %s: %w", t.names[i], err)
 		}
 	}
+	if err := r.already(ctx, t, whole); err != nil {
+		return err
+	}
 	for i := range t.names {
 		if !t.sample[i] {
 			continue
@@ -74,6 +77,30 @@ func (r *run) rows(ctx context.Context, t *tables, from, to migrations.Database)
 		r.report.Copied = append(r.report.Copied, Copied{Side: t.side, Table: name, Moves: t.moves[i], Rows: s.copied[i], Production: whole[i]})
 	}
 	return s.sequences(ctx)
+}
+
+// already notes rows in the service's tables that no split has brought there: the plan will refuse them.
+func (r *run) already(ctx context.Context, t *tables, whole []int64) (err error) {
+	if t.side == strangler.Legacy {
+		return nil
+	}
+	b := binding(t.production, strangler.Service, t.names)
+	b.Capability = r.Capability.Name
+	d, err := engines.Open(ctx, b)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	fence, err := d.Fence(ctx)
+	if err != nil {
+		return err
+	}
+	for i, n := range whole {
+		if t.moves[i] && n > 0 && !fence.Installed {
+			r.notes.surprise("the service's table %s has %d rows already, and the plan will refuse it: empty it, or name another one in strangler.yaml", t.names[i], n)
+		}
+	}
+	return nil
 }
 
 func (s *sampler) progress(whole []int64) (out []strangler.TableProgress) {

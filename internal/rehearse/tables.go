@@ -63,6 +63,11 @@ func (r *run) legacyTables(ctx context.Context) (*tables, error) {
 		return nil, err
 	}
 	moved := len(out.names)
+	for _, name := range out.names {
+		if !slices.ContainsFunc(catalog.Tables, func(other string) bool { return same(kindOf(r.legacy.production), name, other) }) {
+			r.notes.leaves("foreign keys of %s or to it: the catalog has it under another name than strangler.yaml", name)
+		}
+	}
 	if err := r.settled(ctx, out); err != nil {
 		return nil, err
 	}
