@@ -145,7 +145,7 @@ func writeMeasures(w io.Writer, r *rehearse.Report) {
 	}
 	for _, h := range r.HandOvers {
 		word := map[strangler.Side]string{strangler.Service: "cutover", strangler.Legacy: "rollback"}[h.To]
-		fmt.Fprintf(w, "%s: writes held for %.0f ms, in %d attempts\n", word, h.Held, h.Attempts)
+		fmt.Fprintf(w, "%s: writes held for %.0f ms (attempts: %d)\n", word, h.Held, h.Attempts)
 		if h.Aborted != "" {
 			fmt.Fprintf(w, "  aborted: %s\n", h.Aborted)
 		}

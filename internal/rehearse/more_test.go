@@ -51,14 +51,14 @@ func TestWhileTheSplitIsUnderWay(t *testing.T) {
 
 // What has no way back is no mismatch, and is said.
 func TestOneWay(t *testing.T) {
-	eachKind(t, func(t *testing.T, w *world) {
-		w.capability.Tables = []strangler.Table{{From: "courier_requests", To: "courier_requests", OneWay: true}}
-		report := w.rehearse(Options{Dir: w.dir, Capability: w.capability, Rows: 60})
-		if all := strings.Join(report.Surprises, "\n"); !strings.Contains(all, "did not come back to the monolith (reverse: false)") {
-			t.Errorf("nothing is said of what did not come back: %s", all)
-		}
-		w.nothingLeft()
-	})
+	t.Parallel()
+	w := newWorld(t, sqliteKind)
+	w.capability.Tables = []strangler.Table{{From: "courier_requests", To: "courier_requests", OneWay: true}}
+	report := w.rehearse(Options{Dir: w.dir, Capability: w.capability, Rows: 60})
+	if all := strings.Join(report.Surprises, "\n"); !strings.Contains(all, "did not come back to the monolith (reverse: false)") {
+		t.Errorf("nothing is said of what did not come back: %s", all)
+	}
+	w.nothingLeft()
 }
 
 // The two sides may be of two kinds, each with a copy of its own kind.
@@ -120,19 +120,19 @@ func TestTheServersLog(t *testing.T) {
 
 // Rows that the service made itself are none of the copy's, and would stop the plan in production.
 func TestRowsAtTheService(t *testing.T) {
-	eachKind(t, func(t *testing.T, w *world) {
-		w.exec(w.open(w.delivery), "INSERT INTO courier_requests VALUES ('theirs', 'r', 'h', 201, '{}', '2030-01-01 00:00:00')")
-		before := w.image(w.delivery)
-		report := w.rehearse(Options{Dir: w.dir, Capability: w.capability, Rows: 20, Changes: -1})
-		if all := strings.Join(report.Surprises, "\n"); !strings.Contains(all, "the service's table courier_requests has 1 rows already") {
-			t.Errorf("nothing is said of them: %s", all)
-		}
-		if report.Changes.Legacy+report.Changes.Service != 0 {
-			t.Errorf("changes that nobody asked for: %+v", report.Changes)
-		}
-		if diff := cmp.Diff(before, w.image(w.delivery)); diff != "" {
-			t.Errorf("production has changed: %s", diff)
-		}
-		w.nothingLeft()
-	})
+	t.Parallel()
+	w := newWorld(t, sqliteKind)
+	w.exec(w.open(w.delivery), "INSERT INTO courier_requests VALUES ('theirs', 'r', 'h', 201, '{}', '2030-01-01 00:00:00')")
+	before := w.image(w.delivery)
+	report := w.rehearse(Options{Dir: w.dir, Capability: w.capability, Rows: 20, Changes: -1})
+	if all := strings.Join(report.Surprises, "\n"); !strings.Contains(all, "the service's table courier_requests has 1 rows already") {
+		t.Errorf("nothing is said of them: %s", all)
+	}
+	if report.Changes.Legacy+report.Changes.Service != 0 {
+		t.Errorf("changes that nobody asked for: %+v", report.Changes)
+	}
+	if diff := cmp.Diff(before, w.image(w.delivery)); diff != "" {
+		t.Errorf("production has changed: %s", diff)
+	}
+	w.nothingLeft()
 }

@@ -56,16 +56,19 @@ func (n *notes) tell(r *Report) {
 // Enabled is a slog.Handler's.
 func (n *notes) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
 
-// Handle takes down the message with its error, or the rows that it is about.
+// Handle takes down the message with its error. Orphans are looked for by the rehearsal itself.
 func (n *notes) Handle(_ context.Context, r slog.Record) error {
-	text := r.Message
+	text, known := r.Message, false
 	r.Attrs(func(a slog.Attr) bool {
-		if a.Key == strangler.LogError || a.Key == "orphans" {
+		if a.Key == strangler.LogError {
 			text += ": " + a.Value.String()
 		}
+		known = known || a.Key == "orphans"
 		return true
 	})
-	n.surprise("%s", text)
+	if !known {
+		n.surprise("%s", text)
+	}
 	return nil
 }
 

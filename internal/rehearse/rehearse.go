@@ -64,6 +64,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	r.notes.tell(r.report)
 	r.report.NextSteps = r.next(err)
 	if ctx.Err() != nil {
+		r.report.NextSteps = []string{"strangler playbook rehearse " + o.Capability.Name}
 		err = fmt.Errorf("%w: the rehearsal of %s was interrupted; production was only read, and %s", strangler.ErrStopped, o.Capability.Name, r.left())
 	} else if len(r.report.Left) > 0 && !r.Keep {
 		err = errors.Join(err, fmt.Errorf("%w: %s", strangler.ErrStopped, r.left()))

@@ -115,7 +115,7 @@ func TestWhereCopiesDoNotGo(t *testing.T) {
 
 // Whenever a rehearsal is interrupted, it takes away what it has made.
 func TestAnInterruptedRehearsalLeavesNothing(t *testing.T) {
-	for _, at := range []string{"copies of both databases", "copy", "changes at the service side", "second cutover"} {
+	for _, at := range []string{"copies of both databases", "changes at the service side", "second cutover"} {
 		t.Run(at, func(t *testing.T) {
 			eachKind(t, func(t *testing.T, w *world) {
 				ctx, cancel := context.WithCancel(t.Context())

@@ -169,7 +169,7 @@ func (r *run) orphans(ctx context.Context, c strangler.Capability) (err error) {
 		return err
 	}
 	for _, row := range rows {
-		r.notes.surprise("a foreign key is back behind the rollback, and is violated: %s", row)
+		r.notes.surprise("behind the rollback a foreign key is back, and is violated, since one side deleted what the other refers to (on_delete): %s", row)
 	}
 	return nil
 }
