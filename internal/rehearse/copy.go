@@ -125,8 +125,14 @@ func (r *run) surroundings(ctx context.Context, t *tables) (err error) {
 		_, err = texts(ctx, to, "PRAGMA journal_mode = wal")
 		return err
 	case postgresKind:
-		for _, name := range t.names {
-			if schema, _ := schemaOf(name); schema != "" {
+		all := slices.Concat(t.names, names(r.Capability.AtService().Tables, t.side)) // with those that the plan will make
+		for _, name := range all {
+			schema, _ := schemaOf(name)
+			there, err := texts(ctx, from, "SELECT nspname::text FROM pg_namespace WHERE nspname = $1::text", schema)
+			if err != nil {
+				return err
+			}
+			for range there {
 				if _, err := to.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+k.ident(schema)); err != nil {
 					return fmt.Errorf("the schema %s for the copy of the %s side: %w", schema, t.side, err)
 				}

@@ -136,3 +136,39 @@ func TestRowsAtTheService(t *testing.T) {
 	}
 	w.nothingLeft()
 }
+
+// What the service deletes while orders of the monolith's refer to it is found behind the rollback.
+func TestOrphans(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sqliteKind)
+	w.capability.Tables = []strangler.Table{{From: "couriers", To: "couriers"}}
+	service := w.open(w.delivery)
+	w.exec(service, "DROP TABLE deliveries")
+	w.exec(service, "DROP TABLE courier_actions")
+	report := w.rehearse(Options{Dir: w.dir, Capability: w.capability, Rows: 100})
+	if all := strings.Join(report.Surprises, "\n"); !strings.Contains(all, "behind the rollback a foreign key is back, and is violated") {
+		t.Errorf("nothing is said of them: %s", all)
+	}
+}
+
+// Tables in schemas of their own, with a type and a sequence from elsewhere, are found there again.
+func TestSchemas(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, postgresKind)
+	db := w.open(w.shop)
+	for _, statement := range []string{
+		"CREATE SCHEMA billing", "CREATE SCHEMA kinds", "CREATE TYPE kinds.mood AS ENUM ('good', 'bad')", "CREATE SEQUENCE numbers",
+		`CREATE TABLE billing."Bills" (id integer PRIMARY KEY DEFAULT nextval('numbers'), courier bigint REFERENCES couriers, state kinds.mood DEFAULT 'bad')`,
+		`INSERT INTO billing."Bills" (courier) SELECT n FROM generate_series(1, 200) AS n`,
+	} {
+		w.exec(db, statement)
+	}
+	w.exec(w.open(w.delivery), "CREATE SCHEMA billing")
+	w.exec(w.open(w.delivery), "CREATE SCHEMA kinds")
+	w.capability.Tables = []strangler.Table{{From: "billing.Bills", To: "billing.bills"}}
+	report := w.rehearse(Options{Dir: w.dir, Capability: w.capability, Rows: 50})
+	if c := report.Copied[1]; c.Table != "couriers" || c.Rows != 50 {
+		t.Errorf("%+v", report.Copied)
+	}
+	w.nothingLeft()
+}

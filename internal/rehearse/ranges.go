@@ -28,7 +28,7 @@ func (s *sampler) ranges(ctx context.Context, i int, whole int64) (out []migrati
 		if n < len(cuts) {
 			x.Upto, after = cuts[n], cuts[n]
 		}
-		some, err := s.chunked(ctx, i, x, max(s.Rows/(len(cuts)+1), 1))
+		some, err := s.chunked(ctx, i, x, s.Rows*(n+1)/(len(cuts)+1)-s.Rows*n/(len(cuts)+1))
 		if err != nil {
 			return nil, err
 		}

@@ -67,7 +67,10 @@ func newWriter(ctx context.Context, dsn string, d migrations.Database, names []s
 		}
 		w.tables = append(w.tables, x)
 	}
-	return w, w.look(ctx)
+	if err := w.look(ctx); err != nil {
+		return nil, errors.Join(err, w.db.Close())
+	}
+	return w, nil
 }
 
 // look learns the keys of some rows anew.
