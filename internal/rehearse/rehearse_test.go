@@ -47,7 +47,7 @@ func TestTheReferenceIsRehearsed(t *testing.T) {
 				t.Error(surprise)
 			}
 		}
-		if c := report.Changes; c.Legacy < 2*enough || c.Service < 2*enough {
+		if c := report.Changes; c.Legacy < enough || c.Service < 2*enough {
 			t.Errorf("changes: %+v", c)
 		}
 		if diff := cmp.Diff(production, []string{w.image(w.shop), w.image(w.delivery)}); diff != "" {
