@@ -184,7 +184,17 @@ type PlaybookSettings struct {
 	// Requests is how many the service has to have answered at each canary percentage before the next; 0: only Hold decides.
 	Requests int64
 	Own      []OwnStep // in the order of the file
+	// Rehearse are the databases for the copies that a rehearsal makes.
+	Rehearse Rehearse
 }
+
+// Rehearse names two empty databases, by DSN, that a rehearsal may fill and empties again. The copy of a SQLite database is a
+// temporary file and has none.
+type Rehearse struct{ Legacy, Service string }
+
+// String and GoString leave the DSNs out: they may hold a password.
+func (r Rehearse) String() string   { return "databases of a rehearsal" }
+func (r Rehearse) GoString() string { return r.String() }
 
 // Percent is a share in millionths: 1 % is 10 000. It counts as exactly as the canary's buckets do.
 type Percent int32

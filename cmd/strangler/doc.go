@@ -13,8 +13,8 @@
 // hands writes over, split_follow.go watches a copy), playbook.go (playbook_run.go drives runs,
 // playbook_person.go what people ask of one,
 // playbook_status.go says how one stands, playbook_follow.go watches it, playbook_frame.go draws it with what
-// playbook_facts.go says of it, playbook_next.go says what to do next), schema.go, man.go, version.go (and completion). Only serve, demo, init,
-// check, migrate, man and what is merely printed do the work here; everything else asks the daemon.
+// playbook_facts.go says of it, playbook_next.go says what to do next, playbook_rehearse.go runs one on copies), schema.go, man.go, version.go (and completion). Only serve, demo, init,
+// check, migrate, rehearse, man and what is merely printed do the work here; everything else asks the daemon.
 //
 // # Output
 //

@@ -8,6 +8,7 @@ import (
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/internal/config"
+	"github.com/strangler-fig/strangler/internal/rehearse"
 	"github.com/strangler-fig/strangler/migrations"
 )
 
@@ -18,6 +19,7 @@ type hooks struct {
 	Catalog  func(ctx context.Context, dsn string) (migrations.Catalog, error)
 	Check    func(context.Context, *config.Config) ([]Finding, error)
 	Migrator func(*config.Config) (Migrator, error)
+	Rehearse func(ctx context.Context, o rehearse.Options, dry bool) (*rehearse.Report, error)
 }
 
 // ServeOptions are the daemon's. It returns nil when its context ends.

@@ -200,7 +200,7 @@ func TestEveryCommandHasHelpAndExample(t *testing.T) {
 		}
 	}
 	walk(a.root())
-	if count != 45 {
+	if count != 46 {
 		t.Errorf("%d commands", count)
 	}
 }
@@ -260,6 +260,8 @@ func TestArgumentsThatCannotBeUsed(t *testing.T) {
 		{"migrate force delivery 2", "legacy or service"},
 		{"playbook show billing", "it has delivery, search"},
 		{"playbook approve delivery", "STEP is missing"},
+		{"playbook rehearse search", "no tables"},
+		{"playbook rehearse delivery --rows 0", "from 1"},
 		{"serve --roles cook", "proxy and worker"},
 		{"serve --log-level loud", "debug, info, warn or error"},
 		{"serve --log-format xml", "text or json"},

@@ -15,7 +15,7 @@ func (a *app) playbook() *cobra.Command {
 	return group("playbook", "Take a capability through all steps, forward and back",
 		"A playbook orders everything: expand, copy, verify, shadow, canary, cutover, soak,\ncomplete. A run belongs to the daemon: a closed terminal stops nothing, and a killed daemon\nresumes it.",
 		"  strangler playbook show delivery\n  strangler playbook run delivery --follow\n  strangler playbook approve delivery cutover",
-		a.playbookList(), a.playbookShow(), a.playbookRun(), a.playbookStatus(), a.playbookApprove(), a.playbookPause(), a.playbookContinue(),
+		a.playbookList(), a.playbookShow(), a.playbookRehearse(), a.playbookRun(), a.playbookStatus(), a.playbookApprove(), a.playbookPause(), a.playbookContinue(),
 		a.playbookSkip(), a.playbookRetry(), a.playbookAccept(), a.playbookAbort(), a.playbookRollback(), a.playbookRender())
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/strangler-fig/strangler/internal/daemon"
 	"github.com/strangler-fig/strangler/internal/demo"
 	"github.com/strangler-fig/strangler/internal/engines"
+	"github.com/strangler-fig/strangler/internal/rehearse"
 	"github.com/strangler-fig/strangler/migrations"
 )
 
@@ -62,6 +63,12 @@ func connected(env func(string) (string, bool)) hooks {
 			return out, err
 		},
 		Migrator: func(cfg *config.Config) (Migrator, error) { return migrator{cfg}, nil },
+		Rehearse: func(ctx context.Context, o rehearse.Options, dry bool) (*rehearse.Report, error) {
+			if dry {
+				return rehearse.Preview(ctx, o)
+			}
+			return rehearse.Run(ctx, o)
+		},
 	}
 }
 

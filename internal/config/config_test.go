@@ -60,7 +60,7 @@ capabilities:
     identity: {header: X-User-ID}
     shadow:   {sample: 10%, methods: [GET, HEAD], ignore: [$.generated_at]}
     guard:    {min_requests: 200, max_error_delta: 1%, max_p99_ratio: 1.5}
-    playbook: {canary: [1%, 10%, 50%, 100%], soak: 14d, approve: [cutover, complete]}
+    playbook: {canary: [1%, 10%, 50%, 100%], soak: 14d, approve: [cutover, complete], rehearse: {legacy: "postgres://r@h/a", service: "postgresql://r@h/b"}}
 `
 
 func delivery(legacy strangler.Upstream) strangler.Capability {
@@ -88,6 +88,8 @@ func delivery(legacy strangler.Upstream) strangler.Capability {
 			Shadow:  10 * time.Minute,
 			Soak:    14 * 24 * time.Hour,
 			Approve: []string{"cutover", "complete"},
+
+			Rehearse: strangler.Rehearse{Legacy: "postgres://r@h/a", Service: "postgres://r@h/b"},
 		},
 	}
 }
@@ -127,6 +129,7 @@ capabilities:
     service: {url: "h2c://127.0.0.1:9002"}
 `, nil)
 	full := delivery(c.Legacy)
+	full.Playbook.Rehearse = strangler.Rehearse{}
 	want := strangler.Capability{
 		Name: "search", Routes: []strangler.Route{{Pattern: "/search"}},
 		Service: strangler.Upstream{URLs: []string{"h2c://127.0.0.1:9002"}}, Legacy: strangler.Upstream{URLs: []string{"http://127.0.0.1:9000"}},

@@ -145,6 +145,9 @@ func playbookSchema() schema {
 		key("hold", pace("How long each share of a canary is held.").otherwise("10m")),
 		key("shadow", pace("How long reads are shadowed.").otherwise("10m")),
 		key("requests", wholeNumber("How many requests the service has to have answered at each share of a canary; 0: only hold decides.", 0).otherwise(0)),
+		key("rehearse", object("Empty databases that a rehearsal fills with copies, and empties again; a SQLite side has none.",
+			key("legacy", text("For the copy of the legacy database; of the same kind.", dsnText)),
+			key("service", text("For the copy of the service's database; of the same kind.", dsnText)))),
 		key("steps", listOf("Steps of your own between the playbook's.", stepSchema())))
 }
 

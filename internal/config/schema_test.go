@@ -54,6 +54,7 @@ capabilities:
       hold: 7s
       shadow: 7s
       requests: 7
+      rehearse: {legacy: "postgres://h/a", service: "postgres://h/b"}
       steps:
         - {name: a, before: shadow, timeout: 7s, retries: 7, run: {command: [./a], check: [./b], undo: [./c], env: [HOME]}}
         - {name: b, after: soak, http: {url: "http://h:7/ready", status: 204, json: {$.state: ready}}}

@@ -70,7 +70,8 @@ func (r *reader) guard(f field) strangler.Guard {
 }
 
 func (r *reader) playbook(k strangler.Capability, f field) strangler.PlaybookSettings {
-	keys := r.object(f, "canary", "soak", "approve", "hold", "shadow", "requests", "steps")
+	keys := r.object(f, "canary", "soak", "approve", "hold", "shadow", "requests", "steps", "rehearse")
+	copies := r.object(keys["rehearse"], "legacy", "service")
 	p := strangler.PlaybookSettings{
 		Canary:   r.canary(keys["canary"]),
 		Hold:     r.span(keys["hold"], defaultPace),
@@ -79,6 +80,7 @@ func (r *reader) playbook(k strangler.Capability, f field) strangler.PlaybookSet
 		Approve:  []string{"cutover", "complete"},
 		Requests: int64(r.whole(keys["requests"], 0, 0)),
 		Own:      r.steps(k, keys["steps"]),
+		Rehearse: strangler.Rehearse{Legacy: r.dsn(copies["legacy"], ""), Service: r.dsn(copies["service"], "")},
 	}
 	if keys["approve"].given() {
 		p.Approve = []string{}

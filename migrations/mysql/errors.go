@@ -13,6 +13,7 @@ import (
 
 // The server's error numbers that are told apart.
 const (
+	errNoRight        = 1142
 	errNoTable        = 1146
 	errDuplicate      = 1062
 	errDuplicateInfo  = 1586
