@@ -33,24 +33,36 @@ func settled(run strangler.Run) bool {
 		return true
 	case strangler.RunWaiting:
 		_, person := awaitsPerson(run)
-		return person || waitingStep(run) == playbook.Soak
+		return person || waitingStep(run).Name == playbook.Soak
 	}
 	return false
 }
 
-// awaitsPerson reports whether a run waits for an approval, and of which step.
+// awaitsPerson reports whether a run waits for an approval that nobody has given yet, and of which step.
 func awaitsPerson(run strangler.Run) (step string, waits bool) {
-	step = waitingStep(run)
-	return step, run.State == strangler.RunWaiting && step != "" && strings.Contains(run.Waiting, "approval")
+	at := waitingStep(run)
+	return at.Name, at.Name != "" && at.Approved == "" && saysApproval(run)
 }
 
-func waitingStep(run strangler.Run) string {
+// approvedBy is who has approved the step at which a run still stands, or "".
+func approvedBy(run strangler.Run) string {
+	if !saysApproval(run) {
+		return ""
+	}
+	return waitingStep(run).Approved
+}
+
+func saysApproval(run strangler.Run) bool {
+	return run.State == strangler.RunWaiting && strings.Contains(run.Waiting, "approval")
+}
+
+func waitingStep(run strangler.Run) strangler.StepRun {
 	for _, s := range run.Steps {
 		if s.State == strangler.StepWaiting {
-			return s.Name
+			return s
 		}
 	}
-	return ""
+	return strangler.StepRun{}
 }
 
 // drawRun is a block with a line for each step, and one line for the step that it is at.
@@ -66,7 +78,9 @@ func drawRun(p *progress, run strangler.Run) (block []string, line string) {
 		case strangler.StepDoing, strangler.StepUndoing, strangler.StepWaiting:
 			mark = p.paint(busy, "…")
 			line = fmt.Sprintf("%s: %s", s.Name, s.State)
-			if run.Waiting != "" {
+			if who := approvedBy(run); who != "" {
+				line += ", approved by " + who
+			} else if run.Waiting != "" {
 				line += ", " + run.Waiting
 			}
 		case strangler.StepFailed:

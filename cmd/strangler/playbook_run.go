@@ -149,7 +149,9 @@ func (a *app) printRun(run strangler.Run) error {
 	result := ran{Run: run, NextSteps: afterRun(run)}
 	return a.print(result, func(w io.Writer) {
 		fmt.Fprintf(w, "run %d of %s: %s", run.ID, run.Capability, run.State)
-		if run.Waiting != "" {
+		if who := approvedBy(run); who != "" {
+			fmt.Fprintf(w, ", %s approved by %s", waitingStep(run).Name, who)
+		} else if run.Waiting != "" {
 			fmt.Fprintf(w, ", %s", run.Waiting)
 		}
 		if run.Error != "" {
