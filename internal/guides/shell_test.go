@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how long one command may take. None takes a tenth of it.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // mark stands before and behind the exit code in what the shell prints.
 const mark = "\x1e"
