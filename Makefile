@@ -16,7 +16,7 @@ BENCH_ROUNDS ?= 5
 # the race detector passes over: they have no goroutines, or watch other processes.
 DEEP := ./migrations/sqlite ./migrations/postgres ./migrations/mysql ./internal/outage ./internal/e2e
 TESTS = $(or $(shell go list ./... 2>/dev/null | grep -vE '/internal/outage$$'),./...)
-RACE = $(or $(shell go list ./... 2>/dev/null | grep -vE '/(internal/(lint|testsum|protocol|demo|invariant|localdb|engines|outage|e2e)|migrations/(sqlite|postgres|mysql))$$'),./...)
+RACE = $(or $(shell go list ./... 2>/dev/null | grep -vE '/(internal/(lint|testsum|protocol|demo|guides|invariant|localdb|engines|outage|e2e)|migrations/(sqlite|postgres|mysql))$$'),./...)
 
 # Packages with tests that `make torture` runs. Such a test is named TestTorture… and stands in a file
 # with the line "//go:build torture".

@@ -6,7 +6,7 @@
 //   - A block ```console shows commands behind "$ " (and "> " where they go on), and what they print: "…" stands for
 //     anything in a line, a line of its own for any lines. How a command ended is shown by "$ echo $?" behind it; without, it is 0.
 //   - A comment <!-- saved as FILE --> above a block of any other kind writes it to that file, as an editor does.
-//   - A comment <!-- begins behind FILE.md: Heading --> has the commands of another guide done first, to the end of that section.
+//   - A comment <!-- begins behind GUIDE: Heading --> has the commands of another guide done first, to the end of that section.
 //   - Blocks of other kinds show what belongs into other programs, and are read only.
 //
 // The files, in the order of a test:
