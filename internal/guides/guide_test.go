@@ -106,6 +106,14 @@ func names(t *testing.T) []string {
 	return found
 }
 
+// end is the last section with a block.
+func (g guide) end() string {
+	if len(g.blocks) == 0 {
+		return ""
+	}
+	return g.blocks[len(g.blocks)-1].heading
+}
+
 // before are the blocks of another guide that come first.
 func (g guide) before(t *testing.T) (blocks []block) {
 	t.Helper()

@@ -33,19 +33,24 @@ func (t tests) Run() int {
 	return code
 }
 
-// TestGuides does what each guide says, in its order, each in a place of its own.
+// TestGuides does what each guide says, in its order, each in a place of its own. One at whose end another begins is done there.
 func TestGuides(t *testing.T) {
 	for _, name := range names(t) {
 		g := load(t, name)
-		if !slices.ContainsFunc(g.blocks, block.commands) {
+		title := strings.TrimSuffix(name, ".md")
+		whole := g.behind != "" && g.until == load(t, g.behind).end()
+		if whole {
+			title = strings.TrimSuffix(g.behind, ".md") + "+" + title
+		}
+		if !slices.ContainsFunc(g.blocks, block.commands) || goesOnElsewhere(t, g) {
 			continue
 		}
-		t.Run(strings.TrimSuffix(name, ".md"), func(t *testing.T) {
+		t.Run(title, func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t)
 			s := newShell(t, p)
 			for _, b := range g.before(t) {
-				follow(t, s, p, b, false)
+				follow(t, s, p, b, whole)
 			}
 			for _, b := range g.blocks {
 				follow(t, s, p, b, true)
@@ -55,6 +60,15 @@ func TestGuides(t *testing.T) {
 			}
 		})
 	}
+}
+
+// goesOnElsewhere reports whether another guide begins at the end of this one, which begins by itself.
+func goesOnElsewhere(t *testing.T, g guide) bool {
+	t.Helper()
+	return g.behind == "" && slices.ContainsFunc(names(t), func(name string) bool {
+		other := load(t, name)
+		return other.behind == g.name && other.until == g.end()
+	})
 }
 
 // follow does one block.
