@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "6"); err != nil { // they wait most of the time
+	if err := flag.Set("test.parallel", "8"); err != nil { // they wait most of the time
 		panic(err)
 	}
 	goleak.VerifyTestMain(tests{m})
@@ -35,6 +35,7 @@ func (t tests) Run() int {
 
 // TestGuides does what each guide says, in its order, each in a place of its own. One at whose end another begins is done there.
 func TestGuides(t *testing.T) {
+	t.Parallel()
 	for _, name := range names(t) {
 		g := load(t, name)
 		title := strings.TrimSuffix(name, ".md")
