@@ -16,7 +16,7 @@ BENCH_ROUNDS ?= 5
 # the race detector passes over: they have no goroutines, or watch other processes.
 DEEP := ./migrations/sqlite ./migrations/postgres ./migrations/mysql ./internal/outage ./internal/e2e
 TESTS = $(or $(shell go list ./... 2>/dev/null | grep -vE '/internal/outage$$'),./...)
-RACE = $(or $(shell go list ./... 2>/dev/null | grep -vE '/(internal/(lint|testsum|protocol|demo|invariant|localdb|engines|outage|e2e)|migrations/(sqlite|postgres|mysql))$$'),./...)
+RACE = $(or $(shell go list ./... 2>/dev/null | grep -vE '/(internal/(lint|testsum|protocol|demo|guides|invariant|localdb|engines|outage|e2e)|migrations/(sqlite|postgres|mysql))$$'),./...)
 
 # Packages with tests that `make torture` runs. Such a test is named TestTorture… and stands in a file
 # with the line "//go:build torture".
@@ -43,7 +43,7 @@ test race torture: export TMPDIR := $(MEMORY)
 test race torture: export GOTMPDIR := /tmp
 endif
 
-.PHONY: help build demo test race torture bench bench-split bench-proxy h2spec fuzz lint fmt compiler postgres mariadb chinook
+.PHONY: help build demo test race torture bench bench-split bench-proxy h2spec fuzz lint fmt compiler postgres mariadb guides chinook
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -57,7 +57,7 @@ build: ## Build the three programs into bin/
 demo: build ## Move a capability out of a running monolith, back, and out again (DEMO_FLAGS="…")
 	bin/strangler demo $(DEMO_FLAGS)
 
-test: compiler postgres mariadb chinook ## Run all checks and tests, the race detector last
+test: compiler postgres mariadb guides chinook ## Run all checks and tests, the race detector last
 	@$(TESTSUM) \
 		'vet: go vet ./...' \
 		'format: gofmt -l -e .' \
@@ -147,6 +147,17 @@ mariadb:
 		bring mariadb-server-core mariadb-client-core; \
 	fi; \
 	if ! works; then echo 'the tests on MariaDB need its programs: install mariadb-server-core and mariadb-client-core, which start no server, then run make again' >&2; exit 1; fi
+
+# The commands of docs/guides are psql's and curl's, too.
+guides:
+	@works() { for program in bash psql curl; do command -v $$program >/dev/null || return 1; done; }; \
+	$(APT); \
+	if works; then exit 0; fi; \
+	if may_install; then \
+		echo 'installing curl and postgresql-client for the tests of the guides'; \
+		bring curl postgresql-client; \
+	fi; \
+	if ! works; then echo 'the tests of the guides need bash, psql and curl: install curl and postgresql-client, then run make again' >&2; exit 1; fi
 
 chinook:
 	@if [ -n "$(LEFT_OUT)" ]; then \

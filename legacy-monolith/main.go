@@ -4,6 +4,8 @@
 //	legacy-monolith --listen 127.0.0.1:9000 --database sqlite:shop.db --seed 120000 \
 //	    --delivery http://127.0.0.1:9001 --toggles http://127.0.0.1:8081
 //
+// Before Strangler's "complete" it is started with --delivery-left, the release that no longer reads the tables that go.
+//
 // It logs JSON lines on stderr; the line "listening" has the bound address. SIGTERM and SIGINT let
 // the requests in flight finish. The environment variable STRANGLER_TOKEN is the bearer token for
 // the admin API of --toggles. Exit codes: 0 stopped, 1 failed, 2 unusable arguments.
@@ -35,6 +37,7 @@ type options struct {
 	toggles  string
 	token    string
 	whole    bool
+	left     bool
 }
 
 func main() {
@@ -53,6 +56,7 @@ func run(ctx context.Context, args []string, token string, stderr io.Writer) int
 	flags.StringVar(&o.delivery, "delivery", "", "base `URL` of the delivery service")
 	flags.StringVar(&o.toggles, "toggles", "", "base `URL` of Strangler's admin API; empty means that the monolith stands alone")
 	flags.BoolVar(&o.whole, "whole-orders", false, "the service takes couriers alone: the courier and the times of an order's delivery stay in orders")
+	flags.BoolVar(&o.left, "delivery-left", false, "delivery has left for good: nobody is asked who owns it, and the tables that went are not read")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
 	} else if err != nil {
@@ -76,7 +80,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	cut, err := seam.New(seam.Config{DB: db, Delivery: o.delivery, Toggles: o.toggles, Token: o.token, WholeOrders: o.whole, Logger: log})
+	cut, err := seam.New(seam.Config{DB: db, Delivery: o.delivery, Toggles: o.toggles, Token: o.token, WholeOrders: o.whole, Left: o.left, Logger: log})
 	if err != nil {
 		return err
 	}
@@ -91,7 +95,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) (err error) {
 		}
 		log.Info("seed", "rows", o.seed, "filled", filled)
 	}
-	if o.toggles == "" {
+	if o.toggles == "" && !o.left {
 		log.Info("standing alone: requests without the header " + seam.OwnerHeader + " schedule deliveries here; --toggles ends that")
 	}
 	handler, err := shop.NewHandler(shop.Config{DB: db, Seam: cut, Logger: log})

@@ -33,6 +33,7 @@ func TestRunRefusesUnusableArguments(t *testing.T) {
 		{"server that is not there", []string{"--database", "postgres://shop:hunter2@127.0.0.1:1/shop"}, 1, "reach the database"},
 		{"MySQL server that is not there", []string{"--database", "mysql://shop:hunter2@127.0.0.1:1/shop"}, 1, "reach the database"},
 		{"delivery without a scheme", []string{"--database", database, "--delivery", "127.0.0.1:9001"}, 1, "--delivery must be a URL"},
+		{"delivery has left, and nobody says where to", []string{"--database", database, "--delivery-left"}, 1, "--delivery-left needs --delivery"},
 		{"toggles that are no URL", []string{"--database", database, "--toggles", "file:///toggles"}, 1, "--toggles must be a URL"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

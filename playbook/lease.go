@@ -28,7 +28,7 @@ func (e *Engine) hold(ctx context.Context, capability string) error {
 		return fmt.Errorf("taking the lease of the runs of %s, nothing was changed: %w", capability, err)
 	}
 	return strangler.Refuse("run", fmt.Sprintf("another daemon, %s, works on the runs of %s", holder, capability),
-		"ask that daemon, at its admin address", "stop it: what it does goes on here a few seconds later")
+		"ask that daemon, at its admin address", "stop it, or wait where it was killed: what it does goes on here a few seconds later")
 }
 
 // letGo gives the lease back unless a worker here goes on under it.

@@ -316,6 +316,24 @@ func TestFollowedRun(t *testing.T) {
 	}
 }
 
+// What was approved a moment ago is still waiting in the ledger: it is watched on, and nobody is asked to approve it again.
+func TestApprovedRunIsFollowed(t *testing.T) {
+	approved := strangler.Run{ID: 3, Capability: "delivery", State: strangler.RunWaiting, Waiting: "waiting for approval: …",
+		Steps: []strangler.StepRun{{Name: "cutover", State: strangler.StepWaiting, Approved: "ann@laptop"}}}
+	done := strangler.Run{ID: 3, Capability: "delivery", State: strangler.RunDone, Steps: []strangler.StepRun{{Name: "cutover", State: strangler.StepDone}}}
+	s, backend := served(t)
+	backend.Runs = []strangler.Run{approved, approved, done}
+	if got := s.expect(exitDone, "playbook", "run", "delivery", "--follow"); !strings.Contains(got.stdout, "run 3 of delivery: done") ||
+		!strings.HasPrefix(got.stderr, "cutover: waiting, approved by ann@laptop\n") {
+		t.Errorf("%+v", got)
+	}
+	backend.Runs = []strangler.Run{approved}
+	got := s.expect(exitDone, "playbook", "status", "delivery").stdout
+	if !strings.Contains(got, "run 3 of delivery: waiting, cutover approved by ann@laptop\n") || !strings.Contains(got, "strangler playbook status delivery") {
+		t.Error(got)
+	}
+}
+
 // Ctrl-C ends the watching and nothing else, and says so.
 func TestInterruptedFollowing(t *testing.T) {
 	s, backend := served(t)

@@ -100,14 +100,31 @@ func changedSettings(run strangler.Run) bool {
 	return run.State == strangler.RunWaiting && strings.HasPrefix(run.Waiting, "waiting for changed settings to be accepted: ")
 }
 
-// awaitsPerson reports whether a run waits for an approval, and of which step.
+// awaitsPerson reports whether a run waits for an approval that nobody has given yet, and of which step.
 func awaitsPerson(run strangler.Run) (step string, waits bool) {
+	at := waitingStep(run)
+	return at.Name, at.Name != "" && at.Approved == "" && saysApproval(run)
+}
+
+// approvedBy is who has approved the step at which a run still stands, or "".
+func approvedBy(run strangler.Run) string {
+	if !saysApproval(run) {
+		return ""
+	}
+	return waitingStep(run).Approved
+}
+
+func saysApproval(run strangler.Run) bool {
+	return run.State == strangler.RunWaiting && strings.HasPrefix(run.Waiting, "waiting for approval: ")
+}
+
+func waitingStep(run strangler.Run) strangler.StepRun {
 	for _, s := range run.Steps {
 		if s.State == strangler.StepWaiting {
-			return s.Name, run.State == strangler.RunWaiting && s.Approved == "" && strings.HasPrefix(run.Waiting, "waiting for approval: ")
+			return s
 		}
 	}
-	return "", false
+	return strangler.StepRun{}
 }
 
 // runLine is one line for the step that a run is at.
@@ -117,7 +134,9 @@ func runLine(run strangler.Run) string {
 		switch s.State {
 		case strangler.StepDoing, strangler.StepUndoing, strangler.StepWaiting:
 			line = fmt.Sprintf("%s: %s", s.Name, s.State)
-			if run.Waiting != "" {
+			if who := approvedBy(run); who != "" {
+				line += ", approved by " + who
+			} else if run.Waiting != "" {
 				line += ", " + run.Waiting
 			}
 		case strangler.StepFailed:

@@ -158,7 +158,9 @@ func (a *app) printRun(run strangler.Run) error {
 // textRun writes a run and its steps.
 func textRun(w io.Writer, run strangler.Run) {
 	fmt.Fprintf(w, "run %d of %s: %s", run.ID, run.Capability, run.State)
-	if run.Waiting != "" {
+	if who := approvedBy(run); who != "" {
+		fmt.Fprintf(w, ", %s approved by %s", waitingStep(run).Name, who)
+	} else if run.Waiting != "" {
 		fmt.Fprintf(w, ", %s", oneLine(run.Waiting))
 	}
 	if run.Error != "" {

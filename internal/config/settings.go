@@ -70,7 +70,7 @@ func (r *reader) guard(f field) strangler.Guard {
 }
 
 func (r *reader) playbook(k strangler.Capability, f field) strangler.PlaybookSettings {
-	keys := r.object(f, "canary", "soak", "approve", "hold", "shadow", "requests", "steps", "rehearse")
+	keys := r.object(f, "canary", "soak", "approve", "hold", "shadow", "requests", "rehearse", "steps")
 	copies := r.object(keys["rehearse"], "legacy", "service")
 	p := strangler.PlaybookSettings{
 		Canary:   r.canary(keys["canary"]),

@@ -33,10 +33,14 @@ var (
 	slugDrop = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
-// code are the code spans of a document, and the lines of its fenced blocks without a prompt or comment.
+// code are the code spans of a document, and the lines of its fenced blocks without a prompt or comment; of a session
+// (console) what was typed, and not what came of it.
 func code(text string) (out []string) {
 	for _, block := range fence.FindAllString(text, -1) {
 		for _, line := range strings.Split(block, "\n") {
+			if strings.HasPrefix(block, "```console") && !strings.HasPrefix(line, "$ ") {
+				continue
+			}
 			line, _, _ = strings.Cut(line, " #")
 			out = append(out, strings.TrimPrefix(strings.TrimSpace(line), "$ "))
 		}
@@ -193,6 +197,9 @@ func TestMakeTargetsExist(t *testing.T) {
 	for _, name := range documents(t) {
 		for _, line := range code(read(t, name)) {
 			words := strings.Fields(line)
+			if len(words) > 3 && words[1] == "-C" {
+				words = slices.Delete(words, 1, 3)
+			}
 			if len(words) >= 2 && words[0] == "make" && !slices.Contains(targets, words[1]) {
 				t.Errorf("%s names `make %s`, which is no target", name, words[1])
 			}

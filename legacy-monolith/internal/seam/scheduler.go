@@ -110,7 +110,9 @@ type Config struct {
 	Token    string // bearer token for the admin API
 	// WholeOrders says that the service takes couriers alone: what orders has of their deliveries stays, and is written here.
 	WholeOrders bool
-	Logger      *slog.Logger
+	// Left says that the service has deliveries for good: it is asked for all of them, whoever else would know who owns them.
+	Left   bool
+	Logger *slog.Logger
 }
 
 // Validate reports what is missing or unusable.
@@ -127,6 +129,9 @@ func (c Config) Validate() error {
 			return fmt.Errorf("%s must be a URL such as http://127.0.0.1:9001", flag)
 		}
 	}
+	if c.Left && c.Delivery == "" {
+		return errors.New("--delivery-left needs --delivery, the service that has deliveries now")
+	}
 	return nil
 }
 
@@ -135,6 +140,7 @@ type Seam struct {
 	local     *local
 	remote    *remote // nil: there is no service
 	whole     bool
+	left      bool
 	log       *slog.Logger
 	toggles   *toggles
 	transport *http.Transport
@@ -148,7 +154,7 @@ func New(cfg Config) (*Seam, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil
 	transport.MaxIdleConnsPerHost = 64
-	s := &Seam{local: &local{db: cfg.DB}, whole: cfg.WholeOrders, log: cfg.Logger, transport: transport}
+	s := &Seam{local: &local{db: cfg.DB}, whole: cfg.WholeOrders, left: cfg.Left, log: cfg.Logger, transport: transport}
 	if cfg.Delivery != "" {
 		s.remote = newRemote(cfg.Delivery, cfg.DB, transport, cfg.Logger)
 		s.remote.whole = cfg.WholeOrders
@@ -162,12 +168,18 @@ func New(cfg Config) (*Seam, error) {
 // Close gives back the connections to other programs.
 func (s *Seam) Close() { s.transport.CloseIdleConnections() }
 
+// Left reports whether the tables of deliveries are gone from the monolith's database, or are about to be.
+func (s *Seam) Left() bool { return s.left }
+
 // For returns who schedules deliveries for a request with these headers: the owner that the header
 // names, or else the one that the admin API names. When neither tells, it is a 503.
 //
 // Only a monolith that stands alone, started with no --toggles, as it was before Strangler came,
 // takes a request without the header for its own. With --toggles there is never a default.
 func (s *Seam) For(ctx context.Context, header http.Header) (Scheduler, error) {
+	if s.left {
+		return s.remote, nil
+	}
 	values := header.Values(OwnerHeader)
 	owner, known, err := parseOwner(values)
 	if err == nil && !known {

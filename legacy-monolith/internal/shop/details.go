@@ -31,14 +31,16 @@ func (s *server) getOrder(c echo.Context) error {
 	var rows []orderRow
 	var items []model.OrderLineItem
 	err = s.db.Read(c.Request().Context(), func(tx *gorm.DB) error {
-		err := tx.Table("orders").
-			Select("orders.*, restaurants.name AS restaurant_name, couriers.first_name AS courier_first_name, "+
-				"couriers.last_name AS courier_last_name, courier_actions.type AS action_type, courier_actions.time AS action_time").
-			Joins("JOIN restaurants ON restaurants.id = orders.restaurant_id").
-			Joins("LEFT JOIN couriers ON couriers.id = orders.assigned_courier_id").
-			Joins("LEFT JOIN courier_actions ON courier_actions.order_id = orders.id AND courier_actions.courier_id = orders.assigned_courier_id").
-			Where("orders.id = ?", id).Order("courier_actions.id").Scan(&rows).Error
-		if err != nil {
+		query := tx.Table("orders").Joins("JOIN restaurants ON restaurants.id = orders.restaurant_id").Where("orders.id = ?", id)
+		fields := "orders.*, restaurants.name AS restaurant_name"
+		if !s.seam.Left() {
+			fields += ", couriers.first_name AS courier_first_name, couriers.last_name AS courier_last_name, " +
+				"courier_actions.type AS action_type, courier_actions.time AS action_time"
+			query = query.Joins("LEFT JOIN couriers ON couriers.id = orders.assigned_courier_id").
+				Joins("LEFT JOIN courier_actions ON courier_actions.order_id = orders.id AND courier_actions.courier_id = orders.assigned_courier_id").
+				Order("courier_actions.id")
+		}
+		if err := query.Select(fields).Scan(&rows).Error; err != nil {
 			return err
 		}
 		return tx.Where("order_id = ?", id).Order("id").Find(&items).Error

@@ -453,6 +453,26 @@ func TestTheServiceKeepsTheDelivery(t *testing.T) {
 	})
 }
 
+// TestDeliveryHasLeft: behind Strangler's complete the tables are gone, and behind Strangler nobody says who owns them.
+func TestDeliveryHasLeft(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
+		d := startDeliveries(t)
+		m := startCut(t, fresh, seam.Config{Delivery: d.url, Left: true})
+		for _, table := range []string{"couriers", "courier_actions", "courier_requests"} {
+			m.exec(t, "ALTER TABLE "+table+" RENAME TO "+table+"_gone")
+		}
+		if got := m.order(t, 1); got.State != "APPROVED" || got.CourierID != nil || len(got.CourierActions) != 0 {
+			t.Errorf("before it is accepted: %+v", got)
+		}
+		if a := m.accept(t, 1); a.status != 200 {
+			t.Fatalf("accept: %d %s", a.status, a.body)
+		}
+		if got := m.order(t, 1); got.State != "ACCEPTED" || *got.CourierID != 77 || got.Courier.FirstName != "Zoe" || len(got.CourierActions) != 2 {
+			t.Errorf("order: %+v", got)
+		}
+	})
+}
+
 // TestAServiceThatDoesNotAnswerIsLookedPast shows what came back from it last.
 func TestAServiceThatDoesNotAnswerIsLookedPast(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, fresh contract.Fresh) {
