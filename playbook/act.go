@@ -19,6 +19,7 @@ type act struct {
 	run        strangler.Run
 	record     strangler.StepRun
 	begun      bool // of Undo: the ledger had the step begun before it was taken back
+	recent     *recent
 }
 
 func (a *act) name() string { return a.capability.Name }

@@ -413,6 +413,38 @@ func TestGateOfErrors(t *testing.T) {
 	})
 }
 
+// TestErrorsAreLookedAtAgain: days of good answers, in which somebody made up their mind, do not cover the errors of the last minutes.
+func TestErrorsAreLookedAtAgain(t *testing.T) {
+	c := delivery()
+	c.Guard = strangler.Guard{MinRequests: 10, MaxErrorDelta: 10_000}
+	traffic := &tally{}
+	inBed(t, c, func(_ *world, cfg *Config) { cfg.Traffic = traffic }, func(b *bed) {
+		serve := func(requests, failed int64) { // in ten minutes, evenly
+			for range 600 {
+				time.Sleep(time.Second)
+				traffic.service[0] += requests / 600
+				traffic.service[1] += failed / 600
+			}
+		}
+		b.run()
+		b.approval(Cutover)
+		for range 10 {
+			serve(600_000, 0)
+		}
+		serve(6_000, 1_200)
+		synctest.Wait()
+		b.approve(Cutover)
+		run := b.until(func(r strangler.Run) bool {
+			return strings.Contains(r.Waiting, "errors of the last minutes to fall within 1%")
+		})
+		if d := record(run, Cutover).Detail; !strings.Contains(d, "service") || b.w.toggle.Owner != strangler.Legacy {
+			b.Errorf("it waits with %q, the toggle is %s", d, b.w.toggle.Describe())
+		}
+		serve(600_000, 0)
+		b.approval(Complete)
+	})
+}
+
 // tally is a Traffic whose numbers the test sets while all others wait.
 type tally struct{ service [2]int64 }
 

@@ -208,10 +208,14 @@ func (w *worker) awaitApproval(ctx context.Context, i int) error {
 		defer tick.Stop()
 		elsewhere = tick.C
 	}
+	watch := time.NewTicker(time.Minute)
+	defer watch.Stop()
 	for {
 		select {
 		case <-w.woken:
 			return nil
+		case <-watch.C:
+			w.recent.look(w.act(max(i, 0)))
 		case <-elsewhere:
 			if err := w.mine(ctx); errors.Is(err, strangler.ErrSuperseded) || i >= 0 && w.act(i).record.Approved != "" {
 				return err

@@ -195,7 +195,7 @@ func (e *Engine) Preview(ctx context.Context, capability string) ([]strangler.St
 			record.State, record.Detail = strangler.StepDone, noTables
 			continue
 		}
-		v, err := o.make().Check(ctx, &act{Config: &e.cfg, capability: c, run: strangler.Run{Capability: capability, Steps: records, Started: e.cfg.Now()}, record: *record})
+		v, err := o.make().Check(ctx, &act{Config: &e.cfg, capability: c, run: strangler.Run{Capability: capability, Steps: records, Started: e.cfg.Now()}, record: *record, recent: &recent{}})
 		if err != nil {
 			record.State, record.Detail = strangler.StepFailed, err.Error()
 			return records, err

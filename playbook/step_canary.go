@@ -57,8 +57,6 @@ func (s *canaryStep) Check(ctx context.Context, a *act) (verdict, error) {
 
 // held says what is missing before the canary may go on from where it is.
 func (s *canaryStep) held(a *act, t strangler.Toggle, seen counts) (verdict, bool) {
-	guard := a.capability.Guard
-	excess := share(seen.serviceErrors, seen.service) - share(seen.legacyErrors, seen.legacy)
 	until, over := s.hold.over(a, t.Since, a.pace(a.capability.Playbook.Hold, a.CanaryHold))
 	requests := a.CanaryRequests
 	if a.capability.Playbook.Requests > 0 {
@@ -74,8 +72,8 @@ func (s *canaryStep) held(a *act, t strangler.Toggle, seen counts) (verdict, boo
 			v.detail += "; no traffic: inconclusive"
 		}
 		return v, false
-	case guard.MaxErrorDelta > 0 && seen.service >= int64(max(guard.MinRequests, 1)) && excess > float64(guard.MaxErrorDelta)/float64(strangler.Hundred):
-		return missing("the service's errors at canary %s to fall within %s of the monolith's", t.Percent, guard.MaxErrorDelta), false
+	case a.tooMany(seen):
+		return missing("the service's errors at canary %s to fall within %s of the monolith's", t.Percent, a.capability.Guard.MaxErrorDelta), false
 	}
 	return verdict{}, true
 }

@@ -175,7 +175,7 @@ func (w *worker) unsetPerson() {
 func (w *worker) act(i int) *act {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return &act{Config: w.cfg, capability: w.capability, run: copyRun(w.run), record: w.run.Steps[i]}
+	return &act{Config: w.cfg, capability: w.capability, run: copyRun(w.run), record: w.run.Steps[i], recent: &w.recent}
 }
 
 // begun reports whether the ledger has the step at place i begun, and neither taken back nor passed over since.

@@ -31,7 +31,8 @@ type worker struct {
 	log        *slog.Logger
 	woken      chan struct{} // an approval may have come; holds one signal
 
-	at int // the goroutine's own: the step it is at, -1 for none
+	at     int    // the goroutine's own: the step it is at, -1 for none
+	recent recent // likewise
 
 	mu      sync.Mutex // guards what follows, and is held over writes to the ledger
 	run     strangler.Run
