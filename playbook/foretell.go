@@ -31,7 +31,7 @@ func (e *Engine) Foretell(ctx context.Context, capability, until string) ([]stra
 		return nil, err
 	}
 	for i, s := range listOf(c) {
-		if records[i].State != strangler.StepDone {
+		if records[i].State != strangler.StepDone && records[i].State != strangler.StepSkipped {
 			if err := f.step(ctx, s); err != nil {
 				return nil, err
 			}

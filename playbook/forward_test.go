@@ -475,7 +475,7 @@ func TestPreview(t *testing.T) {
 		b.run()
 		b.approval(Cutover)
 		steps, err = b.e.Preview(b.Context(), "delivery")
-		if err != nil || steps[3].State != strangler.StepDone || steps[4].State != strangler.StepPending || steps[5].Detail != "" {
+		if err != nil || steps[3].State != strangler.StepDone || steps[4].State != strangler.StepDone || steps[5].State != strangler.StepPending || steps[5].Detail == "" || steps[6].Detail != "" {
 			b.Errorf("at the cutover: %+v, %v", steps, err)
 		}
 		if b.w.writes == 0 || len(b.w.runs) != 1 {

@@ -273,16 +273,22 @@ func (e *Engine) relay(ctx context.Context, c strangler.Capability, run strangle
 		return run, err
 	}
 	defer e.letGo(ctx, c.Name)
-	records := pending(steps)
-	for i := range records {
-		at := slices.IndexFunc(run.Steps, func(s strangler.StepRun) bool { return s.Name == records[i].Name })
-		if at >= 0 && run.Steps[at].State != strangler.StepFailed {
-			records[i] = run.Steps[at]
-		}
-	}
+	records := laidAnew(steps, run.Steps)
 	next := strangler.Run{State: strangler.RunRunning, Until: run.Until, Who: run.Who, Settings: now, Acts: run.Acts}
 	e.note(&next, o, "accept", "")
 	return e.begin(ctx, c, next, records)
+}
+
+// laidAnew are the records of the present steps, of which those that were there stay as they are, unless they have failed.
+func laidAnew(steps []Description, old []strangler.StepRun) []strangler.StepRun {
+	records := pending(steps)
+	for i := range records {
+		at := slices.IndexFunc(old, func(s strangler.StepRun) bool { return s.Name == records[i].Name })
+		if at >= 0 && old[at].State != strangler.StepFailed {
+			records[i] = old[at]
+		}
+	}
+	return records
 }
 
 // act is what a person asked, now.

@@ -323,6 +323,55 @@ func TestChangedSettings(t *testing.T) {
 	})
 }
 
+// TestChangedSteps: where a step has come or gone, another run goes on with what the first has done, and does nothing twice.
+func TestChangedSteps(t *testing.T) {
+	night := func(name, after string) strangler.OwnStep {
+		return strangler.OwnStep{Name: name, After: after, Wait: &strangler.WaitStep{For: time.Hour}}
+	}
+	before, after := delivery(), delivery()
+	before.Playbook.Own = []strangler.OwnStep{night("night", Verify)}
+	after.Playbook.Own = []strangler.OwnStep{night("night", Verify), night("dawn", Shadow)}
+	inBed(t, before, nil, func(b *bed) {
+		b.run()
+		b.atGate("night")
+		b.may(b.e.Skip(b.Context(), "delivery", skipping("night")))
+		b.atGate(Shadow)
+		b.with(after)
+		run := b.wait(strangler.RunWaiting)
+		if !strings.Contains(run.Waiting, "+ step dawn, after shadow") {
+			b.Errorf("it is %q", run.Waiting)
+		}
+		run, diff, err := b.e.Accept(b.Context(), "delivery", whoWhy())
+		if err != nil || len(diff) != 1 || run.ID != 2 || record(run, "night").State != strangler.StepSkipped || record(run, "dawn").State != strangler.StepPending {
+			b.Fatalf("accepted %q, %v; the run %+v", diff, err, run)
+		}
+		if old := b.w.runs[0]; old.State != strangler.RunAborted || !strings.Contains(old.Error, "another run goes on") {
+			b.Errorf("the first run is %s, %q", old.State, old.Error)
+		}
+		b.atGate("dawn")
+		told, err := b.e.Foretell(b.Context(), "delivery", "")
+		if err != nil || told[0].Step != "dawn" {
+			b.Errorf("what it would do begins with %+v, %v", told, err)
+		}
+		b.approval(Cutover)
+		b.effects("expand", "start", "verify", "shadow", "canary 1%", "canary 50%", "canary 100%")
+		b.with(before) // the step is gone again
+		b.wait(strangler.RunWaiting)
+		if _, _, err := b.e.Accept(b.Context(), "delivery", whoWhy()); err != nil {
+			b.Fatal(err)
+		}
+		b.approval(Cutover)
+	})
+	inBed(t, after, nil, func(b *bed) {
+		b.may(b.e.Run(b.Context(), "delivery", RunOptions{Until: "dawn"}))
+		b.atGate("night")
+		b.with(before)
+		b.wait(strangler.RunWaiting)
+		_, _, err := b.e.Accept(b.Context(), "delivery", whoWhy())
+		b.refused("until step dawn, which is no more")(strangler.Run{}, err)
+	})
+}
+
 // TestChangedSettingsHoldUpNoRollback.
 func TestChangedSettingsHoldUpNoRollback(t *testing.T) {
 	inBed(t, delivery(), nil, func(b *bed) {

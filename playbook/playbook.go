@@ -188,26 +188,53 @@ func (e *Engine) Preview(ctx context.Context, capability string) ([]strangler.St
 	if !ok {
 		return nil, unknown(capability)
 	}
-	records := pending(StepsOf(c))
+	run, err := e.found(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	records := slices.Clone(run.Steps)
 	for i, o := range listOf(c) {
 		record := &records[i]
-		if o.NeedsTables && c.Stateless() {
+		switch {
+		case record.State == strangler.StepSkipped:
+			continue
+		case o.NeedsTables && c.Stateless():
 			record.State, record.Detail = strangler.StepDone, noTables
 			continue
 		}
-		v, err := o.make().Check(ctx, &act{Config: &e.cfg, capability: c, run: strangler.Run{Capability: capability, Steps: records, Started: e.cfg.Now()}, record: *record, recent: &recent{}})
+		v, err := o.make().Check(ctx, &act{Config: &e.cfg, capability: c, run: run, record: *record, recent: &recent{}})
 		if err != nil {
 			record.State, record.Detail = strangler.StepFailed, err.Error()
 			return records, err
 		}
 		record.Detail = v.text
 		if v.answer != isDone {
+			record.State = strangler.StepPending
 			if v.answer == isMissing {
 				record.State = strangler.StepWaiting
+			}
+			for j := i + 1; j < len(records); j++ {
+				if records[j].State != strangler.StepSkipped {
+					records[j].State, records[j].Detail = strangler.StepPending, ""
+				}
 			}
 			break
 		}
 		record.State = strangler.StepDone
 	}
 	return records, nil
+}
+
+// found is the run that would go on, with the present steps, or else a new one.
+func (e *Engine) found(ctx context.Context, c strangler.Capability) (strangler.Run, error) {
+	latest, err := e.cfg.Ledger.LatestRun(ctx, c.Name)
+	if err != nil && !errors.Is(err, strangler.ErrNotFound) {
+		return latest, fmt.Errorf("reading the latest run of %s: %w", c.Name, err)
+	}
+	if err == nil && whole(latest) && latest.BackTo == "" && (active(latest) || latest.State == strangler.RunPaused || latest.State == strangler.RunFailed) {
+		latest.Steps = laidAnew(StepsOf(c), latest.Steps)
+		return latest, nil
+	}
+	records, err := e.records(ctx, c)
+	return strangler.Run{Capability: c.Name, Steps: records, Started: e.cfg.Now()}, err
 }

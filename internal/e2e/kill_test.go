@@ -76,8 +76,10 @@ func (s *system) killAt(places []string) {
 		s.start(s.daemon, "STRANGLER_FAULT="+place)
 		w := s.traffic(s.daemon, 2)
 		died := s.forward(s.daemon)
+		s.marked(true)
 		w.awaitWrites(5)
 		died = s.back(s.daemon, "expand") || died
+		s.marked(false)
 		w.stop()
 		s.check(strangler.Legacy, true)
 		s.kill(s.daemon)
@@ -91,5 +93,16 @@ func (s *system) killAt(places []string) {
 	s.t.Logf("%d of %d kills happened", fired, len(places))
 	if fired*10 < len(places)*8 {
 		s.t.Errorf("only %d of %d kills happened", fired, len(places))
+	}
+}
+
+// marked checks what the step with a mark has done, or its undo.
+func (s *system) marked(want bool) {
+	s.t.Helper()
+	if s.mark == "" {
+		return
+	}
+	if _, err := os.Stat(s.mark); (err == nil) != want {
+		s.t.Errorf("the mark that is to be there: %t; it is: %v", want, err)
 	}
 }

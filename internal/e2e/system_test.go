@@ -54,6 +54,7 @@ type system struct {
 	before                    invariant.Baseline
 	legacyDB, serviceDB       *sql.DB
 	settings                  string // of the playbook; empty: the quick ones
+	mark                      string // a file that a step of the playbook makes and its undo removes; empty: there is no such step
 }
 
 // quick are settings of a playbook that goes on by itself.

@@ -3,10 +3,14 @@
 package e2e
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 )
 
 // killsPerRound is how many places one round of TestTortureKills takes, drawn by chance.
@@ -18,11 +22,17 @@ func TestTortureKills(t *testing.T) { eachKind(t, killMany) }
 
 func killMany(t *testing.T, k *kind) {
 	s := newSystem(t, k, 1000)
+	s.mark = filepath.Join(s.dir, "mark")
+	s.resettle(strings.TrimSuffix(quick, "}") + fmt.Sprintf(`, steps: [{name: marks, after: verify, run: {command: [touch, %[1]q], check: [test, -e, %[1]q], undo: [rm, -f, %[1]q]}},
+      {name: tells, before: soak, retries: 3, run: {command: ["true"], undo: ["true"]}}]}`, s.mark))
 	seen := s.record()
 	rand.Shuffle(len(seen), func(i, j int) { seen[i], seen[j] = seen[j], seen[i] })
 	t.Logf("%d places", len(seen))
 	s.killAt(seen[:min(len(seen), rounds()*killsPerRound)])
 }
+
+// TestTortureControlStoreGone is TestControlStoreGoneForAWhile for a minute each time.
+func TestTortureControlStoreGone(t *testing.T) { controlGone(t, time.Minute, "canary", "soak") }
 
 // TestTortureFaults is TestFaults with more occurrences of each statement.
 func TestTortureFaults(t *testing.T) {
