@@ -5,7 +5,7 @@
 // Read it in this order: capability.go (what moves), route.go (which requests that is), toggle.go
 // (where they go and who owns the writes), cutover.go (how ownership changes hands), split.go (how far
 // its rows have come), run.go (the playbook's ledger), outlook.go (what a run waits for, and when it may end), step.go
-// (steps of the team's own), event.go (what people are told), errors.go (what can be refused, and why).
+// (steps of the team's own), event.go (what people are told), traffic.go (what was answered), errors.go (what can be refused, and why).
 //
 // docs/GLOSSARY.md explains every word in a sentence.
 package strangler

@@ -18,7 +18,7 @@
 //   - term.go: the counter that terms come from.
 //   - lease.go: who works on what, until when.
 //   - split.go: the phase of each split.
-//   - instance.go: which daemons proxy requests, and what they have applied.
+//   - instance.go: which daemons proxy requests, and what they have applied; traffic.go: what they have counted.
 //   - run.go: the playbook's ledger, intent before effect.
 //
 // # What a caller can rely on

@@ -78,9 +78,9 @@ func forget(tx *gorm.DB, condition string, args ...any) (int, error) {
 	return gone, nil
 }
 
-// Heartbeat says that the instance is alive. strangler.ErrNotFound when the store does not know it (it
-// has left, or the store was replaced): it registers again.
-func (s *Store) Heartbeat(ctx context.Context, id string) error {
+// Heartbeat says that the instance is alive, and what it has counted since it last said so. strangler.ErrNotFound when the store does
+// not know it (it has left, or the store was replaced): it registers again.
+func (s *Store) Heartbeat(ctx context.Context, id string, more ...strangler.Traffic) error {
 	return s.write(ctx, pointHeartbeat, func(tx *gorm.DB) error {
 		row, err := lockInstance(tx, id)
 		if err != nil {
@@ -90,7 +90,10 @@ func (s *Store) Heartbeat(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		return tx.Model(&instanceRow{}).Where("id = ?", row.ID).Update("seen", stamp(now)).Error
+		if err := tx.Model(&instanceRow{}).Where("id = ?", row.ID).Update("seen", stamp(now)).Error; err != nil {
+			return err
+		}
+		return count(tx, more)
 	})
 }
 

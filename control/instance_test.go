@@ -26,6 +26,14 @@ func TestInstancesComeAndGo(t *testing.T) {
 		noError(t, s.Acknowledge(ctx, "b", "search", 1))
 		clock.advance(LiveFor)
 		noError(t, s.Heartbeat(ctx, "a"))
+		more := strangler.Traffic{Capability: "delivery", Legacy: strangler.Answers{Requests: 10, Errors: 1}, Service: strangler.Answers{Requests: 5}}
+		noError(t, s.Heartbeat(ctx, "a", more, strangler.Traffic{Capability: "search", Service: strangler.Answers{Requests: 1, Errors: 1}}))
+		noError(t, s.Heartbeat(ctx, "a", more))
+		sums := []strangler.Traffic{{Capability: "delivery", Legacy: strangler.Answers{Requests: 20, Errors: 2}, Service: strangler.Answers{Requests: 10}},
+			{Capability: "search", Service: strangler.Answers{Requests: 1, Errors: 1}}}
+		if diff := cmp.Diff(sums, must(s.Traffic(ctx))(t)); diff != "" {
+			t.Error(diff)
+		}
 		check := func(want ...strangler.Instance) {
 			t.Helper()
 			if diff := cmp.Diff(want, must(s.Instances(ctx))(t)); diff != "" {

@@ -12,7 +12,7 @@ const schemaVersion = 3
 // tables are all tables of the store, as AutoMigrate takes them.
 var tables = []any{
 	&storeRow{}, &toggleRow{}, &auditRow{}, &cutoverRow{}, &leaseRow{}, &splitRow{},
-	&instanceRow{}, &appliedRow{}, &runRow{}, &stepRow{},
+	&instanceRow{}, &appliedRow{}, &trafficRow{}, &runRow{}, &stepRow{},
 }
 
 // Times are microseconds since 1970, UTC, and 0 for none: every dialect compares them alike and gives
@@ -124,6 +124,16 @@ type appliedRow struct {
 }
 
 func (appliedRow) TableName() string { return "control_applied" }
+
+type trafficRow struct {
+	Capability    string `gorm:"primaryKey;size:191"`
+	Legacy        int64  // requests
+	LegacyErrors  int64
+	Service       int64 // requests
+	ServiceErrors int64
+}
+
+func (trafficRow) TableName() string { return "control_traffic" }
 
 type runRow struct {
 	ID         int64  `gorm:"primaryKey"`

@@ -202,6 +202,12 @@ func (s *Splits) split(capability string) (*split, error) {
 	return nil, fmt.Errorf("%w: there is no capability %q in strangler.yaml", strangler.ErrNotFound, capability)
 }
 
+// Holds reports whether this process works on a capability's split: it has the lease, and takes commands.
+func (s *Splits) Holds(capability string) bool {
+	x, ok := s.splits[capability]
+	return ok && x.holding.Load()
+}
+
 // do runs f for a capability on its own goroutine, holding its lease. It goes on when ctx ends; only
 // the waiting stops.
 func do[T any](ctx context.Context, s *Splits, capability string, f func(x *split, ctx context.Context) (T, error)) (out T, err error) {

@@ -89,7 +89,7 @@ type Leases interface {
 	LeaseHolder(ctx context.Context, name string) (string, error)
 }
 
-// Traffic counts what this process has proxied since it started.
+// Traffic counts what all proxies have had answered. The numbers only rise; what they begin at says nothing.
 type Traffic interface {
 	// Requests returns how many requests a side answered, and how many of them with an error. Requests
 	// that a shadow sends count on the service's side.

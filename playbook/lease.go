@@ -27,6 +27,9 @@ func (e *Engine) hold(ctx context.Context, capability string) error {
 	if err != nil {
 		return fmt.Errorf("taking the lease of the runs of %s, nothing was changed: %w", capability, err)
 	}
+	if holder == "" || holder == e.cfg.Worker {
+		return strangler.Refuse("run", fmt.Sprintf("this daemon has not got the runs of %s yet, and nobody else has", capability), "ask again in a moment")
+	}
 	return strangler.Refuse("run", fmt.Sprintf("another daemon, %s, works on the runs of %s", holder, capability),
 		"ask that daemon, at its admin address", "stop it, or wait where it was killed: what it does goes on here a few seconds later")
 }

@@ -3,6 +3,8 @@
 //
 //   - daemon.go puts it together, starts it and ends it; its Start is the order in which that is safe.
 //   - fleet.go keeps the proxies of all instances at the control store's toggles, and says when they are.
+//   - tally.go sums up what the proxies of all instances have counted, which is the playbook's evidence.
+//   - leases.go has a capability's runs worked on where its split is.
 //   - ports.go fits the pieces to each other's interfaces.
 //   - health.go probes upstreams and answers readiness.
 //   - webhooks.go has the playbook's events told to webhooks, and looks whether their hosts can be reached.

@@ -33,6 +33,7 @@ type fleet struct {
 	admin    string
 	snapshot string
 	log      *slog.Logger
+	tally    *tally
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -45,7 +46,7 @@ type fleet struct {
 }
 
 func newFleet(store *control.Store, p *proxy.Proxy, id, admin, snapshot string, log *slog.Logger) *fleet {
-	return &fleet{store: store, proxy: p, id: id, admin: admin, snapshot: snapshot, log: log, seen: map[string]strangler.Toggle{}, wake: make(chan struct{}, 1)}
+	return &fleet{store: store, proxy: p, id: id, admin: admin, snapshot: snapshot, log: log, tally: newTally(p), seen: map[string]strangler.Toggle{}, wake: make(chan struct{}, 1)}
 }
 
 // start registers, applies the present state, and keeps watching.
@@ -72,7 +73,27 @@ func (f *fleet) start(ctx context.Context) error {
 	if f.proxy != nil {
 		f.wg.Go(func() { f.beat(ctx) })
 	}
+	f.wg.Go(func() { f.add(ctx) })
 	return nil
+}
+
+// add keeps the tally at what all instances have counted.
+func (f *fleet) add(ctx context.Context) {
+	for pause(ctx, heartbeat) {
+		if err := f.tally.read(ctx, f.store.Traffic); err != nil && ctx.Err() == nil && !f.Stale() {
+			f.log.Warn("what the instances have counted cannot be read; the playbook's gates of requests and errors wait", strangler.LogError, err)
+		}
+	}
+}
+
+// toggles are those that were last handed to the proxy.
+func (f *fleet) toggles() (all []strangler.Toggle) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, t := range f.seen {
+		all = append(all, t)
+	}
+	return all
 }
 
 // register makes this process an instance that has acknowledged nothing yet.
@@ -124,7 +145,7 @@ func (f *fleet) watch(ctx context.Context) {
 
 func (f *fleet) beat(ctx context.Context) {
 	for pause(ctx, heartbeat) {
-		err := f.store.Heartbeat(ctx, f.id)
+		err := f.store.Heartbeat(ctx, f.id, f.tally.more(f.toggles())...)
 		if errors.Is(err, strangler.ErrNotFound) { // this process slept for a day, or the store was put back
 			err = f.register(ctx)
 		}

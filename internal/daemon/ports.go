@@ -28,11 +28,8 @@ func (t trafficPort) Requests(capability string, side strangler.Side) (requests,
 	if t.p == nil {
 		return 0, 0
 	}
-	s := t.p.Stats(capability)
-	if side == strangler.Service {
-		return int64(s.Service.Requests + s.Shadow.Sent), int64(s.Service.Errors)
-	}
-	return int64(s.Legacy.Requests), int64(s.Legacy.Errors)
+	a := answers(t.p, capability, side)
+	return a.Requests, a.Errors
 }
 
 // counts are the proxy's; nil without one.

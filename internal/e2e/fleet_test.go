@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,4 +45,40 @@ func TestRunOfAFleet(t *testing.T) {
 	writes.stop()
 	s.caughtUp(second)
 	s.check(strangler.Service, false)
+}
+
+// TestEvidenceOfAFleet: what every daemon's proxy has counted is evidence for a run, at whichever it is worked on.
+func TestEvidenceOfAFleet(t *testing.T) {
+	s := newSystem(t, sqlite, 300)
+	s.resettle("{canary: [100%], requests: 20, hold: 20ms, shadow: 20ms, soak: 20ms, approve: []}")
+	first, second := s.daemon, s.newDaemon(s.node("second.yaml"))
+	s.start(first)
+	s.start(second)
+	c := s.client(first)
+	defer c.Close()
+	o := order
+	o.Until = "canary"
+	_, err := c.Run(t.Context(), capability, o)
+	must(t, err)
+	shows := func(words string) {
+		t.Helper()
+		s.awaitWith("the canary to show "+words, func() bool {
+			run, err := c.RunStatus(t.Context(), capability)
+			i := slices.IndexFunc(run.Steps, func(s strangler.StepRun) bool { return s.Name == "canary" })
+			return err == nil && i >= 0 && strings.Contains(run.Steps[i].Detail, words)
+		}, first)
+	}
+	read := func(p *program) { // by visitors who have written nothing that they would have to see
+		t.Helper()
+		for range 30 {
+			if status := get(s.url(p.node.proxyPort) + "/couriers/1"); status != http.StatusOK {
+				t.Fatalf("a reader is answered %d", status)
+			}
+		}
+	}
+	shows("0 of 20 requests; no traffic: inconclusive")
+	read(second) // which does not follow the split, and so leaves reads where the owner is
+	shows("legacy 30 requests")
+	read(first)
+	shows("canary 100% held: service 30 requests")
 }
