@@ -208,6 +208,18 @@ func (s *Splits) Holds(capability string) bool {
 	return ok && x.holding.Load()
 }
 
+// Settle waits until nothing is under way here that was asked of a capability's split before: a call whose context has ended goes on to
+// its end. Copies and verifications are not meant.
+func (s *Splits) Settle(ctx context.Context, capability string) error {
+	for s.Holds(capability) {
+		err := doing(ctx, s, capability, func(*split, context.Context) error { return nil })
+		if !errors.Is(err, strangler.ErrConflict) { // it was too busy to say so
+			return err
+		}
+	}
+	return nil
+}
+
 // do runs f for a capability on its own goroutine, holding its lease. It goes on when ctx ends; only
 // the waiting stops.
 func do[T any](ctx context.Context, s *Splits, capability string, f func(x *split, ctx context.Context) (T, error)) (out T, err error) {

@@ -56,6 +56,36 @@ func TestRollbackInterruptsACutover(t *testing.T) {
 	})
 }
 
+// TestWhatWasInterruptedEndsFirst: a cutover whose caller is gone goes on, and may yet commit. A rollback takes that back, and behind an
+// abort nothing more happens.
+func TestWhatWasInterruptedEndsFirst(t *testing.T) {
+	for _, abort := range []bool{true, false} {
+		inBed(t, delivery(), func(w *world, _ *Config) {
+			w.held, w.entered, w.goesOn = make(chan struct{}), make(chan struct{}), true
+		}, func(b *bed) {
+			b.run()
+			b.approval(Cutover)
+			b.approve(Cutover)
+			<-b.w.entered
+			if abort {
+				b.may(b.e.Abort(b.Context(), "delivery", whoWhy()))
+				owner := b.w.toggle.Owner
+				time.Sleep(time.Hour)
+				if b.w.toggle.Owner != owner {
+					b.Errorf("behind the abort the owner became %s", b.w.toggle.Owner)
+				}
+				return
+			}
+			b.rollback("")
+			b.wait(strangler.RunRolledBack)
+			time.Sleep(time.Hour)
+			if b.w.toggle.Owner != strangler.Legacy {
+				b.Error("rolled back, the service owns")
+			}
+		})
+	}
+}
+
 // TestRollbackWaits until what is undecided is decided: it may still make the service the owner.
 func TestRollbackWaits(t *testing.T) {
 	inBed(t, delivery(), nil, func(b *bed) {

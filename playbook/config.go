@@ -79,6 +79,9 @@ type Owners interface {
 	// Complete removes capture, fences and the legacy tables together. It cannot be undone: once it has
 	// begun, Rollback refuses and only Complete goes on, called again after a kill.
 	Complete(ctx context.Context, capability, who string) error
+	// Settle waits until no change of the split is under way that was asked for here by a call whose context has ended: such a one goes
+	// on to its end.
+	Settle(ctx context.Context, capability string) error
 }
 
 // Leases say which daemon works on a capability's runs. They keep two from doing the same at once, and have one take over from one

@@ -72,8 +72,9 @@ func (e *Engine) Continue(ctx context.Context, capability string, o RunOptions) 
 	return e.redo(ctx, c, goOn)
 }
 
-// Abort ends a run where it stands. What it has done stays, the toggle and the owner too; an effect that is under way is cut off,
-// a cutover either way whole. A run that comes after finds out what there is. Refused where nothing is to be ended.
+// Abort ends a run where it stands. What it has done stays, the toggle and the owner too. A verification or a program that is under
+// way is cut off; scripts, and an attempt of a cutover, end first, either way whole. A run that comes after finds out what there is.
+// Refused where nothing is to be ended.
 func (e *Engine) Abort(ctx context.Context, capability string, o RunOptions) (strangler.Run, error) {
 	_, leave, err := e.enter(capability, "")
 	if err != nil {

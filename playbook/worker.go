@@ -94,18 +94,9 @@ func (w *worker) work(ctx context.Context) {
 			t.answer(err)
 			w.end(err, false)
 		case t != nil:
-			w.at, err = -1, t.take(ctx)
-			if err == nil && w.ended() {
-				w.end(nil, false)
-				t.answer(nil)
-				break
-			}
-			if err == nil || errors.Is(err, strangler.ErrRefused) {
-				t.answer(err)
+			if w.give(ctx, t) {
 				continue
 			}
-			t.answer(fmt.Errorf("%w; whether it was done is not known: ask for it again", err))
-			w.fail(ctx, err)
 		case errors.Is(err, errPaused):
 			w.at, err = -1, w.halt(ctx)
 			if err == nil && !w.ended() {
@@ -124,6 +115,43 @@ func (w *worker) work(ctx context.Context) {
 		w.takeTurn().answer(errOver)
 		return
 	}
+}
+
+// give takes a turn, and answers it. It reports whether the worker goes on.
+func (w *worker) give(ctx context.Context, t *turn) bool {
+	w.at = -1
+	err := w.settle(ctx)
+	if err != nil && ctx.Err() != nil {
+		t.answer(closing())
+		w.end(closing(), false)
+		return false
+	}
+	if err == nil {
+		err = t.take(ctx)
+	}
+	switch {
+	case err == nil && w.ended():
+		w.end(nil, false)
+		t.answer(nil)
+		return false
+	case err == nil, errors.Is(err, strangler.ErrRefused):
+		t.answer(err)
+		return true
+	}
+	t.answer(fmt.Errorf("%w; whether it was done is not known: ask for it again", err))
+	w.fail(ctx, err)
+	return false
+}
+
+// settle waits until what was interrupted has ended: what is found before that may be changed by it.
+func (w *worker) settle(ctx context.Context) error {
+	if w.capability.Stateless() {
+		return nil
+	}
+	if err := w.cfg.Owners.Settle(ctx, w.capability.Name); err != nil {
+		return fmt.Errorf("waiting for what is under way to end: %w", err)
+	}
+	return nil
 }
 
 // errPaused ends a direction because a person wants nothing more begun.

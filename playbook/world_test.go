@@ -56,6 +56,8 @@ type world struct {
 	cutover  *strangler.Cutover
 	outcomes []error // of the next cutovers and rollbacks; nil commits, others abort
 	held     chan struct{}
+	goesOn   bool // a cutover whose caller has gone commits a second later
+	going    sync.WaitGroup
 	entered  chan struct{}
 	slow     chan struct{} // holds Complete, whatever becomes of its context
 	probe    int           // statuses that fail
@@ -425,10 +427,22 @@ func (w *world) Cutover(ctx context.Context, _, who, why string) (strangler.Cuto
 		select {
 		case <-w.held:
 		case <-ctx.Done():
+			if w.goesOn {
+				w.going.Go(func() {
+					time.Sleep(time.Second)
+					w.hand(strangler.Service, strangler.StepDoing, who, why)
+				})
+			}
 			return strangler.Cutover{State: strangler.Aborted, From: strangler.Legacy, To: strangler.Service}, ctx.Err()
 		}
 	}
 	return w.hand(strangler.Service, strangler.StepDoing, who, why)
+}
+
+// Settle waits for a cutover that goes on though nobody waits for it any more.
+func (w *world) Settle(context.Context, string) error {
+	w.going.Wait()
+	return nil
 }
 
 func (w *world) Rollback(_ context.Context, _, who, why string) (strangler.Cutover, error) {
