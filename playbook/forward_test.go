@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -401,14 +402,14 @@ func TestCopyWithoutRoom(t *testing.T) {
 func TestGateOfErrors(t *testing.T) {
 	c := delivery()
 	c.Guard = strangler.Guard{MinRequests: 10, MaxErrorDelta: 10_000}
-	traffic := &tally{service: [2]int64{0, 0}}
+	traffic := &tally{}
 	inBed(t, c, func(_ *world, cfg *Config) { cfg.Traffic = traffic }, func(b *bed) {
 		b.run()
 		b.until(func(r strangler.Run) bool { return strings.Contains(r.Waiting, "canary 1%") })
-		traffic.service = [2]int64{100, 50}
+		traffic.set(100, 50)
 		b.until(func(r strangler.Run) bool { return strings.Contains(r.Waiting, "errors at canary 1% to fall") })
 		synctest.Wait()
-		traffic.service = [2]int64{100_000, 50}
+		traffic.set(100_000, 50)
 		b.approval(Cutover)
 	})
 }
@@ -422,8 +423,8 @@ func TestErrorsAreLookedAtAgain(t *testing.T) {
 		serve := func(requests, failed int64) { // in ten minutes, evenly
 			for range 600 {
 				time.Sleep(time.Second)
-				traffic.service[0] += requests / 600
-				traffic.service[1] += failed / 600
+				traffic.requests.Add(requests / 600)
+				traffic.failed.Add(failed / 600)
 			}
 		}
 		b.run()
@@ -445,12 +446,17 @@ func TestErrorsAreLookedAtAgain(t *testing.T) {
 	})
 }
 
-// tally is a Traffic whose numbers the test sets while all others wait.
-type tally struct{ service [2]int64 }
+// tally is a Traffic whose numbers the test sets.
+type tally struct{ requests, failed atomic.Int64 }
+
+func (n *tally) set(requests, failed int64) {
+	n.requests.Store(requests)
+	n.failed.Store(failed)
+}
 
 func (n *tally) Requests(_ string, side strangler.Side) (int64, int64) {
 	if side == strangler.Service {
-		return n.service[0], n.service[1]
+		return n.requests.Load(), n.failed.Load()
 	}
 	return 0, 0
 }

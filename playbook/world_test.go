@@ -112,7 +112,7 @@ func (w *world) config() Config {
 	return Config{
 		Capabilities: []strangler.Capability{w.capability},
 		Ledger:       w, Past: w, Approvals: w, Toggles: w, Splits: w, Owners: w, Traffic: w, Queries: w.queries,
-		Tell:       func(e strangler.Event) { w.events = append(w.events, e) },
+		Tell:       func(e strangler.Event) { w.set(func() { w.events = append(w.events, e) }) },
 		ShadowHold: 3 * time.Second, CanaryHold: 3 * time.Second, VerifyFresh: 10 * time.Minute,
 	}
 }
