@@ -14,9 +14,9 @@ BENCH_ROUNDS ?= 5
 # `make test` leaves to `make torture` what that runs anyway: servers that die, also under the race detector, and the race detector's
 # runs of the engines' own suites and of whole moves; the model has all their goroutines. Nothing of ours is in the other packages' tests that
 # the race detector passes over: they have no goroutines, or watch other processes.
-DEEP := ./migrations/sqlite ./migrations/postgres ./migrations/mysql ./internal/outage ./internal/e2e
+DEEP := ./migrations/sqlite ./migrations/postgres ./migrations/mysql ./internal/outage ./internal/rehearse ./internal/e2e
 TESTS = $(or $(shell go list ./... 2>/dev/null | grep -vE '/internal/outage$$'),./...)
-RACE = $(or $(shell go list ./... 2>/dev/null | grep -vE '/(internal/(lint|testsum|protocol|demo|guides|invariant|localdb|engines|outage|e2e)|migrations/(sqlite|postgres|mysql))$$'),./...)
+RACE = $(or $(shell go list ./... 2>/dev/null | grep -vE '/(internal/(lint|testsum|protocol|demo|guides|invariant|localdb|engines|outage|rehearse|e2e)|migrations/(sqlite|postgres|mysql))$$'),./...)
 
 # Packages with tests that `make torture` runs. Such a test is named TestTorture… and stands in a file
 # with the line "//go:build torture".
