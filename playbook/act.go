@@ -94,7 +94,11 @@ func (a *act) toggle(ctx context.Context) (strangler.Toggle, error) {
 
 // flip returns nil when every live instance has applied the change, later while some have not.
 func (a *act) flip(ctx context.Context, mode strangler.Mode, percent strangler.Percent) error {
-	change := strangler.ToggleChange{Mode: mode, Percent: percent, Who: a.who(), Why: a.why()}
+	return a.flipAs(ctx, a.who(), a.why(), mode, percent)
+}
+
+func (a *act) flipAs(ctx context.Context, who, why string, mode strangler.Mode, percent strangler.Percent) error {
+	change := strangler.ToggleChange{Mode: mode, Percent: percent, Who: who, Why: why}
 	flip, err := a.Toggles.Flip(ctx, a.name(), change)
 	if err != nil {
 		return fmt.Errorf("setting the toggle of %s to %s: %w", a.name(), describe(mode, percent), err)

@@ -48,7 +48,7 @@ func gates(c strangler.Capability, name string) []Gate {
 			after = append(after, Gate{For: ForRequests, Words: fmt.Sprintf("%d requests answered at each percentage", s.Requests)})
 		}
 		if c.Guard.MaxErrorDelta > 0 {
-			after = append(after, Gate{For: ForRequests, Words: fmt.Sprintf("errors at most %s above the monolith's", c.Guard.MaxErrorDelta)})
+			after = append(after, Gate{For: ForRequests, Words: fmt.Sprintf("errors at most %s above the monolith's, or the guard takes it back", c.Guard.MaxErrorDelta)})
 		}
 	case Cutover:
 		if !c.Stateless() {

@@ -215,7 +215,9 @@ func (w *worker) awaitApproval(ctx context.Context, i int) error {
 		case <-w.woken:
 			return nil
 		case <-watch.C:
-			w.recent.look(w.act(max(i, 0)))
+			if a := w.act(max(i, 0)); i >= 0 && a.tooMany(w.recent.look(a)) {
+				return nil
+			}
 		case <-elsewhere:
 			if err := w.mine(ctx); errors.Is(err, strangler.ErrSuperseded) || i >= 0 && w.act(i).record.Approved != "" {
 				return err

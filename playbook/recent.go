@@ -34,14 +34,3 @@ func (a *act) tooMany(seen counts) bool {
 	excess := share(seen.serviceErrors, seen.service) - share(seen.legacyErrors, seen.legacy)
 	return guard.MaxErrorDelta > 0 && seen.service >= int64(max(guard.MinRequests, 1)) && excess > float64(guard.MaxErrorDelta)/float64(strangler.Hundred)
 }
-
-// failing says that the service fails too often just now for the writes to go there.
-func (a *act) failing() (verdict, bool) {
-	seen := a.recent.look(a)
-	if !a.tooMany(seen) {
-		return verdict{}, false
-	}
-	v := missing("the service's errors of the last minutes to fall within %s of the monolith's", a.capability.Guard.MaxErrorDelta)
-	v.detail = v.text + "; " + seen.String()
-	return v, true
-}

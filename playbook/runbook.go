@@ -77,7 +77,7 @@ func (p Plan) Refusals() []string {
 	}
 }
 
-// Guard says on what evidence a canary stands still; empty where its settings say nothing.
+// Guard says on what evidence a canary is taken back; empty where its settings say nothing.
 func (p Plan) Guard() string {
 	g := p.guard
 	if g == (strangler.Guard{}) {
@@ -85,8 +85,8 @@ func (p Plan) Guard() string {
 	}
 	s := ""
 	if g.MaxErrorDelta > 0 {
-		s = fmt.Sprintf("The canary goes no further while the service's share of errors is more than %s above the monolith's, "+
-			"counted from %d requests on. ", g.MaxErrorDelta, max(g.MinRequests, 1))
+		s = fmt.Sprintf("While a run is under way, the guard takes the canary back to legacy when the service's share of errors is more than %s above the monolith's, "+
+			"counted from %d requests on: at each percentage, and over the last minutes while somebody makes up their mind. The run then fails, with the evidence. ", g.MaxErrorDelta, max(g.MinRequests, 1))
 	}
 	if g.MaxP99Ratio > 0 {
 		s += fmt.Sprintf("Latency stops nothing by itself: at more than %g times the monolith's p99, go back by hand.", g.MaxP99Ratio)
@@ -101,9 +101,9 @@ func (p Plan) Troubles() []Trouble {
 		{"The run failed", "Nothing after the step was begun. `playbook status CAP` says which and why. Put it right, then `playbook run CAP`, or `playbook retry CAP STEP`; " +
 			"`playbook skip CAP STEP --why \"…\"` where you know better."},
 		{"The daemon was killed", "Start it again: it goes on from what it finds. Of several, another takes the run over within seconds. A cutover that was not decided is taken back, one that was is finished."},
-		{"The service is down, before the cutover", "The share of the canary gets errors: `toggle set CAP legacy --why \"…\"`. The run fails and says so; `playbook run CAP` begins the canary anew."},
+		{"The service is down, before the cutover", "The share of the canary gets errors until the guard takes it back, or you do: `toggle set CAP legacy --why \"…\"`. The run fails and says so; `playbook run CAP` begins with the shadow anew."},
 		{"The service is down, after the cutover", "Its routes fail until it is back. If that takes too long, `playbook rollback CAP`: it needs the databases, not the service."},
-		{"Errors rise at a canary", "`toggle set CAP legacy --why \"…\"`, at once and on every instance. Then look for the reason."},
+		{"Errors rise at a canary", "The guard takes it back where its bounds say so. Before that, `toggle set CAP legacy --why \"…\"`, at once and on every instance. Then look for the reason."},
 		{"Errors rise after the cutover", "`playbook rollback CAP`. No write is lost by it, so it may be done on suspicion."},
 	}
 	if p.Stateless {

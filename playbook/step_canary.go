@@ -63,6 +63,8 @@ func (s *canaryStep) held(a *act, t strangler.Toggle, seen counts) (verdict, boo
 		requests = a.capability.Playbook.Requests
 	}
 	switch {
+	case a.tooMany(seen):
+		return a.tripped(seen), false
 	case !over:
 		return missing("canary %s to be held until %s", t.Percent, clock(until)), false
 	case seen.service < requests:
@@ -72,8 +74,6 @@ func (s *canaryStep) held(a *act, t strangler.Toggle, seen counts) (verdict, boo
 			v.detail += "; no traffic: inconclusive"
 		}
 		return v, false
-	case a.tooMany(seen):
-		return missing("the service's errors at canary %s to fall within %s of the monolith's", t.Percent, a.capability.Guard.MaxErrorDelta), false
 	}
 	return verdict{}, true
 }

@@ -30,9 +30,6 @@ func (s *cutoverStep) Check(ctx context.Context, a *act) (verdict, error) {
 			if err := s.canaryStands(a, t); err != nil {
 				return verdict{}, err
 			}
-			if v, is := a.failing(); is {
-				return v, nil
-			}
 			if v, is, err := a.stale(ctx, Cutover); is || err != nil {
 				return v, err
 			}
@@ -67,9 +64,6 @@ func (s *cutoverStep) Check(ctx context.Context, a *act) (verdict, error) {
 		return verdict{}, err
 	}
 	if v, is := a.behind(st.Lag); is {
-		return v, nil
-	}
-	if v, is := a.failing(); is {
 		return v, nil
 	}
 	if v, is, err := a.stale(ctx, Cutover); is || err != nil {

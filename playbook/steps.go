@@ -175,6 +175,7 @@ const (
 	isDone    answer = iota
 	isReady          // Do may run
 	isMissing        // a gate is not met; it is looked at again
+	isTripped        // the service fails too often for users to stay there
 )
 
 // verdict is what a Check finds.

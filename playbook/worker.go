@@ -209,12 +209,17 @@ func (w *worker) advance(ctx context.Context, i int, name string) error {
 		if w.pausing() {
 			return errPaused
 		}
+		if v, is := w.guarded(ctx, i); is {
+			return w.trip(ctx, i, v)
+		}
 		v, err := w.probe(ctx, i, s)
 		if err != nil {
 			return err
 		}
 		a := w.act(i)
 		switch {
+		case v.answer == isTripped:
+			return w.trip(ctx, i, v)
 		case v.answer == isDone:
 			w.log.Info("step done", strangler.LogStep, name, "detail", v.text)
 			return w.finish(ctx, i, strangler.StepDone, v.text)

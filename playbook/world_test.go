@@ -311,7 +311,7 @@ func (w *world) Toggle(context.Context, string) (strangler.Toggle, error) {
 func (w *world) Flip(_ context.Context, _ string, change strangler.ToggleChange) (flip strangler.Flip, err error) {
 	err = w.write(func() error {
 		state := strangler.StepDoing
-		if change.Mode == strangler.ModeLegacy {
+		if change.Mode == strangler.ModeLegacy && change.Who != guardName {
 			state = strangler.StepUndoing
 		}
 		if change.Why == "" || change.Who == "" {

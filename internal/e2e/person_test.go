@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -240,4 +241,42 @@ func controlGone(t *testing.T, length time.Duration, at ...string) {
 	w.awaitWrites(10)
 	w.stop()
 	s.check(strangler.Legacy, true)
+}
+
+// TestGuardTakesACanaryBack: the service dies while half of the users read from it. The guard sends them back to the monolith by itself,
+// the audit says why, and the run fails with the evidence.
+func TestGuardTakesACanaryBack(t *testing.T) {
+	s := newSystem(t, sqlite, 300)
+	c := s.unhurried(patient + "\n    guard: {min_requests: 20, max_error_delta: 5%}")
+	_, err := c.Run(t.Context(), capability, order)
+	must(t, err)
+	s.advance(c, "shadow")
+	s.waits(c, "canary")
+	read := func() (failed int) {
+		for range 100 {
+			if get(s.url(s.daemon.node.proxyPort)+"/couriers/1") != http.StatusOK {
+				failed++
+			}
+		}
+		return failed
+	}
+	if failed := read(); failed > 0 {
+		t.Fatalf("%d readers were answered with an error", failed)
+	}
+	s.kill(s.service)
+	if failed := read(); failed == 0 {
+		t.Fatal("no reader noticed that the service is gone")
+	}
+	s.awaitWith("the guard", func() bool {
+		run, err := c.RunStatus(t.Context(), capability)
+		return err == nil && run.State == strangler.RunFailed && strings.Contains(run.Error, `the check "guard"`)
+	}, s.daemon)
+	if failed := read(); failed > 0 {
+		t.Errorf("behind the guard %d readers were answered with an error", failed)
+	}
+	history, err := c.History(t.Context(), capability)
+	must(t, err)
+	if newest := history[len(history)-1]; newest.Who != "guard" || !strings.HasPrefix(newest.To, "legacy") || !strings.Contains(newest.Why, "errors are more than 5% above the monolith's") {
+		t.Errorf("the audit has %+v", newest)
+	}
 }
