@@ -115,7 +115,7 @@ func (w *writer) change(ctx context.Context) (what string, err error) {
 	t := w.tables[rand.IntN(len(w.tables))]
 	dice := rand.IntN(10)
 	switch {
-	case len(t.away) > 0 && (len(t.away) >= mostAway || dice == 0):
+	case len(t.away) > 0 && (len(t.away) >= t.mayBeAway() || dice == 0):
 		return "INSERT into " + t.name, w.bringBack(ctx, t)
 	case len(t.rows) < 2:
 		return "", nil
@@ -143,11 +143,19 @@ func (w *writer) change(ctx context.Context) (what string, err error) {
 	return "UPDATE of " + t.name, w.exchange(ctx, t, column, a, b)
 }
 
+// mayBeAway is how many rows may be at once: a few of them, so that each is copied, or comes behind the copy before long.
+func (t *target) mayBeAway() int { return min(mostAway, max(1, (len(t.rows)+len(t.away))/4)) }
+
 // exchange gives two rows each other's value.
 func (w *writer) exchange(ctx context.Context, t *target, column string, a, b []any) error {
 	var p params
 	of := func(k []any) string {
 		return fmt.Sprintf("(SELECT %s FROM (SELECT %[1]s FROM %s WHERE %s) AS x)", column, t.sql, w.is(t, k, &p))
+	}
+	if w.kind == sqliteKind { // whose subqueries see the rows that the statement has changed already: both values are read first
+		values := fmt.Sprintf("(SELECT 1 AS strangler_row, %s AS strangler_value UNION ALL SELECT 2, %s)", of(b), of(a))
+		return w.do(ctx, fmt.Sprintf("UPDATE %s SET %s = x.strangler_value FROM %s AS x WHERE x.strangler_row = 1 AND %s OR x.strangler_row = 2 AND %s",
+			t.sql, column, values, w.is(t, a, &p), w.is(t, b, &p)), p)
 	}
 	statement := fmt.Sprintf("UPDATE %s SET %s = CASE WHEN %s THEN %s ELSE %s END", t.sql, column, w.is(t, a, &p), of(b), of(a))
 	return w.do(ctx, statement+fmt.Sprintf(" WHERE (%s) OR (%s)", w.is(t, a, &p), w.is(t, b, &p)), p)
