@@ -47,9 +47,9 @@ func (p *Proxy) Start() error {
 	p.http.ConnState = p.direct.changed
 	switch {
 	case secured != nil:
-		p.serves(func() error { return p.http.ServeTLS(p.direct, "", "") })
+		p.takes(func() error { return p.http.ServeTLS(p.direct, "", "") })
 	case p.config.Engine == EngineNetHTTP:
-		p.serves(func() error { return p.http.Serve(p.direct) })
+		p.takes(func() error { return p.http.Serve(p.direct) })
 	default:
 		p.watch = h1.NewWatch()
 		for _, s := range p.servers() {
@@ -71,6 +71,15 @@ func (p *Proxy) serves(serve func() error) {
 		if err := serve(); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			p.config.Log.Error("the proxy stopped listening", strangler.LogError, err)
 		}
+	})
+}
+
+// takes runs what takes connections from direct, and remembers when it has taken its last one.
+func (p *Proxy) takes(serve func() error) {
+	p.taken = make(chan struct{})
+	p.serves(func() error {
+		defer close(p.taken)
+		return serve()
 	})
 }
 
@@ -180,6 +189,10 @@ func (p *Proxy) Retire(ctx context.Context) {
 	}
 	_ = listener.Close() // whoever serves it ends with that
 	if ours == nil {
+		select {
+		case <-p.taken: // one that was taken in that very instant is among those that are waited for
+		case <-ctx.Done():
+		}
 		direct.left(ctx)
 		return
 	}

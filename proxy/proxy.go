@@ -50,6 +50,7 @@ type Proxy struct {
 	h1       *h1.Server   // nil where it serves nothing
 	handed   *handed
 	direct   *clients
+	taken    chan struct{} // closed when direct has given its last connection; nil in engine h1
 	closed   bool
 	close    sync.Once
 	closeErr error
