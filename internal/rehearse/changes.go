@@ -24,6 +24,8 @@ type changes struct {
 	sides   map[strangler.Side]*writer
 	made    map[strangler.Side]int64
 	refused map[string]int64 // by table and what was tried
+	stay    bool             // no row goes away
+	home    chan struct{}    // closed when none is, with stay
 	stop    context.CancelFunc
 	done    chan struct{}
 }
@@ -62,6 +64,30 @@ func (c *changes) count(side strangler.Side) int64 {
 	return c.made[side]
 }
 
+// gather has every row come back that is away, and none go away until release: what a side took away before it stopped owning would be
+// new to the other when it came back behind the next hand-over, and to a table of which only a part moves nobody but the monolith may add.
+func (c *changes) gather(ctx context.Context) (release func(), err error) {
+	home := make(chan struct{})
+	c.mu.Lock()
+	c.stay, c.home = true, home
+	c.mu.Unlock()
+	release = func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.stay, c.home = false, nil
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-home:
+	case <-timer.C: // what cannot come back is said of the tables
+	case <-c.done:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	return release, err
+}
+
 func (c *changes) run(ctx context.Context) {
 	defer close(c.done)
 	tick := time.NewTicker(max(c.pause, time.Millisecond))
@@ -78,18 +104,22 @@ func (c *changes) run(ctx context.Context) {
 			return
 		}
 		c.mu.Lock()
-		w := c.sides[side]
+		w, stay := c.sides[side], c.stay
 		c.mu.Unlock()
 		if side != last { // the other side's rows have changed meanwhile
 			last, err = side, w.look(ctx)
 		}
 		var what string
 		if err == nil {
-			what, err = w.change(ctx)
+			what, err = w.change(ctx, stay)
 		}
 		c.gate.leave()
 		c.told.Add(1)
 		c.mu.Lock()
+		if c.home != nil && stay && w.home() {
+			close(c.home)
+			c.home = nil
+		}
 		switch {
 		case err == nil && what != "":
 			c.made[side]++

@@ -131,6 +131,14 @@ func (r *run) handOver(ctx context.Context, splits *migrations.Splits, c strangl
 	if to == strangler.Legacy {
 		step = splits.Rollback
 	}
+	if r.changes != nil {
+		release, err := r.changes.gather(ctx)
+		defer release()
+		if err != nil {
+			return err
+		}
+		began = time.Now()
+	}
 	end := r.phase(name, nil)
 	defer end()
 	for {

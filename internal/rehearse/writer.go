@@ -110,12 +110,24 @@ func (w *writer) lookAt(ctx context.Context, t *target) (err error) {
 	return rows.Err()
 }
 
-// change makes one, and says what; nothing: the tables have too few rows for it. With an error nothing was changed.
-func (w *writer) change(ctx context.Context) (what string, err error) {
+// home reports whether no row is away.
+func (w *writer) home() bool {
+	return !slices.ContainsFunc(w.tables, func(t *target) bool { return len(t.away) > 0 })
+}
+
+// change makes one, and says what; nothing: the tables have too few rows for it. With stay, rows come back and none goes away. With an
+// error nothing was changed.
+func (w *writer) change(ctx context.Context, stay bool) (what string, err error) {
 	t := w.tables[rand.IntN(len(w.tables))]
 	dice := rand.IntN(10)
+	if stay {
+		dice = max(dice, 2)
+		if i := slices.IndexFunc(w.tables, func(t *target) bool { return len(t.away) > 0 }); i >= 0 {
+			t = w.tables[i]
+		}
+	}
 	switch {
-	case len(t.away) > 0 && (len(t.away) >= t.mayBeAway() || dice == 0):
+	case len(t.away) > 0 && (stay || len(t.away) >= t.mayBeAway() || dice == 0):
 		return "INSERT into " + t.name, w.bringBack(ctx, t)
 	case len(t.rows) < 2:
 		return "", nil
