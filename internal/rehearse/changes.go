@@ -24,7 +24,7 @@ type changes struct {
 	sides   map[strangler.Side]*writer
 	made    map[strangler.Side]int64
 	refused map[string]int64 // by table and what was tried
-	stay    bool             // no row goes away
+	stay    bool             // no row of a part of a table goes away
 	home    chan struct{}    // closed when none is, with stay
 	stop    context.CancelFunc
 	done    chan struct{}
@@ -64,8 +64,8 @@ func (c *changes) count(side strangler.Side) int64 {
 	return c.made[side]
 }
 
-// gather has every row come back that is away, and none go away until release: what a side took away before it stopped owning would be
-// new to the other when it came back behind the next hand-over, and to a table of which only a part moves nobody but the monolith may add.
+// gather has every row come back that is away from a part of a table, and none go away until release: what a side took away before it
+// stopped owning would be new to the other when it came back behind the next hand-over, and there nobody but the monolith may add.
 func (c *changes) gather(ctx context.Context) (release func(), err error) {
 	home := make(chan struct{})
 	c.mu.Lock()

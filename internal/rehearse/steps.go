@@ -14,13 +14,21 @@ import (
 	"github.com/strangler-fig/strangler/migrations"
 )
 
-func (r *run) writer(ctx context.Context, p place, names []string) (w *writer, err error) {
+// writer readies the changes of a side's tables.
+func (r *run) writer(ctx context.Context, p place, all []strangler.Table) (w *writer, err error) {
+	var parts []string
+	for _, t := range all {
+		if t.Where != "" || len(t.Drop) > 0 {
+			parts = append(parts, names([]strangler.Table{t}, p.side)...)
+		}
+	}
+	names := names(all, p.side)
 	d, err := engines.Open(ctx, binding(p.scratch, strangler.Legacy, names))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	return newWriter(ctx, p.scratch, d, names)
+	return newWriter(ctx, p.scratch, d, names, parts)
 }
 
 // endChanges waits for the last one, and takes down what came of them.

@@ -89,7 +89,7 @@ func (r *run) steps(ctx context.Context, splits *migrations.Splits, c strangler.
 		return err
 	}
 	if r.Changes > 0 {
-		w, err := r.writer(ctx, r.legacy, names(c.Tables, strangler.Legacy))
+		w, err := r.writer(ctx, r.legacy, c.Tables)
 		if err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func (r *run) steps(ctx context.Context, splits *migrations.Splits, c strangler.
 		return err
 	}
 	if r.changes != nil {
-		w, err := r.writer(ctx, r.service, names(c.AtService().Tables, strangler.Service))
+		w, err := r.writer(ctx, r.service, c.AtService().Tables)
 		if err != nil {
 			return err
 		}

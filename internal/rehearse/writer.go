@@ -23,6 +23,7 @@ type writer struct {
 type target struct {
 	name     string // as people know it
 	sql, pen string
+	part     bool     // only a part of the monolith's table moves
 	columns  []string // that can be written, quoted
 	key      []string // quoted
 	types    []string // of the key, in PostgreSQL's words
@@ -37,8 +38,8 @@ const (
 	mostAway  = 200
 )
 
-// newWriter readies a side's tables: each gets a pen.
-func newWriter(ctx context.Context, dsn string, d migrations.Database, names []string) (w *writer, err error) {
+// newWriter readies a side's tables: each gets a pen. parts are the names of those of which only a part moves.
+func newWriter(ctx context.Context, dsn string, d migrations.Database, names, parts []string) (w *writer, err error) {
 	w = &writer{kind: kindOf(dsn)}
 	s, err := d.Inspect(ctx)
 	if err != nil {
@@ -48,7 +49,7 @@ func newWriter(ctx context.Context, dsn string, d migrations.Database, names []s
 		return nil, err
 	}
 	for i, t := range s.Tables {
-		x := &target{name: names[i], sql: w.kind.table(names[i]), pen: w.kind.ident(fmt.Sprintf("strangler_rehearsal_%d", i))}
+		x := &target{name: names[i], part: slices.Contains(parts, names[i]), sql: w.kind.table(names[i]), pen: w.kind.ident(fmt.Sprintf("strangler_rehearsal_%d", i))}
 		for _, c := range t.Columns {
 			if c.Generated {
 				continue
@@ -110,24 +111,26 @@ func (w *writer) lookAt(ctx context.Context, t *target) (err error) {
 	return rows.Err()
 }
 
-// home reports whether no row is away.
-func (w *writer) home() bool {
-	return !slices.ContainsFunc(w.tables, func(t *target) bool { return len(t.away) > 0 })
+// home reports whether no row of a part of a table is away.
+func (w *writer) home() bool { return w.awayFromPart() < 0 }
+
+func (w *writer) awayFromPart() int {
+	return slices.IndexFunc(w.tables, func(t *target) bool { return t.part && len(t.away) > 0 })
 }
 
-// change makes one, and says what; nothing: the tables have too few rows for it. With stay, rows come back and none goes away. With an
-// error nothing was changed.
+// change makes one, and says what; nothing: the tables have too few rows for it. With stay, rows of parts of tables come back and none
+// goes away. With an error nothing was changed.
 func (w *writer) change(ctx context.Context, stay bool) (what string, err error) {
 	t := w.tables[rand.IntN(len(w.tables))]
 	dice := rand.IntN(10)
-	if stay {
+	if i := w.awayFromPart(); stay && i >= 0 {
+		t = w.tables[i]
+	}
+	if stay && t.part {
 		dice = max(dice, 2)
-		if i := slices.IndexFunc(w.tables, func(t *target) bool { return len(t.away) > 0 }); i >= 0 {
-			t = w.tables[i]
-		}
 	}
 	switch {
-	case len(t.away) > 0 && (stay || len(t.away) >= t.mayBeAway() || dice == 0):
+	case len(t.away) > 0 && (stay && t.part || len(t.away) >= t.mayBeAway() || dice == 0):
 		return "INSERT into " + t.name, w.bringBack(ctx, t)
 	case len(t.rows) < 2:
 		return "", nil
