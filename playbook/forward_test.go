@@ -424,6 +424,7 @@ func TestGuardTakesACanaryBack(t *testing.T) {
 	inBed(t, c, func(_ *world, cfg *Config) { cfg.Traffic = traffic }, func(b *bed) {
 		b.run()
 		b.until(func(r strangler.Run) bool { return strings.Contains(r.Waiting, "canary 1%") })
+		traffic.beside(1000, 0)
 		traffic.set(9, 9) // too few to say anything
 		b.until(func(r strangler.Run) bool { return strings.Contains(r.Waiting, "canary 50%") })
 		traffic.set(109, 59)
@@ -434,6 +435,36 @@ func TestGuardTakesACanaryBack(t *testing.T) {
 		b.approval(Cutover)
 		b.effects("expand", "start", "verify", "shadow", "canary 1%", "canary 50%", "legacy", "shadow", "canary 1%", "canary 50%", "canary 100%")
 	})
+}
+
+// TestGuardComparesWithWhatTheMonolithWas: of a canary of all users it answers nobody, and has errors of its own on other days.
+func TestGuardComparesWithWhatTheMonolithWas(t *testing.T) {
+	c := delivery()
+	c.Guard = strangler.Guard{MinRequests: 10, MaxErrorDelta: 10_000}
+	for _, known := range []bool{true, false} {
+		traffic := &tally{}
+		inBed(t, c, func(_ *world, cfg *Config) { cfg.Traffic = traffic }, func(b *bed) {
+			b.run()
+			b.until(func(r strangler.Run) bool { return strings.Contains(r.Waiting, "canary 50%") })
+			traffic.set(1000, 50)
+			if known {
+				traffic.beside(1000, 50) // five in a hundred, on both sides
+			} else {
+				traffic.beside(5, 0) // too few to compare with
+			}
+			b.approval(Cutover)
+			traffic.set(3000, 150)
+			time.Sleep(10 * time.Minute)
+			b.approval(Cutover)
+			if known {
+				traffic.set(4000, 250)
+			} else {
+				traffic.set(30_000, 20_000) // which needs no comparison
+			}
+			time.Sleep(5 * time.Minute)
+			b.taken()
+		})
+	}
 }
 
 // TestGuardWatchesWhilePeopleThink: days of good answers, in which somebody made up their mind, do not cover the errors of the last
@@ -451,6 +482,8 @@ func TestGuardWatchesWhilePeopleThink(t *testing.T) {
 			}
 		}
 		b.run()
+		b.until(func(r strangler.Run) bool { return strings.Contains(r.Waiting, "canary 1%") })
+		traffic.beside(1000, 0)
 		b.approval(Cutover)
 		for range 10 {
 			serve(600_000, 0)
@@ -462,7 +495,7 @@ func TestGuardWatchesWhilePeopleThink(t *testing.T) {
 }
 
 // tally is a Traffic whose numbers the test sets.
-type tally struct{ requests, failed atomic.Int64 }
+type tally struct{ requests, failed, legacy, legacyFailed atomic.Int64 }
 
 func (n *tally) set(requests, failed int64) {
 	n.requests.Store(requests)
@@ -473,7 +506,13 @@ func (n *tally) Requests(_ string, side strangler.Side) (int64, int64) {
 	if side == strangler.Service {
 		return n.requests.Load(), n.failed.Load()
 	}
-	return 0, 0
+	return n.legacy.Load(), n.legacyFailed.Load()
+}
+
+// beside sets what the monolith has answered.
+func (n *tally) beside(requests, failed int64) {
+	n.legacy.Store(requests)
+	n.legacyFailed.Store(failed)
 }
 
 func TestShadowEndsWithItsRequests(t *testing.T) {

@@ -14,6 +14,9 @@ const recently = 5 * time.Minute
 type recent struct {
 	older, newer counts
 	turned       time.Time // when newer was taken; zero: nothing has been
+
+	known    bool    // the monolith has been asked often enough to tell
+	monolith float64 // its share of errors then
 }
 
 // look takes the counts, from time to time, and returns what has come since.
@@ -28,9 +31,23 @@ func (r *recent) look(a *act) counts {
 	return a.counts(r.older)
 }
 
-// tooMany reports whether the service fails more often than the guard allows beside the monolith. Too few requests say nothing.
+// plainly is a share of errors for which nothing has to be compared.
+const plainly = 0.5
+
+// tooMany reports whether the service fails more often than the guard allows beside the monolith. Too few requests say nothing. The
+// monolith is compared as it was when it last answered enough: of a canary of 100% it answers next to nothing.
 func (a *act) tooMany(seen counts) bool {
-	guard := a.capability.Guard
-	excess := share(seen.serviceErrors, seen.service) - share(seen.legacyErrors, seen.legacy)
-	return guard.MaxErrorDelta > 0 && seen.service >= int64(max(guard.MinRequests, 1)) && excess > float64(guard.MaxErrorDelta)/float64(strangler.Hundred)
+	guard, r := a.capability.Guard, a.recent
+	enough := int64(max(guard.MinRequests, 1))
+	if seen.legacy >= enough {
+		r.known, r.monolith = true, share(seen.legacyErrors, seen.legacy)
+	}
+	fails := share(seen.serviceErrors, seen.service)
+	switch {
+	case guard.MaxErrorDelta <= 0 || seen.service < enough:
+		return false
+	case !r.known:
+		return fails > plainly
+	}
+	return fails-r.monolith > float64(guard.MaxErrorDelta)/float64(strangler.Hundred)
 }

@@ -86,7 +86,7 @@ func (p Plan) Guard() string {
 	s := ""
 	if g.MaxErrorDelta > 0 {
 		s = fmt.Sprintf("While a run is under way, the guard takes the canary back to legacy when the service's share of errors is more than %s above the monolith's, "+
-			"counted from %d requests on: at each percentage, and over the last minutes while somebody makes up their mind. The run then fails, with the evidence. ", g.MaxErrorDelta, max(g.MinRequests, 1))
+			"counted from %d requests on: at each percentage, and over the last minutes while somebody makes up their mind. Where the monolith answers too few to compare with, as of a canary of 100%%, it counts as it did before. The run then fails, with the evidence. ", g.MaxErrorDelta, max(g.MinRequests, 1))
 	}
 	if g.MaxP99Ratio > 0 {
 		s += fmt.Sprintf("Latency stops nothing by itself: at more than %g times the monolith's p99, go back by hand.", g.MaxP99Ratio)
