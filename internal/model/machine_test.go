@@ -263,7 +263,7 @@ func (m *machine) takers(ctx context.Context) (takes []strangler.Side, says map[
 		switch v {
 		case accepted:
 			takes = append(takes, side)
-		case constraint, broken:
+		case constraint, gone, broken:
 			m.say("a probe at the %s side: %v", side, err)
 			m.t.Fatalf("a probe failed")
 		}

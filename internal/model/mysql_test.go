@@ -108,6 +108,8 @@ func judgeMySQL(err error) verdict {
 		return busy
 	case 1062, 1451, 1452, 1048, 1761: // a unique value, a foreign key, NULL
 		return constraint
+	case 1146:
+		return gone
 	}
 	return broken
 }

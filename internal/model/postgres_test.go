@@ -80,6 +80,8 @@ func judgePostgres(err error) verdict {
 		return busy
 	case strings.HasPrefix(told.Code, "23"), told.Code == "42P10": // ON CONFLICT at the service, whose table has no key before its rows
 		return constraint
+	case told.Code == "42P01":
+		return gone
 	}
 	return broken
 }

@@ -21,6 +21,7 @@ const (
 	fenced     verdict = "refused by the fence"
 	constraint verdict = "refused by a constraint"
 	busy       verdict = "locked by somebody else"
+	gone       verdict = "the table is not there"
 	broken     verdict = "failed"
 )
 

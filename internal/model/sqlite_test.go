@@ -82,6 +82,8 @@ func judgeSQLite(err error) verdict {
 		return busy
 	case errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_CONSTRAINT:
 		return constraint
+	case strings.Contains(err.Error(), "no such table"):
+		return gone
 	}
 	return broken
 }
