@@ -56,7 +56,7 @@ capabilities:
     playbook:
       # Times for a demo. In life the defaults: hold 10m, soak 14d, and a person approves cutover and
       # complete.
-      shadow: 1s
+      shadow: 3s # what the proxies count is heard about a second later
       canary: [10%, 50%, 100%]
       hold: 1s
       soak: 1s
