@@ -46,6 +46,10 @@ func TestUpgrade(t *testing.T) {
 		must(t, err)
 		return n
 	}
+	await(t, "the number of the process, which is written once it serves", func() bool {
+		_, err := os.Stat(pidFile)
+		return err == nil
+	})
 	load := s.onceEach(8)
 	defer load.stop()
 	forward := make(chan struct{})
