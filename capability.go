@@ -178,10 +178,11 @@ type Guard struct {
 type PlaybookSettings struct {
 	Canary  []Percent
 	Hold    time.Duration // how long each canary percentage is watched
-	Shadow  time.Duration // how long the shadow is watched, at the longest
+	Shadow  time.Duration // how long the shadow is watched
 	Soak    time.Duration
 	Approve []string // names of steps that wait for a person
-	// Requests is how many the service has to have answered at each canary percentage before the next; 0: only Hold decides.
+	// Requests is how many the service has to have answered in the shadow, and at each canary percentage, before the run goes on; 0: time
+	// alone decides.
 	Requests int64
 	Own      []OwnStep // in the order of the file
 	// Rehearse are the databases for the copies that a rehearsal makes.

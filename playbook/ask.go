@@ -60,30 +60,25 @@ func (e *Engine) Run(ctx context.Context, capability string, o RunOptions) (stra
 	return e.begin(ctx, c, run, records)
 }
 
-// Rollback undoes from the end down to and including o.To, by default the cutover, and returns when
-// that is in the ledger and under way. A run that goes forward is interrupted first. It is refused
-// after complete, the point of no return.
+// Rollback undoes from the end down to and including o.To, and returns when that is in the ledger and under way. Left empty, o.To is
+// where a rollback that has failed or is under way goes to, or else what sends every user back: the cutover where the service owns, the
+// shadow where it does not. A run that goes forward is interrupted first. It is refused after complete, the point of no return.
 func (e *Engine) Rollback(ctx context.Context, capability string, o RunOptions) (strangler.Run, error) {
-	switch o.To {
-	case "":
-		o.To = Cutover
-	case All:
-		o.To = listOf(e.capabilities[capability])[0].Name
+	named := o.To
+	if named == All {
+		named = ""
 	}
-	c, leave, err := e.enter(capability, o.To)
+	c, leave, err := e.enter(capability, named)
 	if err != nil {
 		return strangler.Run{}, err
 	}
 	defer leave()
 	steps := listOf(c)
-	if to, _ := steps.find(o.To); steps[to].Name == Soak || steps[to].Final {
-		return strangler.Run{}, strangler.Refuse("step", o.To+" has nothing that can be taken back", "strangler playbook rollback "+capability+" --to "+Cutover)
-	}
 	latest, err := e.cfg.Ledger.LatestRun(ctx, capability)
 	if err != nil && !errors.Is(err, strangler.ErrNotFound) {
 		return strangler.Run{}, fmt.Errorf("reading the latest run of %s: %w", capability, err)
 	}
-	if err := e.reversible(ctx, c, latest); err != nil {
+	if o.To, err = e.backTo(ctx, c, latest, o.To); err != nil {
 		return latest, err
 	}
 	back := func(run *strangler.Run) {
@@ -104,7 +99,7 @@ func (e *Engine) Rollback(ctx context.Context, capability string, o RunOptions) 
 			if latest, err = e.cfg.Ledger.LatestRun(ctx, capability); err != nil {
 				return latest, fmt.Errorf("reading the latest run of %s: %w", capability, err)
 			}
-			if err := e.reversible(ctx, c, latest); err != nil {
+			if _, err := e.reversible(ctx, c, latest); err != nil {
 				return latest, err
 			}
 		} else {

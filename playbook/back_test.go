@@ -41,6 +41,52 @@ func TestRollbackFromTheSoak(t *testing.T) {
 	})
 }
 
+// TestRollbackSendsEveryUserBack wherever the run is, when nobody says how far it should go.
+func TestRollbackSendsEveryUserBack(t *testing.T) {
+	for name, at := range map[string]func(*bed){
+		"waiting for the cutover": func(b *bed) { b.approval(Cutover) },
+		"at a share of the canary": func(b *bed) {
+			b.until(func(r strangler.Run) bool { return strings.Contains(r.Waiting, "canary 1%") })
+		},
+		"in the shadow": func(b *bed) {
+			b.until(func(r strangler.Run) bool { return strings.Contains(r.Waiting, "the shadow to be held") })
+		},
+		"aborted": func(b *bed) {
+			b.until(func(r strangler.Run) bool { return strings.Contains(r.Waiting, "canary 50%") })
+			b.may(b.e.Abort(b.Context(), "delivery", whoWhy()))
+		},
+	} {
+		for _, c := range []strangler.Capability{delivery(), stateless()} {
+			t.Run(name, func(t *testing.T) {
+				inBed(t, c, nil, func(b *bed) {
+					b.run()
+					at(b)
+					b.rollback("")
+					b.wait(strangler.RunRolledBack)
+					if b.w.toggle.Mode != strangler.ModeLegacy || !c.Stateless() && b.w.phase != strangler.PhaseSyncing {
+						b.Errorf("the toggle is %s, the split %q", b.w.toggle.Describe(), b.w.phase)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestRollbackThatFailedGoesOnToWhereItWent when it is asked for again without saying how far.
+func TestRollbackThatFailedGoesOnToWhereItWent(t *testing.T) {
+	inBed(t, delivery(), nil, func(b *bed) {
+		b.toSoak()
+		b.w.set(func() { b.w.stuck = errInjected })
+		b.rollback(All)
+		b.wait(strangler.RunFailed)
+		b.w.set(func() { b.w.stuck = nil })
+		b.rollback("")
+		if run := b.wait(strangler.RunRolledBack); run.BackTo != Expand || b.w.phase != strangler.PhaseCancelled {
+			b.Errorf("back to %s, the split is %q", run.BackTo, b.w.phase)
+		}
+	})
+}
+
 // TestRollbackInterruptsACutover: the attempt is given up, its outcome probed, nothing after it runs.
 func TestRollbackInterruptsACutover(t *testing.T) {
 	inBed(t, delivery(), func(w *world, _ *Config) { w.held, w.entered = make(chan struct{}), make(chan struct{}) }, func(b *bed) {

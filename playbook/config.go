@@ -124,10 +124,8 @@ type Config struct {
 	Worker string        // who holds them; needed with Leases
 	Lease  time.Duration // how long a silent daemon keeps its runs; default 3 s
 
-	ShadowHold     time.Duration // the longest that the shadow is held where the capability does not say; default 10 minutes
-	ShadowRequests int64         // shadow requests that end it earlier; 0: only time does
-	CanaryHold     time.Duration // how long each percentage is held where the capability does not say; default 10 minutes
-	CanaryRequests int64         // requests that the service must have answered at each percentage where the capability does not say; 0: only time decides
+	ShadowHold time.Duration // how long the shadow is held where the capability does not say; default 10 minutes
+	CanaryHold time.Duration // how long each percentage is held where the capability does not say; default 10 minutes
 
 	MaxLag      strangler.Lag // a cutover and the end of a soak wait until the lag is at most this; default 1,000 changes and 10 seconds
 	VerifyFresh time.Duration // a verification older than this is repeated; default 1 hour
@@ -176,16 +174,13 @@ func (c Config) Validate() error {
 	if c.Leases != nil && c.Worker == "" {
 		return bad("with Leases a Worker needs a name")
 	}
-	if c.Traffic == nil && c.CanaryRequests > 0 {
-		return bad("CanaryRequests is %d, but without Traffic nothing counts requests", c.CanaryRequests)
-	}
 	for _, d := range []time.Duration{c.ShadowHold, c.CanaryHold, c.VerifyFresh, c.Poll, c.Lease} {
 		if d < 0 {
 			return bad("the duration %v is negative", d)
 		}
 	}
-	if c.ShadowRequests < 0 || c.CanaryRequests < 0 || c.Tries < 0 {
-		return bad("ShadowRequests, CanaryRequests and Tries cannot be negative")
+	if c.Tries < 0 {
+		return bad("Tries cannot be negative")
 	}
 	names := map[string]bool{}
 	for _, capability := range c.Capabilities {

@@ -15,8 +15,8 @@
 //  4. journal.go: the worker's writes to the ledger. What will be done is written before it is done,
 //     how it ended afterwards. tell.go: who is told of it then.
 //  5. steps.go: the ordered list, and what a step is. list.go: that of one capability, with the steps of its own, which own.go
-//     makes. act.go: what a step gets to work with; hold.go: a time that has to pass; recent.go: how the service
-//     has answered in the last minutes, guard.go: a canary taken back for that.
+//     makes. act.go: what a step gets to work with; hold.go: a time that has to pass; floor.go: how many
+//     requests make evidence; recent.go: how the service has answered in the last minutes, guard.go: a canary taken back for that.
 //  6. The steps: step_expand.go, step_copy.go, step_verify.go, step_shadow.go, step_canary.go,
 //     step_cutover.go, step_soak.go, step_complete.go. Those of the team's own, by kind: step_run.go, which runs a program by
 //     program.go (program_unix.go, program_linux.go, program_bsd.go, program_other.go), step_http.go, step_sql.go,

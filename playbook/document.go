@@ -11,7 +11,9 @@ import (
 func Document() string {
 	defaults := strangler.Capability{
 		Name:   "CAP",
+		Routes: []strangler.Route{{}},
 		Tables: []strangler.Table{{}},
+		Shadow: strangler.Shadow{Sample: strangler.Hundred / 10},
 		Guard:  strangler.Guard{MinRequests: 200, MaxErrorDelta: strangler.Hundred / 100, MaxP99Ratio: 1.5},
 		Playbook: strangler.PlaybookSettings{
 			Canary:  []strangler.Percent{strangler.Hundred / 100, strangler.Hundred / 10, strangler.Hundred / 2, strangler.Hundred},
@@ -19,6 +21,8 @@ func Document() string {
 			Shadow:  10 * time.Minute,
 			Soak:    14 * 24 * time.Hour,
 			Approve: []string{Cutover, Complete},
+
+			Requests: 1,
 		},
 	}
 	p := Show(defaults)
@@ -48,7 +52,7 @@ strangler playbook approve CAP STEP        # let a step that waits for a person 
 strangler playbook pause CAP               # begin nothing more; strangler playbook continue CAP goes on
 strangler playbook skip CAP STEP --why …   # go on without a step; retry CAP STEP does one anew
 strangler playbook abort CAP               # end it where it stands; nothing is taken back
-strangler playbook rollback CAP            # take the cutover back; --to STEP goes further
+strangler playbook rollback CAP            # every user is the monolith's again; --to STEP goes further
 strangler playbook render CAP --html FILE  # the runbook with the capability's own settings, drawn
 ` + "```" + `
 
@@ -66,8 +70,9 @@ what is different, and goes on when ` + "`strangler playbook accept CAP`" + ` ha
 
 ![The states of a run](STATES.svg)
 
-The settings shown are the defaults of ` + "`playbook: {canary: …, hold: …, requests: …, shadow: …, soak: …, approve: …}`" + ` in strangler.yaml. ` + "`requests: 500`" + ` has each share of a canary
-wait until the service has answered so many; without traffic it waits on, since that says nothing.
+The settings shown are the defaults of ` + "`playbook: {canary: …, hold: …, requests: …, shadow: …, soak: …, approve: …}`" + ` in strangler.yaml. ` + "`requests: 500`" + ` has the shadow, and each share
+of a canary, wait until the service has answered so many, 1 unless given: without traffic the run waits on, since that says nothing. ` + "`requests: 0`" + `
+has time alone decide, as it does where none of a capability's requests is shadowed or goes to the service before the cutover.
 Commands in the text go behind ` + "`strangler`" + `.
 
 ## The ramp

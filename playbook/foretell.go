@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	strangler "github.com/strangler-fig/strangler"
 )
@@ -81,7 +82,7 @@ func (f *foretelling) step(ctx context.Context, s entry) error {
 		f.say("both databases", "compares every row")
 	case Shadow:
 		f.flip(strangler.ModeShadow, 0)
-		f.say(atClock, "waits %s at the longest", span(cmp.Or(f.c.Playbook.Shadow, f.e.cfg.ShadowHold)))
+		f.hold(Shadow, cmp.Or(f.c.Playbook.Shadow, f.e.cfg.ShadowHold))
 	case Canary:
 		f.canary()
 	case Cutover:
@@ -129,12 +130,17 @@ func (f *foretelling) canary() {
 			continue
 		}
 		f.flip(strangler.ModeCanary, p)
-		wait := "waits " + span(cmp.Or(f.c.Playbook.Hold, f.e.cfg.CanaryHold))
-		if n := cmp.Or(f.c.Playbook.Requests, f.e.cfg.CanaryRequests); n > 0 {
-			wait += fmt.Sprintf(", and for %d requests that the service has answered", n)
-		}
-		f.say(atClock, "%s", wait)
+		f.hold(Canary, cmp.Or(f.c.Playbook.Hold, f.e.cfg.CanaryHold))
 	}
+}
+
+// hold tells of a time in which the service is watched.
+func (f *foretelling) hold(step string, lasts time.Duration) {
+	wait := "waits " + span(lasts)
+	if n := floor(f.c, step); n > 0 {
+		wait += fmt.Sprintf(", and for %s that the service has answered", requests(n))
+	}
+	f.say(atClock, "%s", wait)
 }
 
 // cutover follows CUTOVER.md, section 4.

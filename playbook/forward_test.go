@@ -345,7 +345,6 @@ func (l *brittle) next() error {
 }
 
 func TestGates(t *testing.T) {
-	const floor = 30
 	for name, gate := range map[string]struct {
 		close, open func(*world)
 		says        string
@@ -370,7 +369,7 @@ func TestGates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBed(t, delivery(), func(w *world, cfg *Config) {
 				gate.close(w)
-				cfg.CanaryRequests, cfg.Tries = floor, 1000
+				cfg.Capabilities[0].Playbook.Requests, cfg.Tries = 30, 1000
 			}, func(b *bed) {
 				b.run()
 				b.until(func(r strangler.Run) bool {
@@ -513,17 +512,6 @@ func (n *tally) Requests(_ string, side strangler.Side) (int64, int64) {
 func (n *tally) beside(requests, failed int64) {
 	n.legacy.Store(requests)
 	n.legacyFailed.Store(failed)
-}
-
-func TestShadowEndsWithItsRequests(t *testing.T) {
-	inBed(t, delivery(), func(_ *world, cfg *Config) { cfg.ShadowHold, cfg.ShadowRequests = 24*time.Hour, 50 }, func(b *bed) {
-		begun := time.Now()
-		b.run()
-		b.approval(Cutover)
-		if took := time.Since(begun); took > time.Minute {
-			b.Errorf("it was held for %v", took)
-		}
-	})
 }
 
 func TestPreview(t *testing.T) {

@@ -38,14 +38,20 @@ func gates(c strangler.Capability, name string) []Gate {
 	case Copy:
 		after = append(after, Gate{For: ForRows, Words: "every row is there, and changes are followed"})
 	case Shadow:
-		after = append(after, Gate{For: ForTime, Words: "at most " + span(pick(s.Shadow, d.ShadowHold))})
+		after = append(after, Gate{For: ForTime, Words: span(pick(s.Shadow, d.ShadowHold))})
+		if n := floor(c, Shadow); n > 0 {
+			after = append(after, Gate{For: ForRequests, Words: requests(n) + " shadowed"})
+		}
+		if canSee(c, Shadow) && c.Guard.MaxErrorDelta > 0 {
+			after = append(after, Gate{For: ForRequests, Words: fmt.Sprintf("errors at most %s above the monolith's", c.Guard.MaxErrorDelta)})
+		}
 	case Canary:
 		if len(s.Canary) == 0 {
 			break
 		}
 		after = append(after, Gate{For: ForTime, Words: span(pick(s.Hold, d.CanaryHold)) + " at each percentage"})
-		if s.Requests > 0 {
-			after = append(after, Gate{For: ForRequests, Words: fmt.Sprintf("%d requests answered at each percentage", s.Requests)})
+		if n := floor(c, Canary); n > 0 {
+			after = append(after, Gate{For: ForRequests, Words: requests(n) + " answered at each percentage"})
 		}
 		if c.Guard.MaxErrorDelta > 0 {
 			after = append(after, Gate{For: ForRequests, Words: fmt.Sprintf("errors at most %s above the monolith's, or the guard takes it back", c.Guard.MaxErrorDelta)})

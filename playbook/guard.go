@@ -44,7 +44,7 @@ func (w *worker) trip(ctx context.Context, i int, v verdict) error {
 			return err
 		}
 	}
-	w.recent = recent{known: w.recent.known, monolith: w.recent.monolith}
+	w.recent.forget()
 	run, _, _, _ := w.view()
 	w.log.Warn("the guard has taken the canary back", "evidence", v.text)
 	w.cfg.tell(run, strangler.Event{Kind: strangler.EventTrip, Step: run.Steps[i].Name, State: string(strangler.ModeLegacy), Text: "the guard took the canary back to legacy: " + v.text})

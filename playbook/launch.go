@@ -226,24 +226,46 @@ func (e *Engine) live(capability string) *worker {
 	}
 }
 
-// reversible refuses a rollback behind the point of no return.
-func (e *Engine) reversible(ctx context.Context, c strangler.Capability, latest strangler.Run) error {
+// backTo is the last step that a rollback undoes, or its refusal. What a person has not named is what a rollback that came to no end
+// was for, or else what sends every user back.
+func (e *Engine) backTo(ctx context.Context, c strangler.Capability, latest strangler.Run, named string) (string, error) {
+	steps := listOf(c)
+	if to, found := steps.find(named); found && (steps[to].Name == Soak || steps[to].Final) {
+		return "", strangler.Refuse("step", named+" has nothing that can be taken back", "strangler playbook rollback "+c.Name)
+	}
+	st, err := e.reversible(ctx, c, latest)
+	switch {
+	case err != nil:
+		return "", err
+	case named == All:
+		return steps[0].Name, nil
+	case named != "":
+		return named, nil
+	case latest.BackTo != "" && (goingBack(latest) || latest.State == strangler.RunFailed):
+		return latest.BackTo, nil
+	case c.Stateless(), moved(st), active(latest) && !whole(latest):
+		return Cutover, nil
+	}
+	return Shadow, nil
+}
+
+// reversible refuses a rollback behind the point of no return. It returns the split as it is, where there is one.
+func (e *Engine) reversible(ctx context.Context, c strangler.Capability, latest strangler.Run) (st strangler.SplitStatus, err error) {
 	for _, record := range latest.Steps {
 		if record.Name == Complete && record.State == strangler.StepDone {
-			return pastReturn(c.Name)
+			return st, pastReturn(c.Name)
 		}
 	}
 	if c.Stateless() {
-		return nil
+		return st, nil
 	}
-	st, err := e.cfg.Splits.Status(ctx, c.Name)
-	if err != nil {
-		return fmt.Errorf("reading the status of the split of %s, nothing was changed: %w", c.Name, err)
+	if st, err = e.cfg.Splits.Status(ctx, c.Name); err != nil {
+		return st, fmt.Errorf("reading the status of the split of %s, nothing was changed: %w", c.Name, err)
 	}
 	if st.Phase == strangler.PhaseComplete {
-		return pastReturn(c.Name)
+		return st, pastReturn(c.Name)
 	}
-	return nil
+	return st, nil
 }
 
 func unknown(capability string) error {

@@ -74,6 +74,9 @@ func (l *left) step(s strangler.Scene, record strangler.StepRun) {
 	case Shadow:
 		if s.Toggle.Mode == strangler.ModeLegacy || s.Toggle.Mode == strangler.ModeShadow {
 			l.time += stayOf(s, record).left(s.Now)
+			if n := floor(s.Capability, Shadow); n > 1 {
+				l.notes = append(l.notes, "with "+requests(n)+" shadowed by then")
+			}
 		}
 	case Canary:
 		l.canary(s, record)
@@ -128,8 +131,8 @@ func (l *left) canary(s strangler.Scene, record strangler.StepRun) {
 			l.time += orUsual(settings.Hold)
 		}
 	}
-	if settings.Requests > 0 && len(settings.Canary) > 0 {
-		l.notes = append(l.notes, fmt.Sprintf("with %d requests answered by the service at each share of the canary by then", settings.Requests))
+	if n := floor(s.Capability, Canary); n > 1 && len(settings.Canary) > 0 {
+		l.notes = append(l.notes, "with "+requests(n)+" answered by the service at each share of the canary by then")
 	}
 }
 

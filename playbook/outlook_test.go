@@ -17,7 +17,7 @@ func ago(d time.Duration) time.Time { return noon.Add(-d) }
 func scene(at string, state strangler.StepState, change func(*strangler.Scene)) strangler.Scene {
 	s := strangler.Scene{
 		Capability: strangler.Capability{
-			Name: "delivery", Tables: []strangler.Table{{From: "couriers", To: "couriers"}},
+			Name: "delivery", Routes: []strangler.Route{{}}, Tables: []strangler.Table{{From: "couriers", To: "couriers"}},
 			Playbook: strangler.PlaybookSettings{
 				Canary: []strangler.Percent{10_000, 100_000, strangler.Hundred}, Hold: 2 * time.Minute, Shadow: 5 * time.Minute, Soak: 24 * time.Hour,
 				Approve: []string{Cutover, Complete},

@@ -117,7 +117,7 @@ func settings(c strangler.Capability, name string) (s string) {
 	switch name {
 	case Shadow:
 		if c.Playbook.Shadow > 0 {
-			s = "at most " + span(c.Playbook.Shadow)
+			s = "at least " + span(c.Playbook.Shadow)
 		}
 	case Canary:
 		s = joinPercents(c.Playbook.Canary)
@@ -125,7 +125,7 @@ func settings(c strangler.Capability, name string) (s string) {
 			s += ", each for " + span(c.Playbook.Hold)
 		}
 		if c.Playbook.Requests > 0 {
-			s += fmt.Sprintf(", each for %d requests", c.Playbook.Requests)
+			s += ", each for " + requests(c.Playbook.Requests)
 		}
 	case Soak:
 		s = span(c.Playbook.Soak)

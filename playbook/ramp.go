@@ -50,18 +50,14 @@ func ramp(c strangler.Capability) (all []Stage) {
 			if c.Shadow.Sample > 0 {
 				sample = fmt.Sprintf("%s of the requests that may be sent twice go to the service as well; %s", c.Shadow.Sample, sample)
 			}
-			add(Shadow, "shadow", "at most "+span(lasts)+"; "+sample, lasts, false, false)
+			add(Shadow, "shadow", "at least "+span(lasts)+andRequests(c, Shadow)+"; "+sample, lasts, false, false)
 		case Canary:
 			for _, p := range s.Canary {
 				if reads = p; c.Stateless() {
 					writes = p
 				}
 				lasts := pick(s.Hold, d.CanaryHold)
-				words := "at least " + span(lasts)
-				if s.Requests > 0 {
-					words += fmt.Sprintf(" and %d requests", s.Requests)
-				}
-				add(Canary, "canary "+p.String(), words, lasts, false, false)
+				add(Canary, "canary "+p.String(), "at least "+span(lasts)+andRequests(c, Canary), lasts, false, false)
 			}
 		case Cutover:
 			reads, writes = strangler.Hundred, strangler.Hundred

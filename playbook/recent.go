@@ -31,6 +31,9 @@ func (r *recent) look(a *act) counts {
 	return a.counts(r.older)
 }
 
+// forget leaves out what has come so far, but for how the monolith was.
+func (r *recent) forget() { *r = recent{known: r.known, monolith: r.monolith} }
+
 // plainly is a share of errors for which nothing has to be compared.
 const plainly = 0.5
 

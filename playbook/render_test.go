@@ -154,7 +154,7 @@ func TestValidate(t *testing.T) {
 	for name, spoil := range map[string]func(*Config){
 		"no ledger":         func(c *Config) { c.Ledger = nil },
 		"no owners":         func(c *Config) { c.Owners = nil },
-		"nothing counts":    func(c *Config) { c.Traffic, c.CanaryRequests = nil, 5 },
+		"nothing counts":    func(c *Config) { c.Traffic, c.Capabilities[0].Playbook.Requests = nil, 5 },
 		"negative hold":     func(c *Config) { c.CanaryHold = -1 },
 		"negative tries":    func(c *Config) { c.Tries = -1 },
 		"twice":             func(c *Config) { c.Capabilities = append(c.Capabilities, c.Capabilities[0]) },
@@ -165,7 +165,6 @@ func TestValidate(t *testing.T) {
 		"level canary":      func(c *Config) { c.Capabilities[0].Playbook.Canary = []strangler.Percent{10_000, 10_000} },
 		"canary of nothing": func(c *Config) { c.Capabilities[0].Playbook.Canary = []strangler.Percent{0, 10_000} },
 		"negative requests": func(c *Config) { c.Capabilities[0].Playbook.Requests = -1 },
-		"uncounted":         func(c *Config) { c.Capabilities[0].Playbook.Requests, c.Traffic = 5, nil },
 		"an own without a name": func(c *Config) {
 			c.Capabilities[0].Playbook.Own = []strangler.OwnStep{{After: Copy, Wait: &strangler.WaitStep{For: 1}}}
 		},

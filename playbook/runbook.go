@@ -130,7 +130,7 @@ func (p Plan) Troubles() []Trouble {
 // Reaches is how far each rollback goes, the shortest first. There is none behind the point of no return.
 func (p Plan) Reaches() []Reach {
 	all := []Reach{
-		{Cutover, "playbook rollback " + p.Capability, "the monolith owns again, the toggle is legacy; rows go on being copied"},
+		{Cutover, "playbook rollback " + p.Capability, "the monolith owns again, the toggle is legacy; rows go on being copied; before the cutover the same as --to shadow"},
 		{Shadow, "playbook rollback " + p.Capability + " --to shadow", "nobody is at the service, before the cutover too; rows go on being copied"},
 		{Expand, "playbook rollback " + p.Capability + " --to expand", "also the split is cancelled: both databases are as they were"},
 	}

@@ -52,30 +52,23 @@ func (s *canaryStep) Check(ctx context.Context, a *act) (verdict, error) {
 			return s.aim(p), nil
 		}
 	}
+	if !canSee(a.capability, Canary) {
+		return done("canary %s held; none of the capability's requests goes to the service before the cutover", t.Percent), nil
+	}
 	return done("canary %s held: %s", t.Percent, seen), nil
 }
 
 // held says what is missing before the canary may go on from where it is.
 func (s *canaryStep) held(a *act, t strangler.Toggle, seen counts) (verdict, bool) {
 	until, over := s.hold.over(a, t.Since, a.pace(a.capability.Playbook.Hold, a.CanaryHold))
-	requests := a.CanaryRequests
-	if a.capability.Playbook.Requests > 0 {
-		requests = a.capability.Playbook.Requests
-	}
 	switch {
 	case a.tooMany(seen):
 		return a.tripped(seen), false
 	case !over:
 		return missing("canary %s to be held until %s", t.Percent, clock(until)), false
-	case seen.service < requests:
-		v := missing("%d requests answered by the service at canary %s", requests, t.Percent)
-		v.detail = fmt.Sprintf("%s: %d of %d requests", v.text, seen.service, requests)
-		if seen.service == 0 {
-			v.detail += "; no traffic: inconclusive"
-		}
-		return v, false
 	}
-	return verdict{}, true
+	v, short := a.tooFew(Canary, fmt.Sprintf("at canary %s", t.Percent), seen)
+	return v, !short
 }
 
 func (s *canaryStep) aim(p strangler.Percent) verdict {

@@ -8,7 +8,7 @@ import (
 	strangler "github.com/strangler-fig/strangler"
 )
 
-// shadowStep holds the toggle at shadow for a time, or for a number of requests.
+// shadowStep holds the toggle at shadow for a time and a number of requests.
 type shadowStep struct {
 	hold    hold
 	applied bool   // by every instance, heard in this process
@@ -36,19 +36,24 @@ func (s *shadowStep) Check(ctx context.Context, a *act) (verdict, error) {
 	if !s.applied {
 		return ready("having shadow applied by every instance"), nil
 	}
+	until, over := s.hold.over(a, t.Since, a.pace(a.capability.Playbook.Shadow, a.ShadowHold))
 	seen := a.counts(s.base)
-	if a.ShadowRequests > 0 && seen.service >= a.ShadowRequests {
+	v, short := a.tooFew(Shadow, "in the shadow", seen)
+	switch {
+	case !over:
+		v = missing("the shadow to be held until %s", clock(until))
+		v.detail = v.text
+	case short:
+	case a.tooMany(seen):
+		v = missing("the service to answer what is shadowed: its errors are more than %s above the monolith's", a.capability.Guard.MaxErrorDelta)
+		v.detail = fmt.Sprintf("%s; mend it, then strangler playbook retry %s %s counts anew", v.text, a.name(), Shadow)
+	case !canSee(a.capability, Shadow):
+		return done("held; none of the capability's requests is shadowed"), nil
+	default:
 		return done("shadowed: %s", seen), nil
 	}
-	if until, over := s.hold.over(a, t.Since, a.pace(a.capability.Playbook.Shadow, a.ShadowHold)); !over {
-		v := missing("the shadow to be held until %s", clock(until))
-		if a.ShadowRequests > 0 {
-			v.text += fmt.Sprintf(", or for %d requests", a.ShadowRequests)
-		}
-		v.detail = fmt.Sprintf("%s; %s", v.text, seen)
-		return v, nil
-	}
-	return done("shadowed: %s", seen), nil
+	v.detail += "; " + seen.String()
+	return v, nil
 }
 
 func (s *shadowStep) Do(ctx context.Context, a *act) error {
@@ -56,6 +61,7 @@ func (s *shadowStep) Do(ctx context.Context, a *act) error {
 		return err
 	}
 	s.applied, s.base = true, a.counts(counts{})
+	a.recent.forget() // what was shadowed before says nothing of a service that has been mended since
 	return nil
 }
 

@@ -49,6 +49,7 @@ type world struct {
 	pending  int // flips that come back with an instance pending
 	phase    strangler.Phase
 	stopped  string
+	stuck    error     // of every cancel
 	copied   time.Time // when the copy will be through
 	verified strangler.Verify
 	mismatch int64
@@ -409,6 +410,9 @@ func (w *world) Status(context.Context, string) (strangler.SplitStatus, error) {
 
 func (w *world) Cancel(context.Context, string) error {
 	return w.write(func() error {
+		if w.stuck != nil {
+			return w.stuck
+		}
 		w.intent("cancel", strangler.StepUndoing, Copy, Expand)
 		if w.toggle.Owner == strangler.Service {
 			return w.object("cancel while the service owns")

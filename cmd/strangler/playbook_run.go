@@ -81,7 +81,7 @@ func (a *app) playbookRollback() *cobra.Command {
 	cmd := a.verb(&cobra.Command{
 		Use:     "rollback CAP",
 		Short:   "Take a run back, step by step",
-		Long:    "Undoes the steps from the last one down to --to, by default the cutover, or all of\nthem. It returns when that is under way; with --follow it shows the steps until they are\nundone. Refused after complete.",
+		Long:    "Undoes the steps from the last one down to --to, or all of them. By default it sends every\nuser back: down to the cutover where the service owns, down to the shadow before; after a\nrollback that failed, it goes on to where that one went. It returns when that is under way;\nwith --follow it shows the steps until they are undone. Refused after complete.",
 		Example: "  strangler playbook rollback delivery --follow\n  strangler playbook rollback delivery --all",
 	}, func(ctx context.Context, c *client.Client, capability string) error {
 		o := admin.Order{Who: a.who(), To: to}
@@ -97,7 +97,7 @@ func (a *app) playbookRollback() *cobra.Command {
 		}
 		return a.showRun(ctx, c, run, follow)
 	})
-	cmd.Flags().StringVar(&to, "to", "", "the last `step` to undo (default: cutover)")
+	cmd.Flags().StringVar(&to, "to", "", "the last `step` to undo (default: cutover, or shadow where legacy owns)")
 	cmd.Flags().BoolVar(&all, "all", false, "undo every step")
 	cmd.MarkFlagsMutuallyExclusive("to", "all")
 	complete(cmd, "to", a.stepsOfFirst)

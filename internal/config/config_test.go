@@ -89,6 +89,8 @@ func delivery(legacy strangler.Upstream) strangler.Capability {
 			Soak:    14 * 24 * time.Hour,
 			Approve: []string{"cutover", "complete"},
 
+			Requests: 1,
+
 			Rehearse: strangler.Rehearse{Legacy: "postgres://r@h/a", Service: "postgres://r@h/b"},
 		},
 	}
@@ -182,7 +184,7 @@ capabilities:
 	if diff := cmp.Diff([]strangler.Touch{{Route: strangler.Route{Method: "POST", Pattern: "/orders"}}}, k.Touches); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(strangler.PlaybookSettings{Canary: []strangler.Percent{5_000, strangler.Hundred}, Hold: 2 * time.Second, Shadow: time.Minute, Soak: 36 * time.Hour, Approve: []string{}}, k.Playbook); diff != "" {
+	if diff := cmp.Diff(strangler.PlaybookSettings{Canary: []strangler.Percent{5_000, strangler.Hundred}, Hold: 2 * time.Second, Shadow: time.Minute, Soak: 36 * time.Hour, Approve: []string{}, Requests: 1}, k.Playbook); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -144,7 +144,7 @@ func playbookSchema() schema {
 		key("approve", listOf("The steps that wait for a person.", text("A step, of the playbook or of steps.", stepName.String())).otherwise([]string{"cutover", "complete"})),
 		key("hold", pace("How long each share of a canary is held.").otherwise("10m")),
 		key("shadow", pace("How long reads are shadowed.").otherwise("10m")),
-		key("requests", wholeNumber("How many requests the service has to have answered at each share of a canary; 0: only hold decides.", 0).otherwise(0)),
+		key("requests", wholeNumber("How many requests the service has to have answered in the shadow, and at each share of a canary, before the run goes on; 0: time alone decides.", 0).otherwise(1)),
 		key("rehearse", object("Empty databases that a rehearsal fills with copies, and empties again; a SQLite side has none.",
 			key("legacy", text("For the copy of the legacy database; of the same kind.", dsnText)),
 			key("service", text("For the copy of the service's database; of the same kind.", dsnText)))),

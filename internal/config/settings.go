@@ -78,7 +78,7 @@ func (r *reader) playbook(k strangler.Capability, f field) strangler.PlaybookSet
 		Shadow:   r.span(keys["shadow"], defaultPace),
 		Soak:     r.duration(keys["soak"], defaultSoak),
 		Approve:  []string{"cutover", "complete"},
-		Requests: int64(r.whole(keys["requests"], 0, 0)),
+		Requests: int64(r.whole(keys["requests"], 1, 0)),
 		Own:      r.steps(k, keys["steps"]),
 		Rehearse: strangler.Rehearse{Legacy: r.dsn(copies["legacy"], ""), Service: r.dsn(copies["service"], "")},
 	}

@@ -45,7 +45,7 @@ func (t *tally) more(toggles []strangler.Toggle) (out []strangler.Traffic) {
 func answers(p *proxy.Proxy, capability string, side strangler.Side) strangler.Answers {
 	s := p.Stats(capability)
 	if side == strangler.Service {
-		return strangler.Answers{Requests: int64(s.Service.Requests + s.Shadow.Sent), Errors: int64(s.Service.Errors)}
+		return strangler.Answers{Requests: int64(s.Service.Requests + s.Shadow.Sent), Errors: int64(s.Service.Errors + s.Shadow.Failed)}
 	}
 	return strangler.Answers{Requests: int64(s.Legacy.Requests), Errors: int64(s.Legacy.Errors)}
 }

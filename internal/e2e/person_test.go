@@ -22,7 +22,7 @@ import (
 )
 
 // patient are settings of a playbook that goes on when people say so.
-const patient = "{canary: [50%, 100%], hold: 1h, shadow: 1h, soak: 14d}"
+const patient = "{canary: [50%, 100%], requests: 0, hold: 1h, shadow: 1h, soak: 14d}"
 
 // resettle gives the daemon's file other settings of the playbook.
 func (s *system) resettle(settings string) {

@@ -58,7 +58,7 @@ type system struct {
 }
 
 // quick are settings of a playbook that goes on by itself.
-const quick = "{canary: [50%, 100%], hold: 20ms, shadow: 20ms, soak: 20ms, approve: []}"
+const quick = "{canary: [50%, 100%], requests: 0, hold: 20ms, shadow: 20ms, soak: 20ms, approve: []}"
 
 // node is one daemon's file and addresses.
 type node struct {

@@ -152,7 +152,7 @@ capabilities:
   search:
     routes: [/search]
     service: {url: "http://127.0.0.1:%d"}
-    playbook: {shadow: 2s, canary: [100%%], hold: 1s, soak: 14d, approve: [cutover]}
+    playbook: {shadow: 2s, canary: [100%%], hold: 1s, requests: 0, soak: 14d, approve: [cutover]}
 `, n.proxyPort, n.adminPort, freePort(t), freePort(t)), 0o600))
 	daemon := s.newDaemon(n)
 	s.start(daemon)
