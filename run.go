@@ -70,6 +70,7 @@ type StepRun struct {
 	State    StepState `json:"state"`
 	Detail   string    `json:"detail,omitempty"`
 	Approved string    `json:"approved_by,omitempty"`
+	Begun    bool      `json:"begun,omitempty"` // something of it was done, or may have been, and has not been taken back
 	Started  time.Time `json:"started"`
 	Ended    time.Time `json:"ended"`
 }

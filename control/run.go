@@ -45,7 +45,7 @@ func (s *Store) StartRun(ctx context.Context, run strangler.Run) (strangler.Run,
 			return err
 		}
 		for i, step := range run.Steps {
-			r := stepRow{Run: row.ID, Place: i, Name: step.Name, State: step.State, Detail: step.Detail, Approved: step.Approved,
+			r := stepRow{Run: row.ID, Place: i, Name: step.Name, State: step.State, Detail: step.Detail, Approved: step.Approved, Begun: step.Begun,
 				Started: stamp(step.Started), Ended: stamp(step.Ended)}
 			if r.State == "" {
 				r.State = strangler.StepPending
@@ -142,7 +142,7 @@ func withSteps(db *gorm.DB, r runRow) (strangler.Run, error) {
 	run := strangler.Run{ID: r.ID, Capability: r.Capability, State: r.State, Until: r.Until, BackTo: r.BackTo, Waiting: r.Waiting,
 		Error: r.Error, Paused: r.Paused, Settings: r.Settings, Acts: r.Acts, Who: r.Who, Started: moment(r.Started), Ended: moment(r.Ended), Steps: make([]strangler.StepRun, len(rows))}
 	for i, step := range rows {
-		run.Steps[i] = strangler.StepRun{Name: step.Name, State: step.State, Detail: step.Detail, Approved: step.Approved,
+		run.Steps[i] = strangler.StepRun{Name: step.Name, State: step.State, Detail: step.Detail, Approved: step.Approved, Begun: step.Begun,
 			Started: moment(step.Started), Ended: moment(step.Ended)}
 	}
 	return run, nil
@@ -180,7 +180,7 @@ func (s *Store) SaveRun(ctx context.Context, run strangler.Run) error {
 func (s *Store) SaveStep(ctx context.Context, runID int64, step strangler.StepRun) error {
 	return s.write(ctx, pointSaveStep, func(tx *gorm.DB) error {
 		return updateStep(tx, runID, step.Name, map[string]any{
-			"state": step.State, "detail": step.Detail, "started": stamp(step.Started), "ended": stamp(step.Ended),
+			"state": step.State, "detail": step.Detail, "begun": step.Begun, "started": stamp(step.Started), "ended": stamp(step.Ended),
 		})
 	})
 }

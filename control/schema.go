@@ -7,7 +7,7 @@ import (
 )
 
 // schemaVersion rises with every change of the rows below.
-const schemaVersion = 3
+const schemaVersion = 4
 
 // tables are all tables of the store, as AutoMigrate takes them.
 var tables = []any{
@@ -160,6 +160,7 @@ type stepRow struct {
 	State    strangler.StepState
 	Detail   string
 	Approved string
+	Begun    bool
 	Started  int64
 	Ended    int64
 }

@@ -18,7 +18,6 @@ type act struct {
 	capability strangler.Capability
 	run        strangler.Run
 	record     strangler.StepRun
-	begun      bool // of Undo: the ledger had the step begun before it was taken back
 	recent     *recent
 }
 

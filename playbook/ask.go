@@ -160,7 +160,7 @@ func (e *Engine) Only(ctx context.Context, capability, name, who string) (strang
 	case errors.Is(err, strangler.ErrNotFound):
 	case err != nil:
 		return strangler.Run{}, fmt.Errorf("reading the latest run of %s: %w", capability, err)
-	case latest.State == strangler.RunUndoing, latest.State == strangler.RunPaused:
+	case latest.State == strangler.RunUndoing, latest.State == strangler.RunPaused, active(latest) && whole(latest):
 		return latest, underWay(latest)
 	case active(latest):
 		if err := e.giveUp(ctx, latest); err != nil {

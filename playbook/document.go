@@ -120,7 +120,7 @@ over what stands there.
 
 **Gates** are all but run and notify. One that is not met waits, and says in ` + "`playbook status`" + ` what is missing, how far it is and
 what shows more. Unreachable is not met, and no sample, or one that is no number, is inconclusive: it waits on and fails nothing. What
-http, sql and prometheus gates right before the cutover have found grows old while the cutover waits for its approval, so they are
+http, sql and prometheus gates right before a step of the playbook have found grows old while that waits for its approval, so they are
 asked once more when it begins.
 
 **Programs** get PATH, HOME, LANG, TMPDIR and the variables that ` + "`env: [NAME]`" + ` names from the daemon's environment, and STRANGLER_CAPABILITY,

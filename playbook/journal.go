@@ -130,7 +130,7 @@ func (w *worker) begin(ctx context.Context, i int, state strangler.StepState, ru
 	}
 	return w.saveStep(ctx, i, func(s *strangler.StepRun) {
 		w.open(s, state)
-		s.State, s.Detail = state, detail
+		s.State, s.Detail, s.Begun = state, detail, s.Begun || state == strangler.StepDoing
 	})
 }
 
@@ -152,7 +152,7 @@ func (w *worker) finish(ctx context.Context, i int, state strangler.StepState, d
 		if s.Started.IsZero() || s.State == strangler.StepPending {
 			s.Started = now
 		}
-		s.State, s.Detail, s.Ended = state, detail, now
+		s.State, s.Detail, s.Ended, s.Begun = state, detail, now, s.Begun && state != strangler.StepUndone
 	})
 }
 

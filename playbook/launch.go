@@ -172,6 +172,8 @@ func (e *Engine) records(ctx context.Context, c strangler.Capability) ([]strangl
 			records[i] = s
 		case strangler.StepDone, strangler.StepDoing:
 			records[i] = s
+		default:
+			records[i].Begun = s.Begun
 		}
 	}
 	return records, nil

@@ -106,6 +106,15 @@ func unmet(pause time.Duration, what, found, more string) verdict {
 	return v
 }
 
+// outdated asks, before the first effect of a step of the playbook's, what is missing of the gates right before it by then: it may have
+// waited for somebody. The cutover asks by itself, before each attempt.
+func (a *act) outdated(ctx context.Context, e entry) (v verdict, is bool, err error) {
+	if e.Kind != "" || e.Name == Cutover || a.record.Begun {
+		return verdict{}, false, nil
+	}
+	return a.stale(ctx, e.Name)
+}
+
 // stale asks once more the gates that this run has passed right before a step of the playbook's, since what they found grows old while
 // the step waits for somebody. It answers what is missing now.
 func (a *act) stale(ctx context.Context, before string) (v verdict, is bool, err error) {

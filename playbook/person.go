@@ -121,6 +121,9 @@ func (e *Engine) Skip(ctx context.Context, capability string, o RunOptions) (str
 		if err != nil {
 			return err
 		}
+		if err := needed.mayApprove(capability, o); err != nil && needed.Kind == kindApprove && run.BackTo == "" {
+			return err
+		}
 		if needed.Kind == "" && run.BackTo != "" || !Skippable(o.Step) {
 			return strangler.Refuse("step", fmt.Sprintf("nothing can go on without step %s", o.Step), "strangler playbook abort "+capability, "strangler playbook rollback "+capability)
 		}
@@ -275,7 +278,7 @@ func (e *Engine) relay(ctx context.Context, c strangler.Capability, run strangle
 	}
 	defer e.letGo(ctx, c.Name)
 	records := laidAnew(steps, run.Steps)
-	next := strangler.Run{State: strangler.RunRunning, Until: run.Until, Who: run.Who, Settings: now, Acts: run.Acts}
+	next := strangler.Run{State: strangler.RunRunning, Paused: run.Paused, Until: run.Until, Who: run.Who, Settings: now, Acts: run.Acts}
 	e.note(&next, o, "accept", "")
 	return e.begin(ctx, c, next, records)
 }
@@ -285,7 +288,11 @@ func laidAnew(steps []Description, old []strangler.StepRun) []strangler.StepRun 
 	records := pending(steps)
 	for i := range records {
 		at := slices.IndexFunc(old, func(s strangler.StepRun) bool { return s.Name == records[i].Name })
-		if at >= 0 && old[at].State != strangler.StepFailed {
+		switch {
+		case at < 0:
+		case old[at].State == strangler.StepFailed:
+			records[i].Begun = old[at].Begun
+		default:
 			records[i] = old[at]
 		}
 	}

@@ -96,7 +96,7 @@ func TestPauseLetsAnEffectEnd(t *testing.T) {
 				return
 			}
 			run = b.wait(strangler.RunPaused)
-			if b.w.toggle.Owner != strangler.Service || record(run, Cutover).State != strangler.StepDoing {
+			if b.w.toggle.Owner != strangler.Service || record(run, Cutover).State != strangler.StepDone {
 				b.Errorf("the owner is %s, the cutover %+v", b.w.toggle.Owner, record(run, Cutover))
 			}
 			b.may(b.e.Run(b.Context(), "delivery", RunOptions{Who: "bob"})) // which goes on with it

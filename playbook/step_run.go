@@ -83,10 +83,10 @@ func (s *runStep) Undo(ctx context.Context, a *act) (string, error) {
 	if r.Undo == nil {
 		return "nothing to undo", nil
 	}
-	if !a.begun && r.Check == nil {
+	if !a.record.Begun && r.Check == nil {
 		return "it was not begun: nothing to undo", nil
 	}
-	if !a.begun && s.tries == 0 {
+	if !a.record.Begun && s.tries == 0 {
 		is, err := s.isDone(ctx, a, "back")
 		if err != nil {
 			return "", err

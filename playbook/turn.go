@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	strangler "github.com/strangler-fig/strangler"
@@ -176,20 +175,6 @@ func (w *worker) act(i int) *act {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return &act{Config: w.cfg, capability: w.capability, run: copyRun(w.run), record: w.run.Steps[i], recent: &w.recent}
-}
-
-// begun reports whether the ledger has the step at place i begun, and neither taken back nor passed over since.
-func (w *worker) begun(i int) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	switch w.left.Steps[i].State {
-	case strangler.StepPending, strangler.StepUndone, strangler.StepSkipped:
-		return false
-	case strangler.StepWaiting:
-		unasked := w.run.Steps[i].Approved == "" && slices.Contains(w.capability.Playbook.Approve, w.run.Steps[i].Name)
-		return !unasked
-	}
-	return true
 }
 
 // view returns the run as it is, whether it has settled (ended, or waits for a person), a channel that is

@@ -49,14 +49,15 @@ type worker struct {
 
 // newWorker makes a worker for a run as it is in the ledger. One that is attended goes forward as if what
 // the run had begun or failed were seen for the first time: a person has looked at it since. Only what a program of the team's own
-// had begun stays so: nothing can probe it.
+// had begun stays so, for nothing can probe it, and a wait, which goes by when it began.
 func newWorker(cfg *Config, c strangler.Capability, run strangler.Run, unattended bool) *worker {
 	left, steps := copyRun(run), listOf(c)
 	run = copyRun(run)
 	for i, record := range run.Steps {
 		place, _ := steps.find(record.Name)
-		unknown := record.State == strangler.StepDoing && steps[place].Kind != ""
-		if !unattended && run.State == strangler.RunRunning && record.State != strangler.StepDone && record.State != strangler.StepSkipped && !unknown {
+		kept := record.State == strangler.StepDone || record.State == strangler.StepSkipped ||
+			record.State == strangler.StepDoing && steps[place].Kind != "" || record.State == strangler.StepWaiting && steps[place].Kind == "wait"
+		if !unattended && run.State == strangler.RunRunning && !kept {
 			run.Steps[i].State = strangler.StepPending
 		}
 	}
@@ -130,9 +131,9 @@ func (w *worker) give(ctx context.Context, t *turn) bool {
 		err = t.take(ctx)
 	}
 	switch {
-	case err == nil && w.ended():
+	case (err == nil || errors.Is(err, strangler.ErrRefused)) && w.ended(): // also of itself, while it was asked
 		w.end(nil, false)
-		t.answer(nil)
+		t.answer(err)
 		return false
 	case err == nil, errors.Is(err, strangler.ErrRefused):
 		t.answer(err)
@@ -204,14 +205,17 @@ func (w *worker) advance(ctx context.Context, i int, name string) error {
 	if d.NeedsTables && w.capability.Stateless() {
 		return w.finish(ctx, i, strangler.StepDone, noTables)
 	}
-	s, tries, did := d.make(), 0, ""
+	s, tries, did, fresh := d.make(), 0, "", false
 	for {
-		if w.pausing() {
-			return errPaused
+		if !fresh { // what has just been done is told to the ledger before anything else
+			if w.pausing() {
+				return errPaused
+			}
+			if v, is := w.guarded(ctx, i); is {
+				return w.trip(ctx, i, v)
+			}
 		}
-		if v, is := w.guarded(ctx, i); is {
-			return w.trip(ctx, i, v)
-		}
+		fresh = false
 		v, err := w.probe(ctx, i, s)
 		if err != nil {
 			return err
@@ -234,11 +238,19 @@ func (w *worker) advance(ctx context.Context, i int, name string) error {
 			did = ""
 			err = w.sort(ctx, i, again{fmt.Errorf("%s went well, and yet it does not show", v.text)}, &tries)
 		default:
+			if old, is, err := a.outdated(ctx, d); err != nil {
+				return err
+			} else if is {
+				if err := w.pause(ctx, i, old, false); err != nil {
+					return err
+				}
+				continue
+			}
 			if err = w.intend(ctx, i, d.Description, v); err != nil {
 				return err
 			}
 			if err = s.Do(ctx, w.act(i)); err == nil {
-				did = v.text
+				did, fresh = v.text, true
 				continue
 			}
 			did = ""
@@ -364,7 +376,6 @@ func (w *worker) takeBack(ctx context.Context, i int, name string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	begun := w.begun(i)
 	if err := w.begin(ctx, i, strangler.StepUndoing, strangler.RunUndoing, "undoing"); err != nil {
 		return err
 	}
@@ -376,9 +387,7 @@ func (w *worker) takeBack(ctx context.Context, i int, name string) error {
 		if err := w.readable(ctx); err != nil {
 			return err
 		}
-		a := w.act(i)
-		a.begun = begun
-		detail, err := s.Undo(ctx, a)
+		detail, err := s.Undo(ctx, w.act(i))
 		if err == nil {
 			w.log.Info("step undone", strangler.LogStep, name, "detail", detail)
 			return w.finish(ctx, i, strangler.StepUndone, detail)
