@@ -229,8 +229,8 @@ func TestTimeout(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			pids := filepath.Join(t.TempDir(), "pids")
-			o, err := shell(t, t.Context(), 300*time.Millisecond, fmt.Sprintf(script, pids))
-			if err != nil || o.good() || o.why != "ran for longer than 300ms and was ended" {
+			o, err := shell(t, t.Context(), 3*time.Second, fmt.Sprintf(script, pids))
+			if err != nil || o.good() || o.why != "ran for longer than 3s and was ended" {
 				t.Errorf("%+v, %v", o, err)
 			}
 			gone(t, pids)
@@ -240,7 +240,7 @@ func TestTimeout(t *testing.T) {
 
 // TestTimeoutAsksFirst: a program may put its things away before it ends.
 func TestTimeoutAsksFirst(t *testing.T) {
-	o, err := shell(t, t.Context(), 200*time.Millisecond, "trap 'echo put away; exit 0' TERM; while :; do sleep 0.01; done")
+	o, err := shell(t, t.Context(), 3*time.Second, "trap 'echo put away; exit 0' TERM; while :; do sleep 0.01; done")
 	if err != nil || o.good() || o.said || !strings.HasSuffix(o.output, "put away") {
 		t.Errorf("%+v, %v", o, err)
 	}

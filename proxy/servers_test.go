@@ -156,7 +156,7 @@ func TestHealthPath(t *testing.T) {
 	two := newBackend(t, "two", nil)
 	conf := config(refuses(t), delivery(t, one.URL))
 	conf.Capabilities[0].Service = strangler.Upstream{URLs: []string{one.URL, two.URL}, Health: "/healthz"}
-	conf.Health = 20 * time.Millisecond
+	conf.Health = 200 * time.Millisecond
 	registry := prometheus.NewRegistry()
 	conf.Registerer = registry
 	p, c := start(t, conf), client(t)

@@ -22,7 +22,7 @@ func (r *rig) check(writers ...*writer) {
 		w.stop()
 	}
 	r.caughtUp()
-	owner := r.owner()
+	owner := r.anOwner()
 	r.oneOpen(owner)
 	for _, table := range tables {
 		if d := cmp.Diff(image(t, r.apps[owner], table), image(t, r.apps[owner.Other()], table)); d != "" {

@@ -139,7 +139,7 @@ func (r *rig) acrossCutover(all []holder, side strangler.Side) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	to := r.owner().Other()
+	to := r.anOwner().Other()
 	var named []string
 	var stood, stay []func()
 	for i, h := range all {

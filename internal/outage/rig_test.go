@@ -302,6 +302,13 @@ func (r *rig) owner() strangler.Side {
 	return t.Owner
 }
 
+// anOwner waits until the store names one.
+func (r *rig) anOwner() (owner strangler.Side) {
+	r.t.Helper()
+	await(r.t, "an owner", func() bool { owner = r.owner(); return owner != "" })
+	return owner
+}
+
 // handed gives the writes to a side, as often as it takes.
 func (r *rig) handed(to strangler.Side) {
 	r.t.Helper()

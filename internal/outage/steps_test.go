@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-
-	"github.com/strangler-fig/strangler"
 )
 
 // step is a place in a cutover: the n-th time that the worker comes by a point since the cutover began.
@@ -142,8 +140,7 @@ func every(all []step, n int) (some []step) {
 // the step.
 func (r *rig) handedThrough(s step, do func()) {
 	r.t.Helper()
-	var to strangler.Side
-	await(r.t, "an owner", func() bool { to = r.owner().Other(); return r.owner() != "" })
+	to := r.anOwner().Other()
 	came := r.watch.when(s, do)
 	r.handed(to)
 	if !came() {

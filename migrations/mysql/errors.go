@@ -23,7 +23,6 @@ const (
 	errShutdown       = 1053
 	errKilled         = 1927
 	errKilledBefore   = 1317
-	errTimeout        = 1969 // max_statement_time
 	errTableFull      = 1114
 	errDiskFull       = 1021
 	errFromEngine     = 1030

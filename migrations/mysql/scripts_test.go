@@ -130,3 +130,17 @@ func TestGeneratedKeysGoAheadOfRowsThatForbidIt(t *testing.T) {
 	p.Sync()
 	p.Alike()
 }
+
+// TestAScriptThatWorksIsNotCutOff: a statement has all the time that it needs, for one that is stopped while it opens a table may leave the
+// table's triggers unreadable to everybody.
+func TestAScriptThatWorksIsNotCutOff(t *testing.T) {
+	p := enginetest.NewPair(t, lab{}, enginetest.Couriers, enginetest.Moved...)
+	exec(t, p.App, "CREATE TABLE begun (n int) ENGINE = MyISAM")
+	scripts, err := p.Legacy.Scripts(t.Context())
+	must(t, err)
+	defer func() { must(t, scripts.Close()) }()
+	must(t, scripts.Run(strings.NewReader("INSERT INTO begun VALUES (1); CREATE TABLE slept AS SELECT SLEEP(0.5) AS n;")))
+	if n := query(t, p.App, "SELECT count(*) FROM begun"); !slices.Equal(n, []string{"1"}) {
+		t.Errorf("the script was begun %s times", n)
+	}
+}
