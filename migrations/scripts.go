@@ -241,8 +241,12 @@ func (s *split) expand(ctx context.Context) error {
 	for _, st := range status {
 		done = done && Stage(st.Version) >= StageCapture && !st.Dirty
 	}
-	if done {
-		return nil
+	if done { // also by hand, or by a process that was killed behind the last of them
+		return s.update(ctx, func(r *strangler.Split) {
+			if r.Phase == strangler.PhaseNone || r.Phase == strangler.PhaseCancelled {
+				r.Phase, r.Error = strangler.PhasePlanned, ""
+			}
+		})
 	}
 	if !p.Written() {
 		plan, err := p.Make(ctx)

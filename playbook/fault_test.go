@@ -255,7 +255,7 @@ func (l *liar) Complete(ctx context.Context, c, who string) error {
 // TestLyingSteps: what is reported done and does not show is done again. Where it never shows, the run fails, and nothing behind it
 // is begun.
 func TestLyingSteps(t *testing.T) {
-	for _, what := range []string{"start", "shadow", "canary", "cutover", "complete"} {
+	for _, what := range []string{"expand", "start", "shadow", "canary", "cutover", "complete"} {
 		for _, times := range []int{1, 1 << 30} {
 			var l *liar
 			inBed(t, delivery(), func(w *world, cfg *Config) {

@@ -19,9 +19,7 @@ func (s *expandStep) Check(ctx context.Context, a *act) (verdict, error) {
 	}
 	switch st.Phase {
 	case strangler.PhaseNone, strangler.PhaseCancelled:
-		if !s.ran {
-			return ready("writing and running the scripts"), nil
-		}
+		return ready("writing and running the scripts"), nil
 	case strangler.PhasePlanned:
 		if !s.ran && !a.recordedDone() {
 			return ready("running the scripts"), nil
