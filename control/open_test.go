@@ -93,7 +93,7 @@ func TestAnOlderStoreIsBroughtUpAndKeepsItsState(t *testing.T) {
 		ensure(t, s)
 		term := must(s.NextTerm(t.Context()))(t)
 		toggle := must(set(t.Context(), s, "delivery", strangler.ModeShadow, 0))(t)
-		run := must(s.StartRun(t.Context(), newRun()))(t)
+		run := must(s.StartRun(t.Context(), "", newRun()))(t)
 		for _, column := range []string{"paused", "settings", "acts"} { // that version 2 had not
 			noError(t, s.db.Migrator().DropColumn(&runRow{}, column))
 		}

@@ -120,7 +120,7 @@ func (s *Store) commit(ctx context.Context, p point, work func(tx *gorm.DB) erro
 
 // notDone leaves what this package says itself as it is, and puts a database's error into a sentence.
 func notDone(p point, err error) error {
-	for _, own := range []error{errUnchanged, strangler.ErrRefused, strangler.ErrConflict, strangler.ErrNotFound, strangler.ErrConfig} {
+	for _, own := range []error{errUnchanged, strangler.ErrRefused, strangler.ErrConflict, strangler.ErrSuperseded, strangler.ErrNotFound, strangler.ErrConfig} {
 		if errors.Is(err, own) {
 			return err
 		}
