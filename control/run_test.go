@@ -1,6 +1,7 @@
 package control
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -138,6 +139,44 @@ func TestOneStartWins(t *testing.T) {
 		}
 		if runs := must(stores[0].ActiveRuns(t.Context()))(t); won != 1 || len(runs) != 1 {
 			t.Errorf("%d starts won, %d runs are active", won, len(runs))
+		}
+	})
+}
+
+// longRun is a run of which people have asked as much as a run keeps, each for as long a reason as they may give.
+func longRun(run strangler.Run) strangler.Run {
+	run.Settings = strings.Repeat("a line of the settings\n", 10_000)
+	for range 200 {
+		run.Acts = append(run.Acts, strangler.Act{Who: "carol", What: "pause", Why: strings.Repeat("\U0001f980", 256)})
+	}
+	return run
+}
+
+// TestWhatTheStoreCannotHold is said to be so, and that it may not be tried again.
+func TestWhatTheStoreCannotHold(t *testing.T) {
+	eachPlace(t, func(t *testing.T, at place) {
+		ctx := t.Context()
+		s := newStore(t, at)
+		run := must(s.StartRun(ctx, "", newRun()))(t)
+		long := longRun(run)
+		noError(t, s.SaveRun(ctx, "", long))
+		if diff := cmp.Diff(long, must(s.LatestRun(ctx, "delivery"))(t)); diff != "" {
+			t.Error(diff)
+		}
+		unfit := func(err error) {
+			t.Helper()
+			if wants(t, err, strangler.ErrConfig); strings.Contains(err.Error(), "tried again") {
+				t.Errorf("it may be tried again: %v", err)
+			}
+		}
+		if at.name == postgresPlace.name {
+			run.Error = "a \x00 in it"
+			unfit(s.SaveRun(ctx, "", run))
+			unfit(s.SaveStep(ctx, "", run.ID, strangler.StepRun{Name: "expand", Detail: run.Error}))
+		}
+		if at.name != sqlitePlace.name {
+			_, err := s.StartRun(ctx, "", strangler.Run{Capability: "search", Steps: []strangler.StepRun{{Name: strings.Repeat("x", 200)}}})
+			unfit(err)
 		}
 	})
 }

@@ -125,6 +125,9 @@ func notDone(p point, err error) error {
 			return err
 		}
 	}
+	if unfit(err) {
+		return fmt.Errorf("%w: the control store cannot hold what %s was to store, and never will; nothing was changed: %w", strangler.ErrConfig, p, err)
+	}
 	return fmt.Errorf("control store: %s failed, nothing was changed, it may be tried again: %w", p, explain(err))
 }
 
