@@ -101,6 +101,22 @@ func deadlocked(err error) bool {
 	return errors.As(err, &pg) && pg.Code == deadlockDetected
 }
 
+// unfit reports whether an error is a database's answer about the values that it was given, which it would give again.
+func unfit(err error) bool {
+	const dataException = "22" // the class of their SQLSTATE
+	const tooBig = 18          // SQLITE_TOOBIG
+	lite, pg, answer := (*sqlite.Error)(nil), (*pgconn.PgError)(nil), (*mysql.MySQLError)(nil)
+	switch {
+	case errors.As(err, &lite):
+		return lite.Code() == tooBig
+	case errors.As(err, &pg):
+		return strings.HasPrefix(pg.Code, dataException)
+	case errors.As(err, &answer):
+		return strings.HasPrefix(string(answer.SQLState[:]), dataException) || answer.Number == mysqlDataTooLong || answer.Number == mysqlWrongValue
+	}
+	return false
+}
+
 // explain adds what to do next to an error of the database that a person can do something about.
 func explain(err error) error {
 	var lite *sqlite.Error

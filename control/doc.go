@@ -37,8 +37,9 @@
 // after ten (MySQL itself does only the latter); on SQLite every wait for the file's lock ends after ten.
 //
 // Leases and liveness are measured on the database server's clock where there is one, and
-// on the machine's for a SQLite file, which one machine uses. They save work; they never protect a
-// write. Terms and fences do that, in the databases of the two sides.
+// on the machine's for a SQLite file, which one machine uses. They save work; in the databases of
+// the two sides they never protect a write. Terms and fences do that. The records of splits and runs take writes from who holds
+// the lease alone.
 //
 // # Why AutoMigrate
 //

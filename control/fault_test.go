@@ -59,7 +59,7 @@ func registered(ctx context.Context, s *Store) error {
 }
 
 func started(ctx context.Context, s *Store) error {
-	_, err := s.StartRun(ctx, newRun())
+	_, err := s.StartRun(ctx, "", newRun())
 	return err
 }
 
@@ -98,10 +98,10 @@ var writes = map[point]write{
 	pointLeave:       {registered, func(ctx context.Context, s *Store) error { return s.Leave(ctx, "a") }},
 	pointStartRun:    {nothing, started},
 	pointSaveRun: {started, func(ctx context.Context, s *Store) error {
-		return s.SaveRun(ctx, strangler.Run{ID: 1, State: strangler.RunDone})
+		return s.SaveRun(ctx, "", strangler.Run{ID: 1, State: strangler.RunDone})
 	}},
 	pointSaveStep: {started, func(ctx context.Context, s *Store) error {
-		return s.SaveStep(ctx, 1, strangler.StepRun{Name: "expand", State: strangler.StepDoing})
+		return s.SaveStep(ctx, "", 1, strangler.StepRun{Name: "expand", State: strangler.StepDoing})
 	}},
 	pointApprove: {started, func(ctx context.Context, s *Store) error { return s.Approve(ctx, 1, "expand", "bob") }},
 }

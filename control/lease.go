@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,8 @@ import (
 // any error holder must take it that it has not got it, and call again.
 //
 // A lease keeps two workers from doing the same work; it does not keep a worker that slept past its
-// ttl from writing. Terms do.
+// ttl from writing to the databases of the two sides. Terms do. The records of splits and runs, in this store, take writes from the
+// holder alone.
 func (s *Store) Lease(ctx context.Context, name, holder string, ttl time.Duration) (held bool, err error) {
 	if name == "" || holder == "" || ttl <= 0 {
 		return false, fmt.Errorf("%w: a lease needs a name, a holder and a time above zero, not %q, %q, %s; nothing was changed",
@@ -80,6 +82,20 @@ func (s *Store) LeaseHolder(ctx context.Context, name string) (string, error) {
 		return "", readError("the time", err)
 	}
 	return row.holderAt(now), nil
+}
+
+// onlyHolder is strangler.ErrSuperseded unless worker was the last to get the lease; nobody else gets it until the transaction has
+// ended. One whose time is over, and that nobody has taken since, is still worker's.
+func onlyHolder(tx *gorm.DB, name, worker string) error {
+	var lease leaseRow
+	err := forUpdate(tx).Where("name = ?", name).Take(&lease).Error
+	if err != nil && !errors.Is(err, gorm.ErrRecordNotFound) {
+		return err
+	}
+	if lease.Holder != worker {
+		return fmt.Errorf("%w: %s is with %s, and %s has lost it; nothing was changed", strangler.ErrSuperseded, name, cmp.Or(lease.Holder, "nobody"), worker)
+	}
+	return nil
 }
 
 func (r leaseRow) holderAt(now time.Time) string {

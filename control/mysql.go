@@ -117,6 +117,8 @@ const (
 	mysqlNoTableAccess    = 1142
 	mysqlLockWaitTimeout  = 1205
 	mysqlDeadlock         = 1213
+	mysqlWrongValue       = 1366
+	mysqlDataTooLong      = 1406
 )
 
 // explainMySQL is explain for an answer of such a server.

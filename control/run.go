@@ -16,14 +16,18 @@ var active = []strangler.RunState{strangler.RunRunning, strangler.RunWaiting, st
 // they are empty, Started, the run's state (running) and the steps' (pending). Refused while another
 // run of the capability is running, waiting or undoing; strangler.ErrConfig for steps without a name
 // or with the same one; strangler.ErrNotFound for an unknown capability; strangler.ErrUnknown:
-// LatestRun tells.
-func (s *Store) StartRun(ctx context.Context, run strangler.Run) (strangler.Run, error) {
+// LatestRun tells; strangler.ErrSuperseded where the lease of the capability's runs is not worker's. An empty worker works alone, without
+// a lease.
+func (s *Store) StartRun(ctx context.Context, worker string, run strangler.Run) (strangler.Run, error) {
 	if err := checkSteps(run.Steps); err != nil {
 		return strangler.Run{}, err
 	}
 	var started strangler.Run
 	err := s.write(ctx, pointStartRun, func(tx *gorm.DB) error {
 		if _, err := lockToggle(tx, run.Capability); err != nil {
+			return err
+		}
+		if err := mayWrite(tx, run.Capability, worker); err != nil {
 			return err
 		}
 		if err := noOtherRun(tx, run.Capability, 0); err != nil {
@@ -149,15 +153,18 @@ func withSteps(db *gorm.DB, r runRow) (strangler.Run, error) {
 }
 
 // SaveRun stores the run's own columns but its capability; its steps are SaveStep's. Refused when it
-// would make a run active beside another; strangler.ErrNotFound. After strangler.ErrUnknown call it
-// again with the same run.
-func (s *Store) SaveRun(ctx context.Context, run strangler.Run) error {
+// would make a run active beside another; strangler.ErrNotFound; strangler.ErrSuperseded as for StartRun, so that a worker which slept
+// does not write over what its successor has done. After strangler.ErrUnknown call it again with the same run.
+func (s *Store) SaveRun(ctx context.Context, worker string, run strangler.Run) error {
 	return s.write(ctx, pointSaveRun, func(tx *gorm.DB) error {
 		row, err := readRun(tx, run.ID)
 		if err != nil {
 			return err
 		}
 		if _, err := lockToggle(tx, row.Capability); err != nil {
+			return err
+		}
+		if err := mayWrite(tx, row.Capability, worker); err != nil {
 			return err
 		}
 		for _, state := range active {
@@ -175,14 +182,29 @@ func (s *Store) SaveRun(ctx context.Context, run strangler.Run) error {
 }
 
 // SaveStep stores one step of a run, all but its approval. strangler.ErrNotFound for a run that does
-// not exist and for a step that was not in its list. After strangler.ErrUnknown call it again with the
-// same step.
-func (s *Store) SaveStep(ctx context.Context, runID int64, step strangler.StepRun) error {
+// not exist and for a step that was not in its list; strangler.ErrSuperseded as for StartRun. After strangler.ErrUnknown call it again
+// with the same step.
+func (s *Store) SaveStep(ctx context.Context, worker string, runID int64, step strangler.StepRun) error {
 	return s.write(ctx, pointSaveStep, func(tx *gorm.DB) error {
+		row, err := readRun(tx, runID)
+		if err != nil {
+			return err
+		}
+		if err := mayWrite(tx, row.Capability, worker); err != nil {
+			return err
+		}
 		return updateStep(tx, runID, step.Name, map[string]any{
 			"state": step.State, "detail": step.Detail, "begun": step.Begun, "started": stamp(step.Started), "ended": stamp(step.Ended),
 		})
 	})
+}
+
+// mayWrite is strangler.ErrSuperseded unless the lease of the capability's runs is worker's, or worker works alone.
+func mayWrite(tx *gorm.DB, capability, worker string) error {
+	if worker == "" {
+		return nil
+	}
+	return onlyHolder(tx, strangler.RunLease(capability), worker)
 }
 
 // Approve records who approved a step, and nothing else, so that it never meets SaveStep. A second
@@ -193,14 +215,15 @@ func (s *Store) Approve(ctx context.Context, runID int64, step, who string) erro
 		return strangler.Refuse("who", "an approval carries the name of who gives it, and there is none", "--who NAME")
 	}
 	return s.write(ctx, pointApprove, func(tx *gorm.DB) error {
+		if _, err := readRun(tx, runID); err != nil {
+			return err
+		}
 		return updateStep(tx, runID, step, map[string]any{"approved": who})
 	})
 }
 
+// updateStep changes a step of a run that is there.
 func updateStep(tx *gorm.DB, runID int64, name string, columns map[string]any) error {
-	if _, err := readRun(tx, runID); err != nil {
-		return err
-	}
 	var row stepRow
 	if err := forUpdate(tx).Where("run = ? AND name = ?", runID, name).Take(&row).Error; err != nil {
 		return missing(fmt.Sprintf("the step %q of run %d", name, runID), err)

@@ -16,7 +16,8 @@ var tables = []any{
 }
 
 // Times are microseconds since 1970, UTC, and 0 for none: every dialect compares them alike and gives
-// back what was stored. Strings that are keys are limited, since not every dialect takes text there.
+// back what was stored. Strings that are keys are limited, since not every dialect takes text there; the others are not, which is
+// longtext on MariaDB, whose text ends at 64 KiB.
 
 type storeRow struct {
 	ID        int64 `gorm:"primaryKey;autoIncrement:false"` // always 1
@@ -102,7 +103,7 @@ type splitRow struct {
 	VerifiedAt   int64
 	VerifiedRows int64
 	Mismatches   int64
-	Verifying    *strangler.Verifying `gorm:"serializer:json;type:text"`
+	Verifying    *strangler.Verifying `gorm:"serializer:json;type:string"`
 	Updated      int64
 }
 
@@ -144,8 +145,8 @@ type runRow struct {
 	Waiting    string
 	Error      string
 	Paused     string
-	Settings   string          `gorm:"type:text"`
-	Acts       []strangler.Act `gorm:"serializer:json;type:text"`
+	Settings   string
+	Acts       []strangler.Act `gorm:"serializer:json;type:string"`
 	Who        string
 	Started    int64
 	Ended      int64

@@ -1,10 +1,8 @@
 package control
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -41,13 +39,8 @@ func (s *Store) SaveSplit(ctx context.Context, worker string, split strangler.Sp
 		if _, err := lockToggle(tx, split.Capability); err != nil {
 			return err
 		}
-		var lease leaseRow
-		err := forUpdate(tx).Where("name = ?", strangler.SplitLease(split.Capability)).Take(&lease).Error
-		if err != nil && !errors.Is(err, gorm.ErrRecordNotFound) {
+		if err := onlyHolder(tx, strangler.SplitLease(split.Capability), worker); err != nil {
 			return err
-		}
-		if lease.Holder != worker {
-			return fmt.Errorf("%w: %s no longer has the split of %s, %s has; nothing was changed", strangler.ErrSuperseded, worker, split.Capability, cmp.Or(lease.Holder, "nobody"))
 		}
 		now, err := s.now(tx)
 		if err != nil {

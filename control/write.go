@@ -120,10 +120,13 @@ func (s *Store) commit(ctx context.Context, p point, work func(tx *gorm.DB) erro
 
 // notDone leaves what this package says itself as it is, and puts a database's error into a sentence.
 func notDone(p point, err error) error {
-	for _, own := range []error{errUnchanged, strangler.ErrRefused, strangler.ErrConflict, strangler.ErrNotFound, strangler.ErrConfig} {
+	for _, own := range []error{errUnchanged, strangler.ErrRefused, strangler.ErrConflict, strangler.ErrSuperseded, strangler.ErrNotFound, strangler.ErrConfig} {
 		if errors.Is(err, own) {
 			return err
 		}
+	}
+	if unfit(err) {
+		return fmt.Errorf("%w: the control store cannot hold what %s was to store, and never will; nothing was changed: %w", strangler.ErrConfig, p, err)
 	}
 	return fmt.Errorf("control store: %s failed, nothing was changed, it may be tried again: %w", p, explain(err))
 }

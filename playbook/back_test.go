@@ -377,18 +377,18 @@ type usurped struct {
 	after int
 }
 
-func (u *usurped) SaveStep(ctx context.Context, id int64, s strangler.StepRun) error {
+func (u *usurped) SaveStep(ctx context.Context, worker string, id int64, s strangler.StepRun) error {
 	if u.after--; u.after < 0 {
 		return fmt.Errorf("the lease went: %w", strangler.ErrSuperseded)
 	}
-	return u.world.SaveStep(ctx, id, s)
+	return u.world.SaveStep(ctx, worker, id, s)
 }
 
-func (u *usurped) SaveRun(ctx context.Context, run strangler.Run) error {
+func (u *usurped) SaveRun(ctx context.Context, worker string, run strangler.Run) error {
 	if u.after < 0 {
 		return u.world.object("a write to the ledger after it was taken over: %s", doing(run))
 	}
-	return u.world.SaveRun(ctx, run)
+	return u.world.SaveRun(ctx, worker, run)
 }
 
 func TestSuperseded(t *testing.T) {

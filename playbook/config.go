@@ -11,18 +11,19 @@ import (
 
 // Ledger is the durable record of runs. When a write returns nil it survives a kill; when it returns
 // an error it may or may not have happened. ErrSuperseded from any of them means that another worker
-// has the run: the Engine stops working on it and writes nothing more.
+// has the run: the Engine stops working on it and writes nothing more. Each write is worker's, and is ErrSuperseded, with nothing
+// stored, where worker has lost the lease of the capability's runs (RunLease); an empty one has no lease to lose.
 type Ledger interface {
 	// StartRun stores a new run with its steps and returns it with its ID.
-	StartRun(ctx context.Context, run strangler.Run) (strangler.Run, error)
+	StartRun(ctx context.Context, worker string, run strangler.Run) (strangler.Run, error)
 	// LatestRun returns the newest run of a capability with its steps in order, or ErrNotFound.
 	LatestRun(ctx context.Context, capability string) (strangler.Run, error)
 	// ActiveRuns returns the runs that are running, waiting or undoing.
 	ActiveRuns(ctx context.Context) ([]strangler.Run, error)
 	// SaveRun stores a run's own fields, not its steps.
-	SaveRun(ctx context.Context, run strangler.Run) error
+	SaveRun(ctx context.Context, worker string, run strangler.Run) error
 	// SaveStep stores one step of a run, all but Approved: only Approvals writes that.
-	SaveStep(ctx context.Context, runID int64, step strangler.StepRun) error
+	SaveStep(ctx context.Context, worker string, runID int64, step strangler.StepRun) error
 }
 
 // Past is what the ledger has of a capability's runs, the newest first, limit at most.
@@ -121,7 +122,7 @@ type Config struct {
 	Queries   Queries // may be nil when no capability has a step that asks a database
 
 	Leases Leases        // nil: no other process works on runs
-	Worker string        // who holds them; needed with Leases
+	Worker string        // who holds them; needed with Leases, and not heeded without
 	Lease  time.Duration // how long a silent daemon keeps its runs; default 3 s
 
 	ShadowHold time.Duration // how long the shadow is held where the capability does not say; default 10 minutes
@@ -147,6 +148,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Poll, time.Second)
 	setDefault(&c.Tries, 5)
 	setDefault(&c.MaxLag, strangler.Lag{Changes: 1000, Seconds: 10})
+	if c.Leases == nil {
+		c.Worker = ""
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}

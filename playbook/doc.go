@@ -42,5 +42,6 @@
 // knows, so a run that was cut off there is a person's to decide, unless retries say that running it again does no harm.
 //
 // A worker that finds in the ledger what it has not written leaves the run to whoever wrote it, and
-// writes nothing more: so a process that was stopped for a while does no harm when it goes on.
+// writes nothing more: so a process that was stopped for a while does no harm when it goes on. Of several daemons the ledger takes
+// writes from the one that has the lease alone, so that nothing comes between its reading and its writing.
 package playbook

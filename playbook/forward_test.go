@@ -314,18 +314,18 @@ type brittle struct {
 	good, bad, blind int
 }
 
-func (l *brittle) SaveStep(ctx context.Context, id int64, s strangler.StepRun) error {
+func (l *brittle) SaveStep(ctx context.Context, worker string, id int64, s strangler.StepRun) error {
 	if err := l.next(); err != nil {
 		return err
 	}
-	return l.world.SaveStep(ctx, id, s)
+	return l.world.SaveStep(ctx, worker, id, s)
 }
 
-func (l *brittle) SaveRun(ctx context.Context, run strangler.Run) error {
+func (l *brittle) SaveRun(ctx context.Context, worker string, run strangler.Run) error {
 	if err := l.next(); err != nil {
 		return err
 	}
-	return l.world.SaveRun(ctx, run)
+	return l.world.SaveRun(ctx, worker, run)
 }
 
 func (l *brittle) LatestRun(ctx context.Context, capability string) (strangler.Run, error) {

@@ -14,6 +14,9 @@ import (
 // has happened is recorded also when the Engine is being closed.
 const journalTimeout = 10 * time.Second
 
+// theRun is the place of the run's own record among those that a worker is unsure of.
+const theRun = -1
+
 // saveRun changes the run and writes it to the ledger; the worker's copy changes when that succeeded.
 // Nothing is written when nothing changed.
 func (w *worker) saveRun(ctx context.Context, change func(*strangler.Run)) error {
@@ -33,8 +36,8 @@ func (w *worker) writeRun(ctx context.Context, change func(*strangler.Run)) erro
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalTimeout)
 	defer cancel()
-	if err := w.cfg.Ledger.SaveRun(ctx, copyRun(run)); err != nil {
-		w.unsure = true
+	err := w.cfg.Ledger.SaveRun(ctx, w.cfg.Worker, copyRun(run))
+	if w.unsure[theRun] = err != nil; err != nil {
 		return fmt.Errorf("writing run %d to the ledger: %w", run.ID, err)
 	}
 	old := w.run
@@ -55,8 +58,8 @@ func (w *worker) saveStep(ctx context.Context, i int, change func(*strangler.Ste
 	})
 }
 
-// outlast repeats a write while the ledger cannot be reached: the run waits, and nothing is begun meanwhile. A write that may have
-// been done is the same when it is done again. Before each it makes sure that the runs are still this daemon's: whoever has them
+// outlast repeats a write while the ledger cannot be reached: the run waits, and nothing is begun meanwhile. What the ledger will never
+// take is not repeated (ErrConfig). A write that may have been done is the same when it is done again. Before each it makes sure that the runs are still this daemon's: whoever has them
 // when the ledger is back may have written since.
 func (w *worker) outlast(ctx context.Context, write func() error) error {
 	for n := 0; ; n++ {
@@ -111,8 +114,8 @@ func (w *worker) writeStep(ctx context.Context, i int, change func(*strangler.St
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalTimeout)
 	defer cancel()
-	if err := w.cfg.Ledger.SaveStep(ctx, w.run.ID, record); err != nil {
-		w.unsure = true
+	err := w.cfg.Ledger.SaveStep(ctx, w.cfg.Worker, w.run.ID, record)
+	if w.unsure[i] = err != nil; err != nil {
 		return fmt.Errorf("writing step %s of run %d to the ledger: %w", record.Name, w.run.ID, err)
 	}
 	old := w.run.Steps[i]
@@ -246,7 +249,7 @@ func (w *worker) readable(ctx context.Context) error {
 
 // mine reads the ledger, where approvals are, and returns ErrSuperseded unless it is as this worker left
 // it: a process that was stopped for a while, or is one of two, must not go on with what another has
-// taken further or back. After a write of unknown outcome there is nothing to compare.
+// taken further or back. A record whose last write is of unknown outcome cannot be compared.
 func (w *worker) mine(ctx context.Context) error {
 	run, err := w.cfg.Ledger.LatestRun(ctx, w.capability.Name)
 	if err != nil {
@@ -254,11 +257,12 @@ func (w *worker) mine(ctx context.Context) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.unsure {
-		return nil
+	same := run.ID == w.left.ID && len(run.Steps) == len(w.left.Steps) &&
+		(w.unsure[theRun] || run.State == w.left.State && run.BackTo == w.left.BackTo)
+	for i := 0; same && i < len(run.Steps); i++ {
+		same = run.Steps[i].Name == w.left.Steps[i].Name && (w.unsure[i] || run.Steps[i].State == w.left.Steps[i].State)
 	}
-	same := slices.EqualFunc(run.Steps, w.left.Steps, func(a, b strangler.StepRun) bool { return a.Name == b.Name && a.State == b.State })
-	if !same || run.ID != w.left.ID || run.State != w.left.State || run.BackTo != w.left.BackTo {
+	if !same {
 		return fmt.Errorf("somebody else works on the runs of %s: run %d is %s in the ledger: %w", w.capability.Name, run.ID, doing(run), strangler.ErrSuperseded)
 	}
 	for i, s := range run.Steps {
@@ -273,7 +277,7 @@ func (w *worker) mine(ctx context.Context) error {
 func (w *worker) endedAfterAll(ctx context.Context) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.unsure {
+	if !w.unsure[theRun] {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalTimeout)
@@ -304,13 +308,14 @@ func (w *worker) fail(ctx context.Context, err error) {
 		w.end(nil, false)
 		return
 	}
-	now := w.cfg.Now()
+	now, text := w.cfg.Now(), clean(err.Error())
 	journalled := w.saveRun(ctx, func(r *strangler.Run) {
-		r.State, r.Error, r.Waiting, r.Paused, r.Ended = strangler.RunFailed, err.Error(), "", "", now
+		r.State, r.Error, r.Waiting, r.Paused, r.Ended = strangler.RunFailed, text, "", "", now
 	})
-	if journalled == nil && w.at >= 0 {
+	untold := journalled != nil
+	if !untold && w.at >= 0 {
 		journalled = w.saveStep(ctx, w.at, func(s *strangler.StepRun) {
-			s.State, s.Detail, s.Ended = strangler.StepFailed, err.Error(), now
+			s.State, s.Detail, s.Ended = strangler.StepFailed, text, now
 			if notKnown(err) {
 				s.State, s.Ended = strangler.StepDoing, time.Time{}
 			}
@@ -321,7 +326,7 @@ func (w *worker) fail(ctx context.Context, err error) {
 	} else {
 		log.Warn("the run failed; nothing after the step ran")
 	}
-	w.end(err, true)
+	w.end(err, untold)
 }
 
 // notKnown reports whether nobody can tell what became of a program. The ledger goes on saying that it was begun, so that a run which is

@@ -37,7 +37,7 @@ func (e *Engine) begin(ctx context.Context, c strangler.Capability, run strangle
 	if run.Settings == "" {
 		run.Settings = settingsOf(c)
 	}
-	begun, err := e.cfg.Ledger.StartRun(ctx, run)
+	begun, err := e.cfg.Ledger.StartRun(ctx, e.cfg.Worker, run)
 	if err != nil {
 		return run, fmt.Errorf("beginning a run of %s in the ledger: %w", c.Name, err)
 	}
@@ -52,7 +52,7 @@ func (e *Engine) again(ctx context.Context, c strangler.Capability, run strangle
 	}
 	run.Error, run.Waiting, run.Ended = "", "", time.Time{}
 	change(&run)
-	if err := e.cfg.Ledger.SaveRun(ctx, run); err != nil {
+	if err := e.cfg.Ledger.SaveRun(ctx, e.cfg.Worker, run); err != nil {
 		return run, fmt.Errorf("resuming run %d of %s in the ledger: %w", run.ID, c.Name, err)
 	}
 	e.cfg.Log.Info("a run goes on", strangler.LogCapability, c.Name, strangler.LogRun, run.ID, "state", run.State)
@@ -64,7 +64,7 @@ func (e *Engine) again(ctx context.Context, c strangler.Capability, run strangle
 func (e *Engine) giveUp(ctx context.Context, run strangler.Run) error {
 	run.State, run.Waiting, run.Ended = strangler.RunFailed, "", e.cfg.Now()
 	run.Error = "given up: it was interrupted, and another run was begun instead"
-	if err := e.cfg.Ledger.SaveRun(ctx, run); err != nil {
+	if err := e.cfg.Ledger.SaveRun(ctx, e.cfg.Worker, run); err != nil {
 		return fmt.Errorf("closing the interrupted run %d of %s in the ledger: %w", run.ID, run.Capability, err)
 	}
 	return nil
@@ -119,12 +119,12 @@ func (e *Engine) rewrite(ctx context.Context, capability string, change func(*st
 		if step == old.Steps[i] {
 			continue
 		}
-		if err := e.cfg.Ledger.SaveStep(ctx, run.ID, step); err != nil {
+		if err := e.cfg.Ledger.SaveStep(ctx, e.cfg.Worker, run.ID, step); err != nil {
 			return old, fmt.Errorf("writing step %s of run %d to the ledger: %w", step.Name, run.ID, err)
 		}
 		tellStep(&e.cfg, run, old.Steps[i], step)
 	}
-	if err := e.cfg.Ledger.SaveRun(ctx, run); err != nil {
+	if err := e.cfg.Ledger.SaveRun(ctx, e.cfg.Worker, run); err != nil {
 		return old, fmt.Errorf("writing run %d of %s to the ledger: %w", run.ID, capability, err)
 	}
 	tellRun(&e.cfg, old, run)
@@ -179,7 +179,7 @@ func (e *Engine) records(ctx context.Context, c strangler.Capability) ([]strangl
 	return records, nil
 }
 
-// launch starts a worker. An unattended one resumes what no person has asked for anew.
+// launch starts a worker, under the lease that its caller holds. An unattended one resumes what no person has asked for anew.
 func (e *Engine) launch(c strangler.Capability, run strangler.Run, unattended bool) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -188,6 +188,7 @@ func (e *Engine) launch(c strangler.Capability, run strangler.Run, unattended bo
 	}
 	w := newWorker(&e.cfg, c, run, unattended)
 	e.latest[c.Name] = w
+	e.leases[c.Name].users.Add(1)
 	ctx := e.ctx
 	e.workers.Go(func() { e.keep(ctx, c.Name, w.work) })
 	return nil

@@ -5,19 +5,34 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	strangler "github.com/strangler-fig/strangler"
 )
 
-// hold takes the lease of a capability's runs, or refuses and names who has it.
+// lease is that of one capability's runs, as far as this daemon has it.
+type lease struct {
+	turn  chan struct{} // holds one token while the store is told, so that it hears of a taking and a giving back in their order
+	users atomic.Int32  // who here works under it: a command, a worker
+}
+
+// hold takes the lease of a capability's runs for one user, or refuses and names who has it. letGo ends that.
 func (e *Engine) hold(ctx context.Context, capability string) error {
 	if e.cfg.Leases == nil {
 		return nil
 	}
+	l := e.leases[capability]
+	select {
+	case l.turn <- struct{}{}:
+		defer func() { <-l.turn }()
+	case <-ctx.Done():
+		return fmt.Errorf("taking the lease of the runs of %s, nothing was changed: %w", capability, ctx.Err())
+	}
 	name := strangler.RunLease(capability)
 	held, err := e.cfg.Leases.Lease(ctx, name, e.cfg.Worker, e.cfg.Lease)
 	if err == nil && held {
+		l.users.Add(1)
 		return nil
 	}
 	holder := ""
@@ -34,9 +49,15 @@ func (e *Engine) hold(ctx context.Context, capability string) error {
 		"ask that daemon, at its admin address", "stop it, or wait where it was killed: what it does goes on here a few seconds later")
 }
 
-// letGo gives the lease back unless a worker here goes on under it.
+// letGo ends what hold began, or launch, which has a worker go on under what its caller holds: the last one gives the lease back.
 func (e *Engine) letGo(ctx context.Context, capability string) {
-	if e.cfg.Leases == nil || e.live(capability) != nil {
+	if e.cfg.Leases == nil {
+		return
+	}
+	l := e.leases[capability]
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
+	if l.users.Add(-1) > 0 {
 		return
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -46,7 +67,7 @@ func (e *Engine) letGo(ctx context.Context, capability string) {
 	}
 }
 
-// keep renews the lease while do works, and ends that when another has got it.
+// keep renews the lease while do works, and ends that when another has got it. It lets go of what launch took.
 func (e *Engine) keep(ctx context.Context, capability string, do func(context.Context)) {
 	if e.cfg.Leases == nil {
 		do(ctx)
@@ -58,14 +79,14 @@ func (e *Engine) keep(ctx context.Context, capability string, do func(context.Co
 		tick := time.NewTicker(e.cfg.Lease / 4)
 		defer tick.Stop()
 		for {
-			select {
-			case <-tick.C:
-			case <-held.Done():
-				return
-			}
 			// A store that does not answer gives the lease to nobody else either.
 			if still, err := e.cfg.Leases.Lease(held, strangler.RunLease(capability), e.cfg.Worker, e.cfg.Lease); err == nil && !still {
 				lose(fmt.Errorf("another daemon has the runs of %s: %w", capability, strangler.ErrSuperseded))
+				return
+			}
+			select {
+			case <-tick.C:
+			case <-held.Done():
 				return
 			}
 		}
@@ -117,9 +138,10 @@ func (e *Engine) adopt(ctx context.Context, c strangler.Capability, run strangle
 	return e.launch(c, latest, true)
 }
 
-// leaves reports whether a worker is over and left the run to somebody else, who may be gone now; or had another run.
+// leaves reports whether a worker is over and leaves the run, should the ledger have it as active, to whoever goes on with it. One whose
+// failure the ledger could not be told does not: the run would fail again.
 func (w *worker) leaves(runID int64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.over && (w.run.ID != runID || errors.Is(w.err, strangler.ErrSuperseded))
+	return w.over && (w.run.ID != runID || !w.untold)
 }

@@ -17,6 +17,7 @@ type Engine struct {
 	cfg          Config
 	capabilities map[string]strangler.Capability
 	lanes        map[string]*sync.Mutex // one for each capability: what changes a run takes turns
+	leases       map[string]*lease      // likewise
 	workers      sync.WaitGroup
 	unknown      sync.Once // said of runs whose capability is not known
 
@@ -56,11 +57,12 @@ func New(cfg Config) (*Engine, error) {
 		cfg:          cfg.withDefaults(),
 		capabilities: map[string]strangler.Capability{},
 		lanes:        map[string]*sync.Mutex{},
+		leases:       map[string]*lease{},
 		latest:       map[string]*worker{},
 	}
 	for _, c := range cfg.Capabilities {
 		e.capabilities[c.Name] = c
-		e.lanes[c.Name] = &sync.Mutex{}
+		e.lanes[c.Name], e.leases[c.Name] = &sync.Mutex{}, &lease{turn: make(chan struct{}, 1)}
 	}
 	return e, nil
 }

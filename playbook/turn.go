@@ -183,7 +183,7 @@ func (w *worker) view() (run strangler.Run, settled bool, changed <-chan struct{
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	run = copyRun(w.run)
-	if w.failed {
+	if w.untold {
 		run.State, run.Error = strangler.RunFailed, w.err.Error()
 	}
 	return run, w.over || w.person, w.changed, w.err
@@ -193,7 +193,7 @@ func (w *worker) view() (run strangler.Run, settled bool, changed <-chan struct{
 func (w *worker) overlay(run *strangler.Run) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.failed && run.ID == w.run.ID && active(*run) {
+	if w.untold && run.ID == w.run.ID && active(*run) {
 		run.State, run.Error, run.Waiting = strangler.RunFailed, w.err.Error(), ""
 	}
 }
@@ -225,10 +225,11 @@ func (w *worker) completed() bool {
 	return false
 }
 
-func (w *worker) end(err error, failed bool) {
+// end says that the worker is over: why, unless by the book, and whether that is a failure which the ledger could not be told.
+func (w *worker) end(err error, untold bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.over, w.person, w.err, w.failed = true, false, err, failed
+	w.over, w.person, w.err, w.untold = true, false, err, untold
 	w.announce()
 }
 

@@ -37,14 +37,14 @@ type worker struct {
 	mu      sync.Mutex // guards what follows, and is held over writes to the ledger
 	run     strangler.Run
 	left    strangler.Run      // names and states as this worker left them in the ledger, or found them
-	unsure  bool               // a write of this worker failed, and may be in the ledger
+	unsure  map[int]bool       // the records, steps by their place, of which the last write failed and may be in the ledger all the same
 	person  bool               // it waits for a person
 	turn    *turn              // asked for, not yet taken
 	stop    context.CancelFunc // interrupts the present direction
 	changed chan struct{}      // closed at the next change of what view returns
 	over    bool
 	err     error // why it is over, unless by the book
-	failed  bool  // over because the run failed
+	untold  bool  // over because the run failed, and the ledger could not be told
 }
 
 // newWorker makes a worker for a run as it is in the ledger. One that is attended goes forward as if what
@@ -68,6 +68,7 @@ func newWorker(cfg *Config, c strangler.Capability, run strangler.Run, unattende
 		at:      -1,
 		run:     run,
 		left:    left,
+		unsure:  map[int]bool{},
 		changed: make(chan struct{}),
 	}
 }

@@ -68,6 +68,7 @@ type world struct {
 	jump     atomic.Int64 // of all clocks, in nanoseconds
 	unread   []bool       // of the next readings of the latest run, which of them fail
 	queries  Queries
+	leases   *leases // of a fleet; nil: the ledger does not ask who writes
 }
 
 var (
@@ -196,8 +197,11 @@ func (w *world) intent(effect string, state strangler.StepState, steps ...string
 	return &strangler.StepRun{}
 }
 
-func (w *world) StartRun(_ context.Context, run strangler.Run) (strangler.Run, error) {
+func (w *world) StartRun(_ context.Context, worker string, run strangler.Run) (strangler.Run, error) {
 	err := w.write(func() error {
+		if err := w.fenced(worker); err != nil {
+			return err
+		}
 		for _, r := range w.runs {
 			if active(r) {
 				return w.object("run %d is active when another begins", r.ID)
@@ -255,13 +259,29 @@ func (w *world) ActiveRuns(context.Context) ([]strangler.Run, error) {
 	return runs, nil
 }
 
-func (w *world) SaveRun(_ context.Context, run strangler.Run) error {
+func (w *world) SaveRun(_ context.Context, worker string, run strangler.Run) error {
 	return w.write(func() error {
+		if err := w.fenced(worker); err != nil {
+			return err
+		}
 		old := w.runs[run.ID-1]
 		run.Steps = old.Steps
 		w.runs[run.ID-1] = run
 		return w.walk(old.State, run.State)
 	})
+}
+
+// fenced is ErrSuperseded unless the worker has the lease.
+func (w *world) fenced(worker string) error {
+	if w.leases == nil || worker == "" {
+		return nil
+	}
+	w.leases.mu.Lock()
+	defer w.leases.mu.Unlock()
+	if holder := w.leases.held[strangler.RunLease(w.capability.Name)]; holder != worker {
+		return fmt.Errorf("%s has lost its lease to %q: %w", worker, holder, strangler.ErrSuperseded)
+	}
+	return nil
 }
 
 // walk objects to a way that the picture of the states has not.
@@ -276,8 +296,11 @@ func (w *world) walk(from, to strangler.RunState) error {
 	return nil
 }
 
-func (w *world) SaveStep(_ context.Context, id int64, step strangler.StepRun) error {
+func (w *world) SaveStep(_ context.Context, worker string, id int64, step strangler.StepRun) error {
 	return w.write(func() error {
+		if err := w.fenced(worker); err != nil {
+			return err
+		}
 		for i, s := range w.runs[id-1].Steps {
 			if s.Name == step.Name {
 				step.Approved = s.Approved

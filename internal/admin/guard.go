@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/labstack/echo/v4"
 
@@ -169,7 +170,24 @@ func (s *Server) order(c echo.Context) (Order, error) {
 	if strings.TrimSpace(o.Who) == "" {
 		return o, echo.NewHTTPError(http.StatusBadRequest, "who is missing: say who asks, as in {\"who\":\"ann@laptop\"}; nothing was changed")
 	}
-	return o, nil
+	return o, storable("who", o.Who, "why", o.Why, "until", o.Until, "to", o.To, "step", o.Step, "confirm", o.Confirm)
+}
+
+// maxText bounds each text that an order carries: the ledger and the audit keep it, and it is shown in a line.
+const maxText = 1 << 10
+
+// storable refuses texts, each behind its name, that are too long or have characters which do not belong in a line.
+func storable(fields ...string) error {
+	for i := 0; i < len(fields); i += 2 {
+		name, text := fields[i], fields[i+1]
+		if len(text) > maxText {
+			return fmt.Errorf("%w: %s has %d bytes, and %d at most are kept; nothing was changed", strangler.ErrConfig, name, len(text), maxText)
+		}
+		if strings.ContainsFunc(text, unicode.IsControl) {
+			return fmt.Errorf("%w: %s is %q, with a character that is not shown, a line break for one; nothing was changed", strangler.ErrConfig, name, text)
+		}
+	}
+	return nil
 }
 
 // capability finds the capability that a path names.

@@ -85,7 +85,7 @@ func usable(change strangler.ToggleChange) error {
 	case change.Mode != strangler.ModeCanary && change.Percent != 0:
 		return fmt.Errorf("%w: only a canary has a percentage; nothing was changed", strangler.ErrConfig)
 	}
-	return nil
+	return storable("who", change.Who, "why", change.Why)
 }
 
 // wouldFlip is a flip's outcome without the flip: every live instance would be asked to apply it.

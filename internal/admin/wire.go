@@ -6,7 +6,7 @@ import (
 	"github.com/strangler-fig/strangler"
 )
 
-// Order is the body of every POST. Who is required; each operation reads the others that it knows.
+// Order is the body of every POST. Who is required; each operation reads the others that it knows. A text has 1 KiB at most, in one line.
 type Order struct {
 	Who    string         `json:"who"`              // user@host
 	Why    string         `json:"why,omitempty"`    // cutover, rollback, adopt; what people ask of a run
