@@ -13,7 +13,7 @@ func Render(c strangler.Capability) string {
 	var b strings.Builder
 	name := code(p.Capability)
 	fmt.Fprintf(&b, "# Playbook: %s\n\n", plain(p.Capability))
-	fmt.Fprintf(&b, "%s moves from %s to %s. Start it with %s; it goes on by itself, waits where it has to, and survives a restart of the daemon. %s takes it back. "+
+	fmt.Fprintf(&b, "%s moves from %s to %s. Start it with %s; it goes on by itself, waits where it has to, and survives a restart of the daemon. %s sends every user back to the monolith. "+
 		"Commands in the text go behind `strangler`.\n\n",
 		name, orUnset(p.Legacy), orUnset(p.Service), code("strangler playbook run "+p.Capability), code("strangler playbook rollback "+p.Capability))
 	renderMoves(&b, p)

@@ -57,7 +57,7 @@ With -o json a result is one object on stdout, and an error one object on stderr
 		return unusable("%v; see %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(
-		a.demo(), a.init(), a.check(), a.serve(),
+		a.demo(), a.init(), a.check(), a.snippet(), a.serve(),
 		a.toggle(), a.migrate(), a.split(), a.playbook(),
 		a.schema(), a.version(), a.man(), a.completion(),
 	)

@@ -9,7 +9,7 @@
 //   - hooks.go is what needs no daemon and is connected from elsewhere; wire.go connects it. upgrade.go has
 //     a daemon replaced by a new process.
 //
-// Then one file a verb: serve.go, demo.go, init.go (init_ask.go: what it is told, and asks), check.go, toggle.go, migrate.go, split.go (split_owner.go
+// Then one file a verb: serve.go, demo.go, init.go (init_ask.go: what it is told, and asks), check.go, snippet.go, toggle.go, migrate.go, split.go (split_owner.go
 // hands writes over, split_follow.go watches a copy), playbook.go (playbook_run.go drives runs,
 // playbook_person.go what people ask of one,
 // playbook_status.go says how one stands, playbook_follow.go watches it, playbook_frame.go draws it with what

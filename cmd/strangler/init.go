@@ -7,9 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +21,8 @@ type begun struct {
 	File      string   `json:"file"`
 	Written   bool     `json:"written"`
 	Text      string   `json:"text,omitempty"` // with --dry-run
+	Schema    string   `json:"schema"`         // the file's, beside it
+	Schemed   bool     `json:"schema_written"` // by this call
 	Found     found    `json:"found"`
 	Variables []string `json:"variables"` // that the file reads, and the environment does not have yet
 	setup.Proposals
@@ -50,9 +50,13 @@ every key is explained. It passes everything through; capabilities that may leav
 as comments, the best first, each with the foreign keys that its cut would cross.
 
 It changes nothing in any database, and never overwrites a file: where there is one, the exit
-code is 3. On a terminal it asks for what no flag says. A database's DSN with a password in it
-is not written: the file names an environment variable instead, and init says which. To keep
-it from the command line too: --legacy-database '${SHOP_DATABASE}'.`,
+code is 3. Beside it goes its JSON Schema, which it names for editors, unless there is one. On
+a terminal it asks for the monolith's address and database where no flag says them. A DSN with
+a password in it is not written: the file names an environment variable instead, and init says
+which. To keep it from the command line too: --legacy-database '${SHOP_DATABASE}'.
+
+It prints the lines for the proxy in front that fit the first proposal; "strangler snippet CAP"
+prints them for any capability of the file, its touches included.`,
 		Example: `  strangler init
   strangler init --legacy-url http://127.0.0.1:9000 --legacy-database sqlite:shop.db --yes
   strangler init --openapi openapi.yaml --access-log access.log --snippet haproxy`,
@@ -64,6 +68,7 @@ it from the command line too: --legacy-database '${SHOP_DATABASE}'.`,
 	cmd.Flags().StringVar(&o.openapi, "openapi", "", "a `file`: its OpenAPI document of version 3, in YAML or JSON")
 	cmd.Flags().StringVar(&o.accessLog, "access-log", "", "a `file`: requests in the combined format, or in Strangler's own JSON")
 	cmd.Flags().StringVar(&o.snippet, "snippet", "nginx", "what to print lines for that send one capability through Strangler: nginx, haproxy or caddy")
+	offer(cmd, "snippet", setup.Proxies...)
 	cmd.Flags().BoolVar(&o.yes, "yes", false, "never ask")
 	dryRunFlag(cmd, &o.dry)
 	return cmd
@@ -71,8 +76,8 @@ it from the command line too: --legacy-database '${SHOP_DATABASE}'.`,
 
 // begin does all of it, the writing last.
 func (a *app) begin(ctx context.Context, o initOptions) error {
-	if !slices.Contains(setup.Proxies, o.snippet) {
-		return unusable("--snippet %q: it is %s", o.snippet, strings.Join(setup.Proxies, ", "))
+	if err := known(o.snippet, "--snippet"); err != nil {
+		return err
 	}
 	if _, err := os.Lstat(a.file); err == nil {
 		return a.there()
@@ -94,10 +99,10 @@ func (a *app) begin(ctx context.Context, o initOptions) error {
 	if len(proposals.Proposals) > 0 {
 		result.Snippet = proposals.Proposals[0].Snippet(o.snippet, cfg.Proxy.Listen)
 	}
-	result.NextSteps = a.then(result.Variables)
+	result.NextSteps, result.Schema = a.then(result.Variables), filepath.Join(filepath.Dir(file), setup.SchemaFile)
 	if o.dry {
 		result.Text = text
-	} else if err := a.create(text); err != nil {
+	} else if result.Schemed, err = a.create(text, result.Schema); err != nil {
 		return err
 	}
 	return a.print(result, func(w io.Writer) { writeBegun(w, result) })
@@ -123,18 +128,34 @@ func (a *app) then(variables []string) (next []string) {
 	return append(next, "strangler check"+a.flag(), "strangler serve"+a.flag())
 }
 
-// create writes the file, unless there is one by now.
-func (a *app) create(text string) error {
-	f, err := os.OpenFile(a.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+// create writes the file, unless there is one by now, and its schema, unless there is one, which may be of another version.
+func (a *app) create(text, schema string) (schemed bool, err error) {
+	err = createFile(a.file, text)
+	if errors.Is(err, os.ErrExist) {
+		return false, a.there()
+	}
+	if err != nil {
+		return false, err
+	}
+	err = createFile(schema, config.Schema())
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return false, errors.Join(err, os.Remove(a.file))
+	}
+	return err == nil, nil
+}
+
+// createFile writes a file whole, or leaves none; os.ErrExist: there is one.
+func createFile(name, text string) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	switch {
 	case errors.Is(err, os.ErrExist):
-		return a.there()
+		return err
 	case err != nil:
-		return unusable("%s cannot be written: %v", a.file, errors.Unwrap(err))
+		return unusable("%s cannot be written: %v", name, errors.Unwrap(err))
 	}
 	_, err = f.WriteString(text)
 	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w; it was removed again", a.file, err), os.Remove(a.file))
+		return errors.Join(fmt.Errorf("writing %s: %w; it was removed again", name, err), os.Remove(name))
 	}
 	return nil
 }
@@ -143,7 +164,10 @@ func writeBegun(w io.Writer, b begun) {
 	if b.Written {
 		fmt.Fprintf(w, "wrote %s\n", b.File)
 	} else {
-		fmt.Fprintf(w, "dry run: nothing was written; %s would be:\n\n%s\n", b.File, b.Text)
+		fmt.Fprintf(w, "dry run: nothing was written; %s would be, unless it is there, and %s:\n\n%s\n", b.Schema, b.File, b.Text)
+	}
+	if b.Schemed {
+		fmt.Fprintf(w, "wrote %s\n", b.Schema)
 	}
 	fmt.Fprintf(w, "found %d tables with %d foreign keys, %d routes with %d requests\n", b.Found.Tables, b.Found.ForeignKeys, b.Found.Routes, b.Found.Requests)
 	if b.Found.UnreadLines > 0 {
@@ -158,7 +182,7 @@ func writeBegun(w io.Writer, b begun) {
 		if b.Found.Routes == 0 {
 			fmt.Fprintln(w, "their routes are guessed from the tables' names; --openapi and --access-log tell which there are")
 		}
-		fmt.Fprintf(w, "\n%s\n", b.Snippet)
+		fmt.Fprintf(w, "\n%s\nfor another, once it stands in the file: strangler snippet CAP\n", b.Snippet)
 	} else {
 		fmt.Fprintln(w, "nothing is proposed to leave: give init an --openapi document or an --access-log")
 	}

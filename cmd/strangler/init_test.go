@@ -177,7 +177,7 @@ func TestInitOfTheReferenceMonolith(t *testing.T) {
 func TestInitAsJSON(t *testing.T) {
 	s := newcomer(t)
 	got := s.object(exitDone, "init", "--legacy-url", "http://127.0.0.1:9000", "--legacy-database", "sqlite:"+shop(t), "--access-log", file(t, "access.log", shopLog), "--snippet", "haproxy")
-	if diff := cmp.Diff([]string{"file", "written", "found", "variables", "proposals", "tables", "routes", "snippet", "next_steps"}, keys(got), unordered); diff != "" {
+	if diff := cmp.Diff([]string{"file", "written", "found", "variables", "proposals", "tables", "routes", "snippet", "schema", "schema_written", "next_steps"}, keys(got), unordered); diff != "" {
 		t.Errorf("keys (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]any{"strangler check -c " + s.file, "strangler serve -c " + s.file}, got["next_steps"]); diff != "" {
@@ -230,6 +230,39 @@ func TestInitOnPostgreSQL(t *testing.T) {
 		if again := s.object(exitDone, "init", "--legacy-url", "http://127.0.0.1:9000", "--legacy-database", "${STRANGLER_LEGACY_DATABASE}"); len(again["variables"].([]any)) != 0 {
 			t.Errorf("by the variable that is set: %v", again)
 		}
+	}
+}
+
+// What stands in the file gets its lines whenever somebody asks, with its touches.
+func TestSnippet(t *testing.T) {
+	s := alone(t)
+	before := s.written()
+	if err := os.WriteFile(s.file, []byte(strings.Replace(before, "    service: {url: http://127.0.0.1:9001", "    touches: [{route: \"POST /orders/{id}/accept\", seam: true}]\n    service: {url: http://127.0.0.1:9001", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before = s.written()
+	const all = `^/(couriers|couriers/[^/]+|orders/[^/]+/accept)/?$`
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{nil, `location ~ "` + all + `" {`}, {[]string{"--for", "nginx"}, `location ~ "` + all + `" {`},
+		{[]string{"--for", "haproxy"}, "acl delivery path_reg '" + all + "'"}, {[]string{"--for", "caddy"}, "@delivery path_regexp `" + all + "`"},
+	} {
+		got := s.expect(exitDone, append([]string{"snippet", "delivery"}, c.args...)...)
+		if !strings.Contains(got.stdout, c.says) || !strings.Contains(got.stdout, "127.0.0.1:8080") {
+			t.Errorf("%v: %s", c.args, got.stdout)
+		}
+	}
+	object := s.object(exitDone, "snippet", "search", "--for", "haproxy")
+	if diff := cmp.Diff([]string{"capability", "for", "snippet", "next_steps"}, keys(object), unordered); diff != "" || !strings.Contains(object["snippet"].(string), "'^/(search)/?$'") {
+		t.Errorf("%s%v", diff, object)
+	}
+	if got := s.expect(exitUsage, "snippet", "delivery", "--for", "apache"); !strings.Contains(got.stderr, "nginx, haproxy, caddy") || got.stdout != "" {
+		t.Errorf("%+v", got)
+	}
+	if left, err := os.ReadDir(filepath.Dir(s.file)); err != nil || len(left) != 1 || s.written() != before {
+		t.Errorf("something was written: %v, %v", left, err)
 	}
 }
 
@@ -336,11 +369,52 @@ func TestInitOfAFileElsewhere(t *testing.T) {
 	}
 }
 
+// schemaOf is the file that the first line of s's names for editors.
+func (s *shell) schemaOf() string {
+	s.t.Helper()
+	first, _, _ := strings.Cut(s.written(), "\n")
+	name, found := strings.CutPrefix(first, "# yaml-language-server: $schema=")
+	if !found {
+		s.t.Fatalf("the file begins with %q", first)
+	}
+	return filepath.Join(filepath.Dir(s.file), name)
+}
+
+// What init writes names its schema, which is there: the one that is printed, or one that was there before.
+func TestInitNamesASchema(t *testing.T) {
+	s := newcomer(t)
+	args := []string{"init", "--legacy-url", "http://127.0.0.1:9000", "--legacy-database", "none"}
+	got := s.expect(exitDone, args...)
+	text, err := os.ReadFile(s.schemaOf())
+	if err != nil || string(text) != s.expect(exitDone, "schema").stdout || !strings.Contains(got.stdout, "wrote "+s.schemaOf()) {
+		t.Errorf("%v, %s, %.80q", err, got.stdout, text)
+	}
+	if err := os.WriteFile(s.schemaOf(), []byte("somebody's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.file = filepath.Join(filepath.Dir(s.file), "other.yaml")
+	object := s.object(exitDone, args...)
+	text, err = os.ReadFile(s.schemaOf())
+	if err != nil || string(text) != "somebody's" || object["schema_written"] != false || object["schema"] != s.schemaOf() {
+		t.Errorf("%v, %q, %v", err, text, object)
+	}
+	s = newcomer(t)
+	if err := os.WriteFile(s.file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(exitRefused, args...)
+	if left, err := os.ReadDir(filepath.Dir(s.file)); err != nil || len(left) != 1 {
+		t.Errorf("a call that was refused has left %v, %v", left, err)
+	}
+}
+
 func TestInitDryRun(t *testing.T) {
 	s := newcomer(t)
 	args := []string{"init", "--legacy-url", "http://127.0.0.1:9000", "--legacy-database", "sqlite:" + shop(t)}
 	got := s.object(exitDone, append(args, "--dry-run")...)
-	s.untouched()
+	if left, err := os.ReadDir(filepath.Dir(s.file)); err != nil || len(left) != 0 || !strings.Contains(s.expect(exitDone, append(args, "--dry-run")...).stdout, "strangler.schema.json") {
+		t.Errorf("written: %v, %v", left, err)
+	}
 	s.expect(exitDone, args...)
 	if got["text"] != s.written() || got["written"] != false {
 		text, _ := json.Marshal(got)

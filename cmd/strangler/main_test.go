@@ -200,7 +200,7 @@ func TestEveryCommandHasHelpAndExample(t *testing.T) {
 		}
 	}
 	walk(a.root())
-	if count != 46 {
+	if count != 47 {
 		t.Errorf("%d commands", count)
 	}
 }

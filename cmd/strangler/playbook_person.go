@@ -28,7 +28,7 @@ func (a *app) playbookContinue() *cobra.Command {
 
 func (a *app) playbookAbort() *cobra.Command {
 	return a.asked("abort", "", "End a run where it stands",
-		"Ends a run where it stands, and takes nothing back: what it has done stays, toggle and owner\ntoo. A verification or a program that is under way is cut off; scripts, and an attempt of a\ncutover, end first, either way whole. `playbook run` begins anew and finds what is done;\n`playbook rollback` still takes it back.",
+		"Ends a run where it stands, and takes nothing back: what it has done stays, toggle and owner\ntoo. A verification or a program that is under way is cut off; scripts, and an attempt of a\ncutover, end first, either way whole. `playbook run` begins anew and finds what is done;\n`playbook rollback --all` still takes it back.",
 		"  strangler playbook abort delivery --why \"not this week\"")
 }
 

@@ -21,11 +21,11 @@ func (a *app) playbookRehearse() *cobra.Command {
 		Short: "Take a capability forward, back and forward on scratch copies",
 		Long: `Copies the capability's tables, those that foreign keys lead to, and a sample of their
 rows, then runs expand, copy, verify, cutover, rollback and cutover there, while rows change.
-It reports how long each took and held writes, what differed, what surprised it, and what
-was not rehearsed: no request is replayed. Production is only read: a role with SELECT will
-do. The copies go into two empty databases that strangler.yaml names, of SQLite into
-temporary files, and are taken away at the end; Ctrl-C takes them away too. No daemon is
-needed.
+It reports how long each took, for how long and under how many changes a second writes were
+held, what differed, what surprised it, and what was not rehearsed: no request is replayed.
+Production is only read: a role with SELECT will do. The copies go into two empty databases
+that strangler.yaml names, of SQLite into temporary files, and are taken away at the end;
+Ctrl-C takes them away too. No daemon is needed.
 
   playbook: {rehearse: {legacy: "${REHEARSE_LEGACY}", service: "${REHEARSE_SERVICE}"}}`,
 		Example: `  strangler playbook rehearse delivery
@@ -145,13 +145,17 @@ func writeMeasures(w io.Writer, r *rehearse.Report) {
 	}
 	for _, h := range r.HandOvers {
 		word := map[strangler.Side]string{strangler.Service: "cutover", strangler.Legacy: "rollback"}[h.To]
-		fmt.Fprintf(w, "%s: writes held for %.0f ms (attempts: %d)\n", word, h.Held, h.Attempts)
+		under := "while nothing was written"
+		if h.Rate > 0 {
+			under = fmt.Sprintf("under %.0f changes a second", h.Rate)
+		}
+		fmt.Fprintf(w, "%s: writes held for %.0f ms, %s (attempts: %d)\n", word, h.Held, under, h.Attempts)
 		if h.Aborted != "" {
 			fmt.Fprintf(w, "  aborted: %s\n", h.Aborted)
 		}
 	}
 	if !r.DryRun {
-		fmt.Fprintf(w, "changes: %d at legacy, %d at the service; %d more were refused by the tables' own rules\n", r.Changes.Legacy, r.Changes.Service, r.Changes.Refused)
+		fmt.Fprintf(w, "changes: %d a second asked for, %d made at legacy, %d at the service; %d more were refused by the tables' own rules\n", r.Changes.Asked, r.Changes.Legacy, r.Changes.Service, r.Changes.Refused)
 		fmt.Fprintf(w, "compared: %d rows, %d mismatches\n", r.Compared, r.Mismatches)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -53,10 +54,13 @@ func TestRehearse(t *testing.T) {
 	}
 	nothingTemporary(t)
 	got = s.expect(exitDone, "playbook", "rehearse", "delivery")
-	for _, want := range []string{"delivery went forward, back and forward on copies", "ALL ROWS OF PRODUCTION (ESTIMATE)", "rollback: writes held for", "0 mismatches", "not rehearsed: HTTP", "next: strangler check\n"} {
+	for _, want := range []string{"delivery went forward, back and forward on copies", "ALL ROWS OF PRODUCTION (ESTIMATE)", "changes: 200 a second asked for, ", "0 mismatches", "not rehearsed: HTTP", "next: strangler check\n"} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("%q lacks %q", got.stdout, want)
 		}
+	}
+	if !regexp.MustCompile(`(?m)^rollback: writes held for \d+ ms, under [1-9]\d* changes a second \(attempts: \d+\)$`).MatchString(got.stdout) {
+		t.Errorf("%q does not say under which load writes were held", got.stdout)
 	}
 	if !strings.Contains(got.stderr, "verify behind the rollback\n") {
 		t.Errorf("the progress is %q", got.stderr)

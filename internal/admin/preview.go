@@ -188,7 +188,7 @@ func (s *Server) wouldAsk(ctx context.Context, capability string, action Action,
 	would := map[Action]string{
 		ActionPause:    "nothing more of it would be begun; an effect that is under way would end first",
 		ActionContinue: "it would go on where it was paused",
-		ActionAbort:    "it would end where it stands; what it has done would stay, and strangler playbook rollback " + capability + " would still take it back",
+		ActionAbort:    "it would end where it stands; what it has done would stay, and strangler playbook rollback " + capability + " --all would still take it back",
 		ActionSkip:     fmt.Sprintf("it would go on without step %s, and the ledger would keep who wanted that and why: %s", o.Step, o.Why),
 		ActionRetry:    fmt.Sprintf("step %s would be done anew, and the run go on from there", o.Step),
 	}

@@ -106,6 +106,9 @@ type Admin struct {
 func (c Config) String() string   { return "the configuration in " + c.File }
 func (c Config) GoString() string { return c.String() }
 
+// Address is where it is reached from this machine.
+func (p Proxy) Address() string { return reachable(p.Listen) }
+
 // String and GoString leave the token out.
 func (a Admin) String() string   { return a.URL() }
 func (a Admin) GoString() string { return a.String() }

@@ -13,7 +13,7 @@
 //
 //   - guide_test.go reads a guide; command_test.go takes blocks apart and compares what is printed.
 //   - place_test.go is where one is tried: an empty folder, a copy of this repository built as the first guide says, a
-//     PostgreSQL server, and addresses that nobody else has.
+//     PostgreSQL server, one of MariaDB where the guide asks it, and addresses that nobody else has.
 //   - shell_test.go is the shell that does the commands; process_linux_test.go and process_other_test.go are how it ends with the test.
 //   - guides_test.go does all of it, guide by guide, and reads the metrics that are named.
 //   - screen_test.go is a terminal's screen, terminal_linux_test.go types the first guide on one.

@@ -106,6 +106,11 @@ func names(t *testing.T) []string {
 	return found
 }
 
+// onMariaDB reports whether a server of MariaDB is asked.
+func (g guide) onMariaDB() bool {
+	return slices.ContainsFunc(g.blocks, func(b block) bool { return b.kind == "sh" && strings.Contains(b.text, "\nmariadb ") })
+}
+
 // end is the last section with a block.
 func (g guide) end() string {
 	if len(g.blocks) == 0 {

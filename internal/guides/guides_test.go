@@ -48,7 +48,7 @@ func TestGuides(t *testing.T) {
 		}
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
-			p := newPlace(t)
+			p := newPlace(t, g.onMariaDB())
 			s := newShell(t, p)
 			for _, b := range g.before(t) {
 				follow(t, s, p, b, whole)

@@ -35,7 +35,8 @@ type place struct {
 // listens are the addresses of the guides. They have four digits here as well: columns stay as wide as they are.
 var listens = []string{"127.0.0.1:8080", "127.0.0.1:8081", "127.0.0.1:9000", "127.0.0.1:9001"}
 
-func newPlace(t *testing.T) *place {
+// newPlace has a MariaDB server where it is asked for.
+func newPlace(t *testing.T, mariadb bool) *place {
 	t.Helper()
 	p := &place{home: t.TempDir()}
 	must(t, os.Symlink(checkout(t), filepath.Join(p.home, "strangler")))
@@ -44,10 +45,32 @@ func newPlace(t *testing.T) *place {
 		here := freeAddress(t)
 		there, back = append(there, address, here), append(back, here, address)
 	}
+	if mariadb {
+		here := p.mariadb(t)
+		there, back = append(there, mariadbListens, here), append(back, here, mariadbListens)
+	}
 	p.addresses = strings.NewReplacer(there...)
 	p.back = strings.NewReplacer(back...)
 	p.env = p.environment(t, p.postgres(t))
 	return p
+}
+
+// mariadbListens is where a guide's MariaDB server is.
+const mariadbListens = "127.0.0.1:3306"
+
+// mariadb starts a server whose administrator the person is. What asks how triggers may be made, and what reads its binary log, find
+// it as check wants it.
+func (p *place) mariadb(t *testing.T) (address string) {
+	t.Helper()
+	server, err := localdb.MariaDB(t.Context(), localdb.Config{Settings: map[string]string{"binlog_row_metadata": "FULL", "sync_binlog": "1"}})
+	must(t, err)
+	t.Cleanup(func() { must(t, server.Close()) })
+	u, err := url.Parse(server.DSN(""))
+	must(t, err)
+	password, _ := u.User.Password()
+	login := fmt.Sprintf("[client]\nhost=%s\nport=%s\nuser=%s\npassword=%s\n", u.Hostname(), u.Port(), u.User.Username(), password)
+	must(t, os.WriteFile(filepath.Join(p.home, ".my.cnf"), []byte(login), 0o600))
+	return u.Host
 }
 
 // postgres starts a server whose superuser the person is.

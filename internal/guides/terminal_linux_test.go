@@ -150,7 +150,7 @@ var (
 // TestTerminal types the first guide at a terminal, and reads its screen.
 func TestTerminal(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
+	p := newPlace(t, false)
 	term := newTerminal(t, p)
 	runs := 0
 	for _, b := range load(t, "first-extraction.md").blocks {

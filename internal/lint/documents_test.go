@@ -161,7 +161,7 @@ func TestExampleLoads(t *testing.T) {
 			if err := valid(&root); err != nil {
 				t.Errorf("%s shows a strangler.yaml that the schema for editors refuses: %v", name, err)
 			}
-			if _, err := config.Load(file, func(string) (string, bool) { return "a value of the environment", true }); err != nil {
+			if _, err := config.Load(file, func(string) (string, bool) { return "a-value-of-the-environment", true }); err != nil {
 				t.Errorf("%s shows a strangler.yaml that does not load: %v", name, err)
 			}
 		}

@@ -19,6 +19,7 @@ type changes struct {
 	pause time.Duration // between two
 	notes *notes
 	told  atomic.Int64 // of both sides
+	began time.Time
 
 	mu      sync.Mutex
 	sides   map[strangler.Side]*writer
@@ -32,7 +33,7 @@ type changes struct {
 
 // startChanges begins to write at legacy. Close ends it.
 func startChanges(ctx context.Context, g *gate, perSecond int, legacy *writer, n *notes) *changes {
-	c := &changes{gate: g, pause: time.Second / time.Duration(perSecond), notes: n, sides: map[strangler.Side]*writer{strangler.Legacy: legacy},
+	c := &changes{gate: g, pause: time.Second / time.Duration(perSecond), notes: n, began: time.Now(), sides: map[strangler.Side]*writer{strangler.Legacy: legacy},
 		made: map[strangler.Side]int64{}, refused: map[string]int64{}, done: make(chan struct{})}
 	ctx, c.stop = context.WithCancel(ctx)
 	go c.run(ctx)
@@ -63,6 +64,9 @@ func (c *changes) count(side strangler.Side) int64 {
 	defer c.mu.Unlock()
 	return c.made[side]
 }
+
+// rate is how many a second there were so far.
+func (c *changes) rate() float64 { return float64(c.told.Load()) / time.Since(c.began).Seconds() }
 
 // gather has every row come back that is away from a part of a table, and none go away until release: what a side took away before it
 // stopped owning would be new to the other when it came back behind the next hand-over, and there nobody but the monolith may add.

@@ -146,7 +146,7 @@ func newRun(o Options) (*run, error) {
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}
-	r := &run{Options: o, report: &Report{Capability: o.Capability.Name, Rows: o.Rows}, notes: &notes{}}
+	r := &run{Options: o, report: &Report{Capability: o.Capability.Name, Rows: o.Rows, Changes: Changes{Asked: max(o.Changes, 0)}}, notes: &notes{}}
 	r.legacy = place{side: strangler.Legacy, production: o.Capability.Legacy.Database, scratch: o.Capability.Playbook.Rehearse.Legacy}
 	r.service = place{side: strangler.Service, production: o.Capability.Service.Database, scratch: o.Capability.Playbook.Rehearse.Service}
 	return r, nil

@@ -38,6 +38,9 @@ func TestTheReferenceIsRehearsed(t *testing.T) {
 			if h.Held <= 0 || h.Attempts < 1 {
 				t.Errorf("a hand-over that held nothing: %+v", h)
 			}
+			if h.Rate <= 0 || h.Rate > 400 {
+				t.Errorf("a hold under %f changes a second, of 400: %+v", h.Rate, h)
+			}
 		}
 		if diff := cmp.Diff([]strangler.Side{strangler.Service, strangler.Legacy, strangler.Service}, to); diff != "" {
 			t.Error(diff)
@@ -47,7 +50,7 @@ func TestTheReferenceIsRehearsed(t *testing.T) {
 				t.Error(surprise)
 			}
 		}
-		if c := report.Changes; c.Legacy < enough || c.Service < 2*enough {
+		if c := report.Changes; c.Asked != 400 || c.Legacy < enough || c.Service < 2*enough {
 			t.Errorf("changes: %+v", c)
 		}
 		if diff := cmp.Diff(production, []string{w.image(w.shop), w.image(w.delivery)}); diff != "" {

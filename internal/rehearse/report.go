@@ -55,17 +55,21 @@ func (p *Phase) of(rows, whole int64) {
 	}
 }
 
-// HandOver is one cutover or rollback. Held is how long it kept writes from both sides, the longest of its attempts.
+// HandOver is one cutover or rollback. Held is how long it kept writes from both sides, the longest of its attempts, under the
+// rehearsal's own changes at Rate a second: so many came through until then, which may be fewer than were asked for.
 type HandOver struct {
 	To       strangler.Side `json:"to"`
 	Held     float64        `json:"held_ms"`
+	Rate     float64        `json:"changes_per_second"`
 	Attempts int            `json:"attempts"` // with writes held
 	Seconds  float64        `json:"seconds"`  // all of it
 	Aborted  string         `json:"aborted,omitempty"`
 }
 
-// Changes counts row changes: made at each side, and tried but refused by the tables' own rules, which is no fault.
+// Changes counts row changes: made at each side, and tried but refused by the tables' own rules, which is no fault. Their values are
+// production's, their number and order are not.
 type Changes struct {
+	Asked     int      `json:"asked_per_second"`
 	Legacy    int64    `json:"legacy"`
 	Service   int64    `json:"service"`
 	Refused   int64    `json:"refused"`

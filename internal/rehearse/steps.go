@@ -135,7 +135,7 @@ func (r *run) stopped(ctx context.Context, splits *migrations.Splits, c strangle
 
 // handOver is one cutover or rollback. While the stream is behind, it is refused and tried again.
 func (r *run) handOver(ctx context.Context, splits *migrations.Splits, c strangler.Capability, name string, to strangler.Side) error {
-	began, step := time.Now(), splits.Cutover
+	began, step, rate := time.Now(), splits.Cutover, 0.0
 	if to == strangler.Legacy {
 		step = splits.Rollback
 	}
@@ -145,7 +145,7 @@ func (r *run) handOver(ctx context.Context, splits *migrations.Splits, c strangl
 		if err != nil {
 			return err
 		}
-		began = time.Now()
+		began, rate = time.Now(), r.changes.rate()
 	}
 	end := r.phase(name, nil)
 	defer end()
@@ -159,7 +159,7 @@ func (r *run) handOver(ctx context.Context, splits *migrations.Splits, c strangl
 			}
 			continue
 		}
-		h := HandOver{To: to, Held: float64(r.gate.Pause(c.Name).Microseconds()) / 1000, Attempts: r.gate.closings(), Seconds: time.Since(began).Seconds()}
+		h := HandOver{To: to, Held: float64(r.gate.Pause(c.Name).Microseconds()) / 1000, Rate: rate, Attempts: r.gate.closings(), Seconds: time.Since(began).Seconds()}
 		if row.State == strangler.Aborted {
 			h.Aborted = row.Why
 		}

@@ -238,6 +238,31 @@ func TestPortsOfTheMonolith(t *testing.T) {
 	}
 }
 
+// A capability's snippet takes what its routes and touches match, whatever is in their names, and nothing else.
+func TestSnippetOfACapability(t *testing.T) {
+	var c strangler.Capability
+	c.Name = "delivery"
+	for _, r := range []string{"POST /couriers", "GET /couriers/{id}", "/maps/", "GET /files/{path...}", "GET /v1.5/{$}", "GET /d'or/\"a`\\b"} {
+		c.Routes = append(c.Routes, route(t, r))
+	}
+	c.Touches = []strangler.Touch{{Route: route(t, "POST /orders/{id}/accept")}, {Route: route(t, "PUT /couriers")}}
+	for _, proxy := range Proxies {
+		text := Snippet(proxy, "127.0.0.1:8090", c)
+		expression := regexp.MustCompile(`\^/[^"'` + "`" + `\n]+\?\$`).FindString(text)
+		if !strings.Contains(text, "127.0.0.1:8090") || strings.Contains(text, "%!") || expression == "" {
+			t.Fatalf("%s: %s", proxy, text)
+		}
+		for path, want := range map[string]bool{
+			"/couriers": true, "/couriers/": true, "/couriers/7": true, "/orders/5/accept": true, "/maps/": true, "/maps/a/b": true, "/files/a/b": true, "/v1.5/": true, "/d'or/\"a`\\b": true,
+			"/": false, "/couriers/7/plan": false, "/couriersheet": false, "/orders": false, "/orders/5": false, "/orders/5/6/accept": false, "/v1x5/": false, "/a/couriers": false, "/mapsheet": false,
+		} {
+			if got := regexp.MustCompile(expression).MatchString(path); got != want {
+				t.Errorf("%s takes %s: %v (%s)", proxy, path, got, expression)
+			}
+		}
+	}
+}
+
 // A snippet takes all paths of a proposal's routes, and nothing else.
 func TestSnippet(t *testing.T) {
 	var routes []Route

@@ -63,7 +63,11 @@ func Legacy(url, database string) string {
 	return fmt.Sprintf("legacy: {url: %s, database: %s}\n", quoted(url), quoted(database))
 }
 
-const top = `# The configuration of Strangler, begun by "strangler init". Paths in it are relative to this file, and ${NAME} is read from the
+// SchemaFile is what the file names, beside it, for editors with a YAML language server.
+const SchemaFile = "strangler.schema.json"
+
+const top = `# yaml-language-server: $schema=` + SchemaFile + `
+# The configuration of Strangler, begun by "strangler init". Paths in it are relative to this file, and ${NAME} is read from the
 # environment. "strangler check" says what is missing; "strangler serve" starts the daemon.
 
 # Toggles, owners, instances and runs. A file does for one daemon; several share an empty database of their own.
@@ -104,7 +108,8 @@ func (m Monolith) text(blocks []string, all Proposals) string {
 	b.WriteString(strings.NewReplacer("PROXY", m.free("8080", "8090"), "ADMIN", m.free("8081", "8091"), "URL", quoted(m.URL), "DATABASE", database).Replace(top))
 	if len(blocks) > 0 {
 		b.WriteString("#\n# To take one of the capabilities below out, write \"capabilities:\" for the next line, remove \"# \" from all lines of its block,\n" +
-			"# and fill in its service. They were proposed by names and foreign keys alone, the best first: read them before you use one.\n")
+			"# and fill in its service. They were proposed by names and foreign keys alone, the best first: read them before you use one.\n" +
+			"# \"strangler snippet NAME\" prints what has the proxy in front of the monolith send one through Strangler.\n")
 	}
 	b.WriteString("capabilities: {}\n")
 	for _, block := range blocks {

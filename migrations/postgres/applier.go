@@ -43,8 +43,7 @@ func (d *Database) Begin(ctx context.Context, term int64) (_ migrations.Apply, e
 	}()
 	if _, err := t.Exec(ctx, "SELECT set_config('session_replication_role', 'replica', true), set_config('strangler.applier', $1::text, true)", fmt.Sprint(term)); err != nil {
 		if code(err) == "42501" { // insufficient_privilege
-			return nil, strangler.Refuse("rights", fmt.Sprintf("%s may not set session_replication_role in the %s database, and a follower's own triggers would act twice", d.role, d.b.Side),
-				"GRANT SET ON PARAMETER session_replication_role TO "+ident(d.role))
+			return nil, d.replicaRefused(t.Conn().PgConn().ParameterStatus("server_version"))
 		}
 		return nil, err
 	}

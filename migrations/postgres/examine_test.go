@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -180,6 +181,12 @@ func TestManagedServer(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 		expect(t, found, 1, "grant", "GRANT pg_read_all_stats TO strangler: missing")
+		// Whoever applies without having asked is told the same, as this version has it.
+		_, err := open(t, server.As("strangler", "postgres"), side, "x").Begin(t.Context(), 1)
+		var refused *strangler.Refusal
+		if !errors.As(err, &refused) || refused.Check != "rights" || !slices.Equal(refused.Next, []string{`GRANT SET ON PARAMETER session_replication_role TO "strangler"`}) {
+			t.Errorf("%s: %v", side, err)
+		}
 	}
 	run(t, server.DSN("postgres"), "GRANT SET ON PARAMETER session_replication_role TO strangler", "GRANT rds_superuser, pg_read_all_stats TO strangler")
 	found := examine(t, server.As("strangler", "postgres"), strangler.Legacy, "x")
@@ -187,6 +194,19 @@ func TestManagedServer(t *testing.T) {
 	expect(t, found, 1, "grant", "session_replication_role TO strangler: there")
 	if i := slices.IndexFunc(found, func(f migrations.Finding) bool { return f.Forbids && f.Check != "grant" }); i >= 0 {
 		t.Errorf("%+v", found[i])
+	}
+}
+
+// TestReplicaRight: before PostgreSQL 15 no setting can be granted, and nobody is told to.
+func TestReplicaRight(t *testing.T) {
+	for version, want := range map[string]string{
+		"13.14 (Debian 13.14-1.pgdg120+2)": `ALTER ROLE "strangler" SUPERUSER`, "14.9": `ALTER ROLE "strangler" SUPERUSER`,
+		"15.6": `GRANT SET ON PARAMETER session_replication_role TO "strangler"`, "17rc1": `GRANT SET ON PARAMETER session_replication_role TO "strangler"`,
+	} {
+		var refused *strangler.Refusal
+		if err := (&Database{role: "strangler"}).replicaRefused(version); !errors.As(err, &refused) || !slices.Equal(refused.Next, []string{want}) {
+			t.Errorf("%s: %v", version, err)
+		}
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -37,16 +39,13 @@ func (r *rights) replica(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	statement := "GRANT SET ON PARAMETER session_replication_role TO " + r.me
-	if version < 150000 {
-		statement = "ALTER ROLE " + r.me + " SUPERUSER" // before 15 the setting cannot be granted
-	}
+	statement := replicaRight(version, r.me)
 	if has || len(known) == 0 {
 		r.say(phase, statement, why, has)
 		return nil
 	}
 	f := migrations.Finding{Phase: phase, Check: "managed", Forbids: true, What: statement + ": missing, " + why + "; this is a managed server without a superuser"}
-	if version >= 150000 {
+	if version >= grantable {
 		f.Next = append(f.Next, "as the server's administrator: "+statement)
 	}
 	for _, p := range providers {
@@ -59,6 +58,28 @@ func (r *rights) replica(ctx context.Context) error {
 	f.Next = append(f.Next, "where the provider lets nobody set it, move the database to a server that does")
 	r.add(f)
 	return nil
+}
+
+// grantable is the first version that lets a setting be granted.
+const grantable = 150000
+
+// replicaRight is the statement that lets a role, quoted, set session_replication_role.
+func replicaRight(version int, role string) string {
+	if version < grantable {
+		return "ALTER ROLE " + role + " SUPERUSER"
+	}
+	return "GRANT SET ON PARAMETER session_replication_role TO " + role
+}
+
+// replicaRefused says what is to be done where the role may not. name is the server's version as it says it itself, as in
+// "13.14 (Debian 13.14-1)": the transaction that found out takes no more questions.
+func (d *Database) replicaRefused(name string) error {
+	version := grantable
+	if major, err := strconv.Atoi(strings.TrimRight(name[:min(len(name), 2)], ".")); err == nil {
+		version = major * 10000
+	}
+	return strangler.Refuse("rights", fmt.Sprintf("%s may not set session_replication_role in the %s database, and a follower's own triggers would act twice", d.role, d.b.Side),
+		replicaRight(version, ident(d.role)))
 }
 
 // maySetReplica asks by doing it, in a transaction that is rolled back.
