@@ -25,9 +25,10 @@ is down. What was under way when it was killed goes on when it starts again.
 --roles divides it over machines: "proxy" takes requests, "worker" moves rows and runs
 playbooks. The admin API is always there. The log goes to stderr.
 
-SIGTERM ends it when the requests under way have their answers. SIGUSR2 (kill -USR2) has the
-program's file, as it is then, take over with the same arguments: no connection is refused, and
-what was under way is finished here. A process that cannot take over changes nothing.`,
+SIGTERM ends it when the requests under way have their answers; so does a terminal that is
+closed, unless it was started with nohup. SIGUSR2 (kill -USR2) has the program's file, as it is
+then, take over with the same arguments: no connection is refused, and what was under way is
+finished here. A process that cannot take over changes nothing.`,
 		Example: `  strangler serve
   strangler serve --roles proxy --log-format json
   strangler serve -c /etc/strangler/strangler.yaml --pid-file /run/strangler.pid`,
