@@ -187,6 +187,33 @@ func TestServe(t *testing.T) {
 	s.expect(exitRefused, "serve")
 }
 
+// A pid file that could not be written is refused before anything listens; one that can leaves no trace before the daemon serves.
+func TestServeTriesItsPIDFile(t *testing.T) {
+	s := alone(t)
+	s.hooks.Serve = func(_ context.Context, _ *config.Config, o ServeOptions) error {
+		t.Errorf("it serves with %s", o.PIDFile)
+		return nil
+	}
+	dir := t.TempDir()
+	missing := filepath.Join(dir, "no", "pid")
+	if got := s.expect(exitUsage, "serve", "--pid-file", missing); !strings.Contains(got.stderr, "--pid-file "+missing+" cannot be written") || !strings.Contains(got.stderr, "nothing was started") {
+		t.Errorf("stderr %q", got.stderr)
+	}
+	if got := s.expect(exitUsage, "serve", "--pid-file", dir); !strings.Contains(got.stderr, "is a folder") {
+		t.Errorf("stderr %q", got.stderr)
+	}
+	served := ""
+	s.hooks.Serve = func(_ context.Context, _ *config.Config, o ServeOptions) error {
+		served = o.PIDFile
+		return nil
+	}
+	file := filepath.Join(dir, "pid")
+	s.expect(exitDone, "serve", "--pid-file", file)
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 || served != file {
+		t.Errorf("it serves with %q; in the folder is %v, %v", served, left, err)
+	}
+}
+
 func TestDemo(t *testing.T) {
 	s := alone(t)
 	var got DemoOptions

@@ -29,7 +29,11 @@ type process struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup, whose terminal may be closed
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	host, _ := os.Hostname()      // empty where it is not known
 	program, _ := os.Executable() // likewise
 	code := run(ctx, process{

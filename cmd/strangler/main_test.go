@@ -22,7 +22,15 @@ import (
 	"github.com/strangler-fig/strangler/playbook"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(localdbtest.Main(m)) }
+// itself is the environment variable by which the tests' program is strangler.
+const itself = "STRANGLER_TEST_ITSELF"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(itself) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(localdbtest.Main(m))
+}
 
 // shell is a run of the program with a folder of its own.
 type shell struct {

@@ -25,7 +25,7 @@ It reports how long each took, for how long and under how many changes a second 
 held, what differed, what surprised it, and what was not rehearsed: no request is replayed.
 Production is only read: a role with SELECT will do. The copies go into two empty databases
 that strangler.yaml names, of SQLite into temporary files, and are taken away at the end;
-Ctrl-C takes them away too. No daemon is needed.
+Ctrl-C, or a terminal that is closed, takes them away too. No daemon is needed.
 
   playbook: {rehearse: {legacy: "${REHEARSE_LEGACY}", service: "${REHEARSE_SERVICE}"}}`,
 		Example: `  strangler playbook rehearse delivery

@@ -1,12 +1,17 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"database/sql"
+	"io"
 	"os"
+	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	_ "modernc.org/sqlite"
@@ -92,6 +97,55 @@ func TestRehearseInterrupted(t *testing.T) {
 		t.Errorf("stderr %q", got.stderr)
 	}
 	nothingTemporary(t)
+}
+
+// A terminal that is closed ends it as Ctrl-C does; not under nohup.
+func TestRehearseOutOfATerminal(t *testing.T) {
+	for name, c := range map[string]struct {
+		script string
+		code   int
+		says   string
+	}{
+		"closed":      {`exec "$0" "$@"`, exitStopped, "nothing is left of the copies"},
+		"under nohup": {`trap "" HUP; exec "$0" "$@"`, exitDone, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.code == exitStopped && signal.Ignored(syscall.SIGHUP) {
+				t.Skip("the tests run under nohup, and so does what they start")
+			}
+			s := rehearsing(t, "")
+			program, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command("sh", "-c", c.script, program, "-c", s.file, "playbook", "rehearse", "delivery", "--changes", "0")
+			cmd.Env = append(os.Environ(), itself+"=1", "STRANGLER_TOKEN=s3cret")
+			stderr, err := cmd.StderrPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			said := bufio.NewReader(stderr)
+			first, err := said.ReadString('\n') // of its progress
+			if err != nil {
+				t.Fatalf("%q, %v", first, err)
+			}
+			if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+				t.Error(err)
+			}
+			rest, err := io.ReadAll(said)
+			if err != nil {
+				t.Error(err)
+			}
+			_ = cmd.Wait() // its code says it
+			if code := cmd.ProcessState.ExitCode(); code != c.code || !strings.Contains(string(rest), c.says) {
+				t.Errorf("%s, stderr %q", cmd.ProcessState, first+string(rest))
+			}
+			nothingTemporary(t)
+		})
+	}
 }
 
 // With --keep the copies stay, and the report says where.

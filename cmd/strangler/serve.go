@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -22,9 +25,10 @@ is down. What was under way when it was killed goes on when it starts again.
 --roles divides it over machines: "proxy" takes requests, "worker" moves rows and runs
 playbooks. The admin API is always there. The log goes to stderr.
 
-SIGTERM ends it when the requests under way have their answers. SIGUSR2 (kill -USR2) has the
-program's file, as it is then, take over with the same arguments: no connection is refused, and
-what was under way is finished here.`,
+SIGTERM ends it when the requests under way have their answers; so does a terminal that is
+closed, unless it was started with nohup. SIGUSR2 (kill -USR2) has the program's file, as it is
+then, take over with the same arguments: no connection is refused, and what was under way is
+finished here. A process that cannot take over changes nothing.`,
 		Example: `  strangler serve
   strangler serve --roles proxy --log-format json
   strangler serve -c /etc/strangler/strangler.yaml --pid-file /run/strangler.pid`,
@@ -43,6 +47,9 @@ what was under way is finished here.`,
 			if err != nil {
 				return err
 			}
+			if err := writable(pidFile); err != nil {
+				return err
+			}
 			if a.hooks.Serve == nil {
 				return notConnected("daemon")
 			}
@@ -57,6 +64,24 @@ what was under way is finished here.`,
 	offer(cmd, "log-level", logLevels...)
 	offer(cmd, "log-format", formats...)
 	return cmd
+}
+
+// writable refuses a pid file that could not be written once the daemon serves. It is put in its place whole, so its folder is what matters.
+func writable(pidFile string) error {
+	if pidFile == "" {
+		return nil
+	}
+	if at, err := os.Stat(pidFile); err == nil && at.IsDir() {
+		return unusable("--pid-file %s is a folder; name a file in it", pidFile)
+	}
+	try, err := os.CreateTemp(filepath.Dir(pidFile), filepath.Base(pidFile))
+	if err == nil {
+		err = errors.Join(try.Close(), os.Remove(try.Name()))
+	}
+	if err != nil {
+		return unusable("--pid-file %s cannot be written: %v; make its folder, or name another; nothing was started", pidFile, err)
+	}
+	return nil
 }
 
 // announce says where the daemon listens. A stdout that is gone does not stop it.

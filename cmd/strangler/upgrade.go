@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -51,12 +52,15 @@ func upgradable(ctx context.Context, pidFile string, log *slog.Logger, run func(
 		}
 	})
 	ready := options.Ready
-	options.Listen, options.Replaced = upgrader.Listen, upgrader.Exit()
-	options.Ready = func(d *daemon.Daemon) {
-		ready(d)
+	options.Listen, options.Replaced, options.Successor = upgrader.Listen, upgrader.Exit(), upgrader.HasParent()
+	options.Ready = func(d *daemon.Daemon) error {
 		if err := upgrader.Ready(); err != nil {
-			log.Error("the process before could not be told that this one is ready", strangler.LogError, err)
+			if options.Successor && !strings.Contains(err.Error(), "can't notify parent") { // that one is gone, and this one serves in its place
+				return fmt.Errorf("this process cannot take over, and ends; the one before goes on: %w", err)
+			}
+			log.Error("the daemon serves, but not everyone could be told so", strangler.LogError, err)
 		}
+		return ready(d)
 	}
 	return run(options)
 }

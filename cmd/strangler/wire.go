@@ -32,10 +32,11 @@ func connected(env func(string) (string, bool)) hooks {
 			}
 			return upgradable(ctx, o.PIDFile, o.Log, func(all daemon.Options) error { return daemon.Run(ctx, cfg, all) }, daemon.Options{
 				Proxy: slices.Contains(o.Roles, "proxy"), Worker: slices.Contains(o.Roles, "worker"), Fault: fault, Log: o.Log,
-				Ready: func(d *daemon.Daemon) {
+				Ready: func(d *daemon.Daemon) error {
 					if o.Ready != nil {
 						o.Ready(Serving{Proxy: d.ProxyURL(), Admin: d.AdminURL(), Roles: o.Roles})
 					}
+					return nil
 				},
 			})
 		},

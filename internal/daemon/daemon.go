@@ -29,8 +29,9 @@ import (
 )
 
 const (
-	closeTimeout  = 20 * time.Second // how long requests in flight may take when the daemon ends
-	retireTimeout = 10 * time.Second // how long clients that ask for nothing keep their connection when another process has taken over
+	closeTimeout    = 20 * time.Second // how long requests in flight may take when the daemon ends
+	retireTimeout   = 10 * time.Second // how long clients that ask for nothing keep their connection when another process has taken over
+	succeedPatience = 30 * time.Second // how long a successor waits for the control store; less than it is itself waited for
 )
 
 // Options are what the file does not say.
@@ -41,7 +42,10 @@ type Options struct {
 	// control.Config. Nil: none.
 	Fault func(point string) error
 	Log   *slog.Logger
-	Ready func(*Daemon) // called once, when everything listens; may be nil
+	// Ready is called once, when everything listens. An error ends the daemon in good order, and Run returns it. May be nil.
+	Ready func(*Daemon) error
+	// Successor says that another process serves until Ready has told it that this one does. This one serves no snapshot meanwhile.
+	Successor bool
 	// Listen makes the listeners of the proxy and the admin API; nil: net.Listen.
 	Listen func(network, address string) (net.Listener, error)
 	// Replaced is closed when another process, which has inherited the listeners, serves in this one's place. Nil: never.
@@ -66,70 +70,88 @@ type Daemon struct {
 	cleanups []cleanup // run in reverse
 }
 
-// Run serves until ctx ends, then closes.
+// Run serves until ctx ends, then closes. To be ended while it still begins is no error.
 func Run(ctx context.Context, cfg *config.Config, opts Options) error {
-	d, err := Start(ctx, cfg, opts)
-	if err != nil {
-		return err
+	d := newDaemon(cfg, opts)
+	err := d.begin(ctx)
+	switch {
+	case err == nil:
+		err = d.serve(ctx)
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		err = nil
 	}
-	if opts.Ready != nil {
-		opts.Ready(d)
-	}
-	var failed error
-	select {
-	case <-ctx.Done():
-	case failed = <-d.admin.Failed():
-	case <-opts.Replaced:
-		if ctx.Err() == nil {
-			failed = d.retire(ctx)
-		}
-	}
-	return errors.Join(failed, d.Close())
+	return errors.Join(err, d.Close())
 }
 
 // Start brings everything up and returns. On an error it has closed what it had opened.
-func Start(ctx context.Context, cfg *config.Config, opts Options) (d *Daemon, err error) {
+func Start(ctx context.Context, cfg *config.Config, opts Options) (*Daemon, error) {
+	d := newDaemon(cfg, opts)
+	if err := d.begin(ctx); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+func newDaemon(cfg *config.Config, opts Options) *Daemon {
 	if opts.Log == nil {
 		opts.Log = strangler.Discard()
 	}
-	d = &Daemon{cfg: cfg, opts: opts, log: opts.Log, id: instanceID(), registry: prometheus.NewRegistry()}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, d.Close())
+	return &Daemon{cfg: cfg, opts: opts, log: opts.Log, id: instanceID(), registry: prometheus.NewRegistry()}
+}
+
+// serve says that everything listens, and returns when ctx ends, when another process has taken over, or when it cannot go on.
+func (d *Daemon) serve(ctx context.Context) error {
+	if d.opts.Ready != nil {
+		if err := d.opts.Ready(d); err != nil {
+			return err
 		}
-	}()
+	}
+	select {
+	case <-ctx.Done():
+	case err := <-d.admin.Failed():
+		return err
+	case <-d.opts.Replaced:
+		if ctx.Err() == nil {
+			return d.retire(ctx)
+		}
+	}
+	return nil
+}
+
+// begin brings everything up. Close ends what it has begun, on an error too.
+func (d *Daemon) begin(ctx context.Context) error {
 	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if err := os.MkdirAll(cfg.State(), 0o700); err != nil {
-		return d, err
+	if err := os.MkdirAll(d.cfg.State(), 0o700); err != nil {
+		return err
 	}
 	// The proxy is put together first: without the control store it serves the last good snapshot.
-	if opts.Proxy {
+	if d.opts.Proxy {
 		if err := d.makeProxy(); err != nil {
-			return d, err
+			return err
 		}
 	}
 	if err := d.openStore(ctx); err != nil {
-		return d, err
+		return err
 	}
-	if err := d.store.Ensure(ctx, cfg.Capabilities); err != nil {
-		return d, err
+	if err := d.store.Ensure(ctx, d.cfg.Capabilities); err != nil {
+		return err
 	}
 	if err := d.makeHooks(); err != nil {
-		return d, err
+		return err
 	}
 	// Register, then read the state: a cutover that begins in between waits for this instance.
 	if err := d.joinFleet(ctx); err != nil {
-		return d, err
+		return err
 	}
 	if err := d.makeWorker(ctx); err != nil {
-		return d, err
+		return err
 	}
 	if d.proxy != nil {
 		if err := d.startProxy(); err != nil {
-			return d, err
+			return err
 		}
 	}
-	return d, d.startAdmin()
+	return d.startAdmin()
 }
 
 func instanceID() string {
@@ -148,15 +170,22 @@ type cleanup struct {
 	f    func() error
 }
 
-// The parts that a successor takes over at once.
+// The parts whose order matters: a successor takes over all of them but the proxy at once.
 const (
 	partAdmin    = "admin"
 	partPlaybook = "playbook"
 	partSplits   = "splits"
+	partProxy    = "proxy"
 )
 
+// onClose adds what ends a part before those that began before it. A proxy that began without the control store ends before what came
+// after it, the admin API excepted: its gates work until its last request.
 func (d *Daemon) onClose(part string, f func() error) {
-	d.cleanups = append(d.cleanups, cleanup{part, f})
+	at := len(d.cleanups)
+	if at > 0 && d.cleanups[at-1].part == partProxy && part != partAdmin {
+		at--
+	}
+	d.cleanups = slices.Insert(d.cleanups, at, cleanup{part, f})
 }
 
 // retire leaves everything to the process that serves in this one's place: commands, runs and splits at once, clients with the next
@@ -240,11 +269,18 @@ func (d *Daemon) passed(capability string) time.Time {
 func (d *Daemon) snapshotPath() string { return filepath.Join(d.cfg.State(), "snapshot.json") }
 
 // openStore waits for the control store. Meanwhile the proxy serves the last good snapshot, stale;
-// without one nothing is served: an unknown state never means legacy.
+// without one nothing is served: an unknown state never means legacy. A successor serves nothing meanwhile, and does not wait for ever:
+// the process before serves, and its gates are closed where a cutover needs it.
 func (d *Daemon) openStore(ctx context.Context) error {
 	last, errLast := control.LoadSnapshot(d.snapshotPath())
-	for serving := false; ; {
-		store, err := control.Open(ctx, control.Config{DSN: d.cfg.Control, Log: d.log, Fault: d.opts.Fault})
+	bounded := ctx
+	if d.opts.Successor {
+		var cancel context.CancelFunc
+		bounded, cancel = context.WithTimeout(ctx, succeedPatience)
+		defer cancel()
+	}
+	for {
+		store, err := control.Open(bounded, control.Config{DSN: d.cfg.Control, Log: d.log, Fault: d.opts.Fault})
 		if err == nil {
 			d.store = store
 			d.onClose("store", store.Close)
@@ -254,25 +290,38 @@ func (d *Daemon) openStore(ctx context.Context) error {
 			}
 			return nil
 		}
-		if errLast != nil || d.proxy == nil || errors.Is(err, strangler.ErrConfig) {
-			return fmt.Errorf("open the control store: %w", err)
-		}
-		if !serving {
-			serving = true
-			for _, t := range last.Toggles {
-				if err := d.proxy.Apply(ctx, t); err != nil {
-					d.log.Warn("snapshot", strangler.LogCapability, t.Capability, strangler.LogError, err)
-				}
-			}
-			if err := d.startProxy(); err != nil {
-				return err
-			}
-		}
-		d.log.Error("the control store cannot be reached; serving the last good snapshot, stale", "at", last.At, strangler.LogError, err)
-		if !pause(ctx, time.Second) {
+		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		refused := errors.Is(err, strangler.ErrRefused) && d.ProxyURL() == "" // by a newer version's store; who serves already goes on
+		if errLast != nil || d.proxy == nil || errors.Is(err, strangler.ErrConfig) || refused {
+			return fmt.Errorf("open the control store: %w", err)
+		}
+		if d.opts.Successor {
+			d.log.Error("the control store cannot be reached; this process serves nothing until it is, the one before serves", strangler.LogError, err)
+		} else {
+			if err := d.serveStale(ctx, last); err != nil {
+				return err
+			}
+			d.log.Error("the control store cannot be reached; serving the last good snapshot, stale", "at", last.At, strangler.LogError, err)
+		}
+		if !pause(bounded, time.Second) && ctx.Err() == nil {
+			return fmt.Errorf("the control store could not be reached for %s; nothing was changed, and the process before serves: %w", succeedPatience, err)
+		}
 	}
+}
+
+// serveStale has the proxy serve by a snapshot, if it does not yet.
+func (d *Daemon) serveStale(ctx context.Context, last strangler.Snapshot) error {
+	if d.proxy.URL() != "" {
+		return nil
+	}
+	for _, t := range last.Toggles {
+		if err := d.proxy.Apply(ctx, t); err != nil {
+			d.log.Warn("snapshot", strangler.LogCapability, t.Capability, strangler.LogError, err)
+		}
+	}
+	return d.startProxy()
 }
 
 func (d *Daemon) startProxy() error {
@@ -282,7 +331,7 @@ func (d *Daemon) startProxy() error {
 	if err := d.proxy.Start(); err != nil {
 		return err
 	}
-	d.onClose("proxy", func() error {
+	d.onClose(partProxy, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
 		return d.proxy.Close(ctx)

@@ -27,13 +27,14 @@ const (
 // knows what the other instances have acknowledged. It is the migrations' Gates and the playbook's
 // Toggles.
 type fleet struct {
-	store    *control.Store
-	proxy    *proxy.Proxy // nil in a process without the proxy role: it applies nothing and is no instance
-	id       string
-	admin    string
-	snapshot string
-	log      *slog.Logger
-	tally    *tally
+	store     *control.Store
+	instances func(context.Context) ([]strangler.Instance, error) // the store's
+	proxy     *proxy.Proxy                                        // nil in a process without the proxy role: it applies nothing and is no instance
+	id        string
+	admin     string
+	snapshot  string
+	log       *slog.Logger
+	tally     *tally
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -46,7 +47,7 @@ type fleet struct {
 }
 
 func newFleet(store *control.Store, p *proxy.Proxy, id, admin, snapshot string, log *slog.Logger) *fleet {
-	return &fleet{store: store, proxy: p, id: id, admin: admin, snapshot: snapshot, log: log, tally: newTally(p), seen: map[string]strangler.Toggle{}, wake: make(chan struct{}, 1)}
+	return &fleet{store: store, instances: store.Instances, proxy: p, id: id, admin: admin, snapshot: snapshot, log: log, tally: newTally(p), seen: map[string]strangler.Toggle{}, wake: make(chan struct{}, 1)}
 }
 
 // start registers, applies the present state, and keeps watching.
@@ -235,19 +236,22 @@ func (f *fleet) apply(ctx context.Context, t strangler.Toggle) error {
 	return f.store.Acknowledge(ctx, f.id, t.Capability, t.Epoch)
 }
 
-// here applies the capability's present state in this process, at once.
+// here applies the capability's present state in this process, at once. What fails is tried once more by the next reading.
 func (f *fleet) here(ctx context.Context, capability string) (strangler.Toggle, error) {
 	t, err := f.store.Toggle(ctx, capability)
 	if err != nil || f.proxy == nil {
 		return t, err
 	}
 	f.changed(t)
-	return t, f.apply(ctx, t)
+	if err = f.apply(ctx, t); err != nil {
+		f.again(t)
+	}
+	return t, err
 }
 
 // pending names the live instances that have not acknowledged the epoch, and those that have.
 func (f *fleet) pending(ctx context.Context, capability string, epoch int64) (applied, pending []string, err error) {
-	all, err := f.store.Instances(ctx)
+	all, err := f.instances(ctx)
 	for _, i := range all {
 		switch {
 		case !i.Live:
@@ -260,13 +264,17 @@ func (f *fleet) pending(ctx context.Context, capability string, epoch int64) (ap
 	return applied, pending, err
 }
 
-// await returns when nobody is pending, or when ctx ends.
+// await returns when nobody is pending, or when ctx ends: then what was last read stands, and it fails when nothing was.
 func (f *fleet) await(ctx context.Context, capability string, epoch int64) (applied, pending []string, err error) {
-	for {
-		applied, pending, err = f.pending(ctx, capability, epoch)
-		if err != nil || len(pending) == 0 || !pause(ctx, ackPoll) {
-			return applied, pending, err
+	for known := false; ; known = true {
+		a, p, err := f.pending(ctx, capability, epoch)
+		if err != nil && known && ctx.Err() != nil {
+			return applied, pending, nil
 		}
+		if err != nil || len(p) == 0 || !pause(ctx, ackPoll) {
+			return a, p, err
+		}
+		applied, pending = a, p
 	}
 }
 
@@ -293,11 +301,11 @@ func (f *fleet) Flip(ctx context.Context, capability string, change strangler.To
 	bounded, cancel := context.WithTimeout(ctx, flipPatience)
 	defer cancel()
 	flip := strangler.Flip{Toggle: t}
-	flip.Applied, flip.Pending, err = f.await(bounded, capability, t.Epoch)
-	if bounded.Err() != nil && ctx.Err() == nil {
-		err = nil // the flip stands in the store; who is pending is the answer
+	if flip.Applied, flip.Pending, err = f.await(bounded, capability, t.Epoch); err != nil {
+		return strangler.Flip{}, fmt.Errorf("the toggle of %s is %s at epoch %d, but who has applied it is not known: %w; the same once more changes nothing, and says who has: %w",
+			capability, t.Describe(), t.Epoch, err, strangler.ErrStopped)
 	}
-	return flip, err
+	return flip, nil
 }
 
 // Current fails unless every live instance has the present epoch.

@@ -50,7 +50,7 @@ func TestRunOfAFleet(t *testing.T) {
 // TestEvidenceOfAFleet: what every daemon's proxy has counted is evidence for a run, at whichever it is worked on.
 func TestEvidenceOfAFleet(t *testing.T) {
 	s := newSystem(t, sqlite, 300)
-	s.resettle("{canary: [100%], requests: 20, hold: 20ms, shadow: 20ms, soak: 20ms, approve: []}")
+	s.resettle("{canary: [100%], requests: 30, hold: 20ms, shadow: 20ms, soak: 20ms, approve: []}")
 	first, second := s.daemon, s.newDaemon(s.node("second.yaml"))
 	s.start(first)
 	s.start(second)
@@ -60,6 +60,7 @@ func TestEvidenceOfAFleet(t *testing.T) {
 	o.Until = "canary"
 	_, err := c.Run(t.Context(), capability, o)
 	must(t, err)
+	s.advance(c, "shadow") // which waits for requests as well
 	shows := func(words string) {
 		t.Helper()
 		s.awaitWith("the canary to show "+words, func() bool {
@@ -68,7 +69,7 @@ func TestEvidenceOfAFleet(t *testing.T) {
 			return err == nil && i >= 0 && strings.Contains(run.Steps[i].Detail, words)
 		}, first)
 	}
-	read := func(p *program) { // by visitors who have written nothing that they would have to see
+	read := func(p *program) { // as often as the canary asks for, by visitors who have written nothing that they would have to see
 		t.Helper()
 		for range 30 {
 			if status := get(s.url(p.node.proxyPort) + "/couriers/1"); status != http.StatusOK {
@@ -76,7 +77,7 @@ func TestEvidenceOfAFleet(t *testing.T) {
 			}
 		}
 	}
-	shows("0 of 20 requests; no traffic: inconclusive")
+	shows("0 of 30 requests; no traffic: inconclusive")
 	read(second) // which does not follow the split, and so leaves reads where the owner is
 	shows("legacy 30 requests")
 	read(first)

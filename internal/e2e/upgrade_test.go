@@ -31,7 +31,8 @@ import (
 // changes nothing.
 func TestUpgrade(t *testing.T) {
 	s := newSystem(t, sqlite, 300)
-	pidFile := filepath.Join(s.dir, "pid")
+	pidFile := filepath.Join(s.dir, "run", "pid")
+	must(t, os.Mkdir(filepath.Dir(pidFile), 0o700))
 	s.daemon.args = append(s.daemon.args, "--pid-file", pidFile)
 	s.start(s.daemon)
 	t.Cleanup(func() {
@@ -68,27 +69,76 @@ func TestUpgrade(t *testing.T) {
 
 	good, err := os.ReadFile(s.daemon.node.file)
 	must(t, err)
-	must(t, os.WriteFile(s.daemon.node.file, []byte("legacy: {}\n"), 0o600))
 	last := ready()
-	must(t, syscall.Kill(last, syscall.SIGUSR2))
-	await(t, "the log to say that it goes on", func() bool {
-		return strings.Contains(s.daemon.output.last(1<<20), "this one goes on as before")
-	})
-	must(t, os.WriteFile(s.daemon.node.file, good, 0o600))
-	load.more(200)
-	if now := s.daemons(); !slices.Equal(now, []int{last}) {
-		t.Errorf("the daemons are %d, want %d", now, last)
+	said := func(words string) int { return strings.Count(s.daemon.output.last(1<<20), words) }
+	goesOn := func(after int) {
+		t.Helper()
+		await(t, "the log to say that it goes on", func() bool { return said("this one goes on as before") == after })
+		load.more(200)
+		if now := s.daemons(); !slices.Equal(now, []int{last}) {
+			t.Errorf("the daemons are %d, want %d", now, last)
+		}
 	}
+	must(t, os.WriteFile(s.daemon.node.file, []byte("legacy: {}\n"), 0o600))
+	must(t, syscall.Kill(last, syscall.SIGUSR2))
+	goesOn(1)
+	must(t, os.WriteFile(s.daemon.node.file, good, 0o600))
+	must(t, os.Rename(filepath.Dir(pidFile), filepath.Join(s.dir, "away")))
+	must(t, syscall.Kill(last, syscall.SIGUSR2))
+	goesOn(2)
+	if said("exit status 2") != 2 {
+		t.Error("one that could not write its number did not end at once")
+	}
+	must(t, os.Rename(filepath.Join(s.dir, "away"), filepath.Dir(pidFile)))
 	s.back(s.daemon, "expand")
+	load.stop()
+
+	// One that waits for its control store takes no request meanwhile, so that none fails when it ends.
+	must(t, os.WriteFile(s.daemon.node.file, regexp.MustCompile(`(?m)^control: .*$`).ReplaceAll(good, []byte(`control: "postgres://nobody@127.0.0.1:1/none"`)), 0o600))
+	must(t, syscall.Kill(last, syscall.SIGUSR2))
+	await(t, "a process that waits for its control store", func() bool { return said("the control store cannot be reached") > 0 })
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	before := s.taken()
+	for range 50 {
+		resp, err := client.Get(s.url(s.daemon.node.proxyPort) + "/couriers/1")
+		must(t, err)
+		must(t, resp.Body.Close())
+	}
+	if taken := s.taken() - before; taken != 50 {
+		t.Errorf("the daemon that serves took %d of 50 requests", taken)
+	}
+	load = s.onceEach(8)
+	defer load.stop()
+	load.more(200)
+	for _, pid := range s.daemons() {
+		if pid != last {
+			must(t, syscall.Kill(pid, syscall.SIGKILL))
+		}
+	}
+	goesOn(3)
 	load.stop()
 	s.check(strangler.Legacy, true)
 
 	// One that never comes up ends with the one that it was to replace.
-	must(t, os.WriteFile(s.daemon.node.file, regexp.MustCompile(`(?m)^control: .*$`).ReplaceAll(good, []byte(`control: "postgres://nobody@127.0.0.1:1/none"`)), 0o600))
 	must(t, syscall.Kill(last, syscall.SIGUSR2))
 	await(t, "a process that waits for its control store", func() bool { return len(s.daemons()) == 2 })
 	must(t, syscall.Kill(last, syscall.SIGTERM))
 	await(t, "both to end", func() bool { return len(s.daemons()) == 0 })
+}
+
+// taken is how many requests for the capability the process that answers for the daemon has had.
+func (s *system) taken() (n int) {
+	s.t.Helper()
+	resp, err := http.Get(s.url(s.daemon.node.adminPort) + "/metrics")
+	must(s.t, err)
+	text, err := io.ReadAll(resp.Body)
+	must(s.t, errors.Join(err, resp.Body.Close()))
+	for _, m := range regexp.MustCompile(`(?m)^strangler_proxy_requests_total\{capability="delivery",[^}]*\} (\d+)$`).FindAllStringSubmatch(string(text), -1) {
+		of, err := strconv.Atoi(m[1])
+		must(s.t, err)
+		n += of
+	}
+	return n
 }
 
 // daemons are the processes that serve the system's file.
