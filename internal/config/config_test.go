@@ -402,3 +402,24 @@ func TestAThousandCapabilities(t *testing.T) {
 		t.Errorf("error %v, want %s", err, want)
 	}
 }
+
+// Whoever has anybody asked is asked before tables are dropped; only an empty list asks nobody.
+func TestApproveHasThePointOfNoReturn(t *testing.T) {
+	const file = "legacy: {url: http://h:1, database: 'sqlite:shop.db'}\ncapabilities:\n  a: {routes: [/a], service: {url: http://h:2, database: 'sqlite:a.db'}, tables: [t], playbook: {approve: LIST}}\n"
+	for list, want := range map[string][]string{
+		"[cutover]":           {"cutover", "complete"},
+		"[shadow, soak]":      {"shadow", "soak", "complete"},
+		"[complete, cutover]": {"complete", "cutover"},
+		"[]":                  {},
+	} {
+		text := strings.Replace(file, "LIST", list, 1)
+		if diff := cmp.Diff(want, load(t, text, nil).Capabilities[0].Playbook.Approve); diff != "" {
+			t.Errorf("approve: %s (-want +got):\n%s", list, diff)
+		}
+		stateless := strings.Replace(text, ", tables: [t]", "", 1)
+		stateless = strings.Replace(stateless, ", database: 'sqlite:a.db'", "", 1)
+		if got := strings.Join(load(t, stateless, nil).Capabilities[0].Playbook.Approve, ", "); "["+got+"]" != list {
+			t.Errorf("without tables approve: %s is [%s]", list, got)
+		}
+	}
+}
