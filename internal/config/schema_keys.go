@@ -11,7 +11,7 @@ func fileSchema() schema {
 		key("admin", object("The admin API, which the command line asks.",
 			key("listen", address(defaultAdmin)),
 			key("token", filledText("What every request to it has to bring; needed where listen is not a loopback address.")),
-			key("advertise", text("Base URL for other instances; otherwise the address that it listens on.", baseURLText)))),
+			key("advertise", text("Base URL for other instances; otherwise the address that it listens on, where that is a single one.", baseURLText)))),
 		key("legacy", upstreamSchema("The monolith.").needs("url")),
 		key("capabilities", schema{
 			Description: "What leaves the monolith, by name.", Type: []string{"object"},
