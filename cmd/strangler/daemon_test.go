@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"testing"
 
@@ -185,6 +186,32 @@ func TestToggleThatIsNotAppliedEverywhere(t *testing.T) {
 	}
 	if text := s.expect(exitStopped, "toggle", "set", "delivery", "shadow", "--why", "x").stderr; !strings.Contains(text, "two has not") {
 		t.Errorf("stderr %q", text)
+	}
+}
+
+// A step by hand names the steps of the team's own that it passes over, before and afterwards; going back passes over none.
+func TestByHandNamesWhatItPassesOver(t *testing.T) {
+	s, _ := served(t)
+	text, err := os.ReadFile(s.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const steps = "    tables: [couriers]\n    playbook: {steps: [{name: warm, after: copy, wait: {for: 1h}}, {name: errors_low, before: cutover, wait: {for: 1h}}, {name: sign_off, after: soak, approve: {}}, {name: tell, after: complete, wait: {for: 1h}}]}\n"
+	if err := os.WriteFile(s.file, []byte(strings.Replace(string(text), "    tables: [couriers]\n", steps, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"split cutover delivery":                     "cutover alone, not what strangler.yaml puts before it: warm, errors_low\n",
+		"split complete delivery --confirm delivery": "complete alone, not what strangler.yaml puts before it: sign_off\n",
+		"split rollback delivery":                    "",
+		"split verify delivery":                      "",
+	} {
+		if got := s.expect(exitDone, strings.Fields(line)...).stderr; got != want {
+			t.Errorf("%s says %q, want %q", line, got, want)
+		}
+		if got := s.expect(exitDone, append(strings.Fields(line), "--dry-run")...).stdout; want != "" && !strings.Contains(got, "- "+want) || strings.Contains(got, "alone") != (want != "") {
+			t.Errorf("the dry run of %s prints %q, want %q", line, got, want)
+		}
 	}
 }
 

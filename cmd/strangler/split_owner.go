@@ -11,6 +11,7 @@ import (
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/internal/admin"
 	"github.com/strangler-fig/strangler/internal/client"
+	"github.com/strangler-fig/strangler/playbook"
 )
 
 // handedOver is what `split cutover` and `split rollback` print as JSON.
@@ -53,6 +54,7 @@ func (a *app) handOver(cmd *cobra.Command, verb string, do func(*client.Client, 
 		if err != nil {
 			return err
 		}
+		a.sayAlone(capability, verb)
 		result := handedOver{Cutover: cutover, NextSteps: []string{"strangler split status " + capability}}
 		// The cutover stands; only how long it held writes may be unknown.
 		if status, err := c.SplitStatus(ctx, capability); err == nil {
@@ -75,6 +77,35 @@ func (a *app) handOver(cmd *cobra.Command, verb string, do func(*client.Client, 
 	cmd.Flags().StringVar(&why, "why", "split "+verb, "the reason, kept in the audit")
 	dryRunFlag(cmd, &dry)
 	return cmd
+}
+
+// alone names the steps of the team's own that a step by hand passes over: those that the file puts before it, of complete those behind
+// the cutover. Empty: there are none.
+func (a *app) alone(capability, step string) string {
+	_, c, err := a.capability(capability)
+	if err != nil || step != playbook.Cutover && step != playbook.Complete {
+		return ""
+	}
+	var own []string
+	for _, d := range playbook.StepsOf(c) {
+		switch {
+		case d.Name == step && len(own) > 0:
+			return fmt.Sprintf("%s alone, not what strangler.yaml puts before it: %s", step, strings.Join(own, ", "))
+		case d.Name == step:
+			return ""
+		case d.Name == playbook.Cutover:
+			own = nil
+		case d.Kind != "":
+			own = append(own, d.Name)
+		}
+	}
+	return ""
+}
+
+func (a *app) sayAlone(capability, step string) {
+	if line := a.alone(capability, step); line != "" {
+		fmt.Fprintln(a.stderr, line)
+	}
 }
 
 const noReturn = "this is the point of no return: the stream back to the legacy tables stops, and they are dropped together with their fence"
@@ -100,6 +131,7 @@ func (a *app) splitComplete() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		a.sayAlone(capability, playbook.Complete)
 		return a.printStatus(status)
 	})
 	confirmFlag(cmd, &confirm)
