@@ -72,7 +72,7 @@ torture: compiler postgres mariadb chinook ## Run the kill, fault, model and soa
 	@STRANGLER_ROUNDS=$(ROUNDS) STRANGLER_PROTOCOL_DEPTH=$(DEPTH) $(TESTSUM) \
 		'model: go test -count=1 -timeout 40m -run ^TestProtocol$$ ./internal/protocol' \
 		'capture by the servers own logs: env STRANGLER_CAPTURE=logical go test -count=1 -timeout 30m ./internal/outage ./internal/model' \
-		'kills over the servers own logs: env STRANGLER_CAPTURE=logical go test -count=1 -timeout 30m -run Test(Kills|Sleeper|UpstreamsDie|Repair|MariaDBServersCrash)/(postgres|mysql) ./internal/e2e' \
+		'kills over the servers own logs: env STRANGLER_CAPTURE=logical go test -count=1 -timeout 30m -run Test(Kills|Sleeper|UpstreamsDie|Repair|MariaDBServersCrash|CheckOnTheWay)/(postgres|mysql) ./internal/e2e' \
 		'kills with the proxys other engine: env STRANGLER_ENGINE=nethttp go test -count=1 -timeout 20m -run Test(Kills|Sleeper|UpstreamsDie)/sqlite ./internal/e2e' \
 		'engines, outages and moves under the race detector: env CGO_ENABLED=1 go test -race -count=1 -timeout 30m $(LEFT_OUT) $(DEEP)' \
 		$(if $(TORTURE),'torture: go test -tags torture -count=1 -timeout 24h -run ^TestTorture $(TORTURE)')

@@ -31,13 +31,22 @@ func (a *act) who() string {
 	return a.run.Who
 }
 
-// why is the reason that the audit keeps of an effect.
+// why is the reason that the audit keeps of an effect, with that of whoever asked for the run to go this way, if there is one.
 func (a *act) why() string {
-	verb := "step"
+	verb, asked := "step", "run"
 	if a.run.State == strangler.RunUndoing {
-		verb = "undoing step"
+		verb, asked = "undoing step", "rollback"
 	}
-	return fmt.Sprintf("playbook run %d, %s %s", a.run.ID, verb, a.record.Name)
+	why := fmt.Sprintf("playbook run %d, %s %s", a.run.ID, verb, a.record.Name)
+	for _, act := range slices.Backward(a.run.Acts) {
+		if act.What == asked {
+			if act.Why != "" {
+				why += ": " + act.Why
+			}
+			break
+		}
+	}
+	return why
 }
 
 // under reports whether the ledger has the step begun and not ended.

@@ -128,11 +128,12 @@ func (e *Engine) Rollback(ctx context.Context, capability string, o RunOptions) 
 }
 
 // Only runs one step by hand, as a run of one step in the same ledger; whoever asks for it thereby
-// approves it. The step "rollback" is Rollback to the cutover. It is refused while a run is under way,
-// and where the step's own check refuses, the run fails.
-func (e *Engine) Only(ctx context.Context, capability, name, who string) (strangler.Run, error) {
+// approves it, the point of no return by its name in o.Confirm. The step "rollback" is Rollback to the
+// cutover. It is refused while a run is under way, and where the step's own check refuses, the run fails.
+func (e *Engine) Only(ctx context.Context, capability, name string, o RunOptions) (strangler.Run, error) {
 	if name == "rollback" {
-		return e.Rollback(ctx, capability, RunOptions{To: Cutover, Who: who})
+		o.To = Cutover
+		return e.Rollback(ctx, capability, o)
 	}
 	c, leave, err := e.enter(capability, name)
 	if err != nil {
@@ -143,6 +144,10 @@ func (e *Engine) Only(ctx context.Context, capability, name, who string) (strang
 	place, ok := steps.find(name)
 	if !ok {
 		return strangler.Run{}, fmt.Errorf("no step is named; the steps are %s: %w", steps.names(), strangler.ErrNotFound)
+	}
+	if steps[place].Final && o.Confirm != capability {
+		return strangler.Run{}, strangler.Refuse("confirmation", fmt.Sprintf("%s of %s is the point of no return, and is asked for by typing the capability's name", name, capability),
+			fmt.Sprintf("strangler split %s %s --confirm %s", name, capability, capability))
 	}
 	if w := e.live(capability); w != nil {
 		run, _, _, _ := w.view()
@@ -167,8 +172,7 @@ func (e *Engine) Only(ctx context.Context, capability, name, who string) (strang
 			return latest, err
 		}
 	}
-	o := RunOptions{Who: who}
-	run := strangler.Run{State: strangler.RunRunning, Until: name, Who: who}
+	run := strangler.Run{State: strangler.RunRunning, Until: name, Who: o.Who}
 	e.note(&run, o, "run", name)
 	records := pending([]Description{steps[place].Description})
 	records[0].Approved = o.who()

@@ -208,7 +208,7 @@ func TestRollbackWithoutARun(t *testing.T) {
 
 func TestOnly(t *testing.T) {
 	inBed(t, delivery(), nil, func(b *bed) {
-		if _, err := b.e.Only(b.Context(), "delivery", Cutover, "eve"); err != nil {
+		if _, err := b.e.Only(b.Context(), "delivery", Cutover, RunOptions{Who: "eve"}); err != nil {
 			b.Fatal(err)
 		}
 		if _, err := b.e.Wait(b.Context(), "delivery"); !errors.Is(err, strangler.ErrRefused) {
@@ -217,21 +217,29 @@ func TestOnly(t *testing.T) {
 		if _, err := b.e.Run(b.Context(), "delivery", RunOptions{Until: Verify}); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := b.e.Only(b.Context(), "delivery", Cutover, "eve"); !errors.Is(err, strangler.ErrRefused) {
+		if _, err := b.e.Only(b.Context(), "delivery", Cutover, RunOptions{Who: "eve"}); !errors.Is(err, strangler.ErrRefused) {
 			b.Errorf("a step by hand beside a run: %v", err)
 		}
 		b.wait(strangler.RunDone)
-		if _, err := b.e.Only(b.Context(), "delivery", Cutover, "eve"); err != nil {
+		if _, err := b.e.Only(b.Context(), "delivery", Cutover, RunOptions{Who: "eve"}); err != nil {
 			b.Fatal(err)
 		}
 		run := b.wait(strangler.RunDone) // the person who asks has approved
 		if len(run.Steps) != 1 || run.ID != 3 || b.w.toggle.Owner != strangler.Service || b.w.cutover.Who != "eve" {
 			b.Errorf("run %+v, cutover %+v", run, b.w.cutover)
 		}
-		if _, err := b.e.Only(b.Context(), "delivery", "rollback", "eve"); err != nil {
+		if _, err := b.e.Only(b.Context(), "delivery", "rollback", RunOptions{Who: "eve"}); err != nil {
 			b.Fatal(err)
 		}
 		b.wait(strangler.RunRolledBack)
+		for _, name := range []string{"", "search"} {
+			if _, err := b.e.Only(b.Context(), "delivery", Complete, RunOptions{Who: "eve", Confirm: name}); !errors.Is(err, strangler.ErrRefused) {
+				b.Errorf("the point of no return by the name %q: %v", name, err)
+			}
+		}
+		if n := len(b.w.runs); n != 4 {
+			b.Errorf("what was refused is among %d runs", n)
+		}
 		b.effects("expand", "start", "verify", "owner service", "owner legacy")
 	})
 }
@@ -428,7 +436,10 @@ func TestGivesUpWhatNobodyWorksOn(t *testing.T) {
 	for name, begin := range map[string]func(*bed) error{
 		"run":      func(b *bed) error { _, err := b.e.Run(b.Context(), "delivery", RunOptions{Until: Copy}); return err },
 		"rollback": func(b *bed) error { _, err := b.e.Rollback(b.Context(), "delivery", RunOptions{}); return err },
-		"only":     func(b *bed) error { _, err := b.e.Only(b.Context(), "delivery", Expand, "eve"); return err },
+		"only": func(b *bed) error {
+			_, err := b.e.Only(b.Context(), "delivery", Expand, RunOptions{Who: "eve"})
+			return err
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBed(t, delivery(), nil, func(b *bed) {
@@ -458,7 +469,7 @@ func TestNothingToTakeOver(t *testing.T) {
 				continue
 			}
 			inBed(t, c, nil, func(b *bed) {
-				if _, err := b.e.Only(b.Context(), "delivery", step, "eve"); err != nil {
+				if _, err := b.e.Only(b.Context(), "delivery", step, RunOptions{Who: "eve", Confirm: "delivery"}); err != nil {
 					b.Fatal(err)
 				}
 				b.wait(strangler.RunFailed)

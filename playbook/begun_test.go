@@ -226,7 +226,7 @@ func TestAStepByHandEndsNoRun(t *testing.T) {
 			b.Fatal(err)
 		}
 		b.e = idle // which has taken nothing up yet
-		b.refused("is waiting")(b.e.Only(b.Context(), "delivery", Cutover, "eve"))
+		b.refused("is waiting")(b.e.Only(b.Context(), "delivery", Cutover, RunOptions{Who: "eve"}))
 		if b.w.runs[0].State != strangler.RunWaiting || len(b.w.runs) != 1 {
 			b.Errorf("the run is %s, of %d", doing(b.w.runs[0]), len(b.w.runs))
 		}

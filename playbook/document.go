@@ -73,6 +73,8 @@ what is different, and goes on when ` + "`strangler playbook accept CAP`" + ` ha
 The settings shown are the defaults of ` + "`playbook: {canary: …, hold: …, requests: …, shadow: …, soak: …, approve: …}`" + ` in strangler.yaml. ` + "`requests: 500`" + ` has the shadow, and each share
 of a canary, wait until the service has answered so many, 1 unless given: without traffic the run waits on, since that says nothing. ` + "`requests: 0`" + `
 has time alone decide, as it does where none of a capability's requests is shadowed or goes to the service before the cutover.
+` + "`approve: [cutover]`" + ` names the steps that wait for a person. Where complete drops tables it always waits for one, named or not: only ` + "`approve: []`" + ` asks nobody,
+and ` + "`check`" + ` warns of it.
 Commands in the text go behind ` + "`strangler`" + `.
 
 ## The ramp

@@ -560,7 +560,7 @@ func TestUnknown(t *testing.T) {
 		_, run := b.e.Run(ctx, "billing", RunOptions{})
 		_, until := b.e.Run(ctx, "delivery", RunOptions{Until: "x"})
 		_, to := b.e.Rollback(ctx, "delivery", RunOptions{To: "x"})
-		_, only := b.e.Only(ctx, "delivery", "", "bob")
+		_, only := b.e.Only(ctx, "delivery", "", RunOptions{Who: "bob"})
 		_, status := b.e.Status(ctx, "billing")
 		_, preview := b.e.Preview(ctx, "billing")
 		for name, err := range map[string]error{"run": run, "until": until, "to": to, "only": only, "status": status, "preview": preview,

@@ -129,7 +129,7 @@ func TestOneDaemonWorksOnARun(t *testing.T) {
 		for what, ask := range map[string]func() error{
 			"run":      func() error { _, err := b.Run(t.Context(), "delivery", RunOptions{}); return err },
 			"rollback": func() error { _, err := b.Rollback(t.Context(), "delivery", RunOptions{To: Expand}); return err },
-			"only":     func() error { _, err := b.Only(t.Context(), "delivery", Verify, "eve"); return err },
+			"only":     func() error { _, err := b.Only(t.Context(), "delivery", Verify, RunOptions{Who: "eve"}); return err },
 		} {
 			var told *strangler.Refusal
 			if err := ask(); !errors.As(err, &told) || told.Check != "run" || !strings.Contains(told.Why, "daemon-a") {

@@ -64,7 +64,7 @@ func TestPause(t *testing.T) {
 		b.restart() // a paused run stays so, whoever starts
 		time.Sleep(24 * time.Hour)
 		b.effects(effects...)
-		b.refused("is paused")(b.e.Only(b.Context(), "delivery", Cutover, "eve"))
+		b.refused("is paused")(b.e.Only(b.Context(), "delivery", Cutover, RunOptions{Who: "eve"}))
 		b.refused("not under way")(b.e.Pause(b.Context(), "delivery", whoWhy()))
 		b.may(b.e.Continue(b.Context(), "delivery", whoWhy()))
 		run = b.approval(Cutover)

@@ -34,8 +34,8 @@ type RunOptions struct {
 	To      string // Rollback: the last step to undo; empty: cutover; All: the first one
 	Step    string // Skip, Retry, Approve: which one
 	Who     string // kept in the ledger and in the audit; empty: "strangler"
-	Why     string // kept in the ledger; Skip needs one
-	Confirm string // Approve of the point of no return: the capability's name, typed by a person
+	Why     string // kept in the ledger, and by Only and Rollback in the audit of what comes of it; Skip needs one
+	Confirm string // Approve and Only of the point of no return: the capability's name, typed by a person
 }
 
 // All is every step.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"testing"
 
@@ -34,7 +36,7 @@ func TestCommandsAskTheDaemon(t *testing.T) {
 		{[]string{"split", "verify", "delivery", "--repair"}, "repair delivery", []string{"rows", "mismatches"}},
 		{[]string{"split", "cutover", "delivery", "--why", "now"}, "cutover delivery ann@laptop now", cutover},
 		{[]string{"split", "rollback", "delivery"}, "rollback delivery ann@laptop split rollback", cutover},
-		{[]string{"split", "complete", "delivery"}, "complete delivery ann@laptop", status},
+		{[]string{"split", "complete", "delivery", "--confirm", "delivery"}, "complete delivery ann@laptop delivery", status},
 		{[]string{"split", "cancel", "delivery"}, "cancel delivery", status},
 		{[]string{"split", "adopt", "delivery"}, "adopt delivery  ann@laptop ", []string{"lines", "toggle", "next_steps"}},
 		{[]string{"split", "adopt", "delivery", "--owner", "service", "--why", "burnt"}, "adopt delivery service ann@laptop burnt", []string{"lines", "toggle", "next_steps"}},
@@ -187,26 +189,101 @@ func TestToggleThatIsNotAppliedEverywhere(t *testing.T) {
 	}
 }
 
-// Only a person at a terminal is asked before the point of no return; everyone is told.
-func TestCompleteAsksOnATerminal(t *testing.T) {
+// A step by hand names the steps of the team's own that it passes over, before and afterwards; going back passes over none.
+func TestByHandNamesWhatItPassesOver(t *testing.T) {
+	s, _ := served(t)
+	text, err := os.ReadFile(s.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const steps = "    tables: [couriers]\n    playbook: {steps: [{name: warm, after: copy, wait: {for: 1h}}, {name: errors_low, before: cutover, wait: {for: 1h}}, {name: sign_off, after: soak, approve: {}}, {name: tell, after: complete, wait: {for: 1h}}]}\n"
+	if err := os.WriteFile(s.file, []byte(strings.Replace(string(text), "    tables: [couriers]\n", steps, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"split cutover delivery":                     "cutover alone, not what strangler.yaml puts before it: warm, errors_low\n",
+		"split complete delivery --confirm delivery": "complete alone, not what strangler.yaml puts before it: sign_off\n",
+		"split rollback delivery":                    "",
+		"split verify delivery":                      "",
+	} {
+		if got := s.expect(exitDone, strings.Fields(line)...).stderr; got != want {
+			t.Errorf("%s says %q, want %q", line, got, want)
+		}
+		if got := s.expect(exitDone, append(strings.Fields(line), "--dry-run")...).stdout; want != "" && !strings.Contains(got, "- "+want) || strings.Contains(got, "alone") != (want != "") {
+			t.Errorf("the dry run of %s prints %q, want %q", line, got, want)
+		}
+	}
+}
+
+// A rollback before any cutover names who owns, and no epoch that there was never a decision of.
+func TestRollbackOfNoCutover(t *testing.T) {
 	s, backend := served(t)
-	s.tty, s.stdin = true, "no\n"
-	if got := s.expect(exitRefused, "split", "complete", "delivery"); !strings.Contains(got.stderr, "point of no return") || len(backend.Calls()) != 0 {
-		t.Errorf("stderr %q, calls %v", got.stderr, backend.Calls())
+	backend.Cutover = strangler.Cutover{Capability: "delivery", From: strangler.Legacy, To: strangler.Service}
+	if got := s.expect(exitDone, "split", "rollback", "delivery").stdout; !strings.HasPrefix(got, "legacy owns delivery; there has been no cutover\n") {
+		t.Errorf("it prints %q", got)
 	}
-	s.stdin = ""
-	s.expect(exitRefused, "split", "complete", "delivery")
-	s.stdin = "delivery\n"
-	s.expect(exitDone, "split", "complete", "delivery")
-	s.stdin = ""
-	s.expect(exitDone, "split", "complete", "delivery", "--yes")
-	s.tty = false
-	if got := s.expect(exitDone, "split", "complete", "delivery"); !strings.Contains(got.stderr, "point of no return") {
-		t.Errorf("stderr %q", got.stderr)
+}
+
+// The point of no return is reached by the capability's name alone: typed on a terminal, or given by --confirm. Whoever has not given
+// it is told what cannot be undone, and nothing is asked of the daemon.
+func TestCompleteIsNamed(t *testing.T) {
+	for command, call := range map[string]string{
+		"split complete delivery":            "complete delivery ann@laptop delivery",
+		"playbook approve delivery complete": "approve delivery complete ann@laptop delivery",
+	} {
+		s, backend := served(t)
+		line := strings.Fields(command)
+		refused := func(args ...string) {
+			t.Helper()
+			got := s.expect(exitRefused, append(line, args...)...)
+			if !strings.Contains(got.stderr, "point of no return") || !strings.Contains(got.stderr, `refused by the check "confirmation"`) || len(backend.Calls()) != 0 {
+				t.Errorf("%s %v: stderr %q, calls %v", command, args, got.stderr, backend.Calls())
+			}
+		}
+		s.stdin = "delivery\n" // which nobody types where there is no terminal
+		refused()
+		refused("--confirm", "search")
+		s.tty = true
+		refused("--confirm", "search")
+		s.stdin = "no\n"
+		refused()
+		s.stdin = ""
+		refused()
+		s.stdin = "delivery\n"
+		s.expect(exitDone, line...)
+		s.tty = false
+		s.expect(exitDone, append(line, "--confirm", "delivery")...)
+		if diff := cmp.Diff([]string{call, call}, backend.Calls()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", command, diff)
+		}
 	}
-	if calls := backend.Calls(); len(calls) != 3 {
-		t.Errorf("calls %v", calls)
+}
+
+// Ctrl-C ends each question that a command asks, and nothing is changed.
+func TestInterruptedAtAQuestion(t *testing.T) {
+	for _, line := range []string{"split complete delivery", "playbook approve delivery complete", "playbook accept delivery"} {
+		s, backend := served(t)
+		var silent silence
+		s.ctx, silent.begins = context.WithCancel(t.Context())
+		silent.ends = make(chan struct{})
+		s.tty, s.input = true, silent
+		if got := s.expect(exitFailed, strings.Fields(line)...); !strings.Contains(got.stderr, "interrupted; nothing was changed") || len(backend.Calls()) != 0 {
+			t.Errorf("%s: stderr %q, calls %v", line, got.stderr, backend.Calls())
+		}
+		close(silent.ends)
 	}
+}
+
+// silence is a person who types nothing.
+type silence struct {
+	begins func() // called when an answer is waited for
+	ends   chan struct{}
+}
+
+func (s silence) Read([]byte) (int, error) {
+	s.begins()
+	<-s.ends
+	return 0, io.EOF
 }
 
 // copying are the states that a followed split goes through.

@@ -129,11 +129,11 @@ func answer(ctx context.Context, r *bufio.Reader) (string, error) {
 	select {
 	case got := <-done:
 		if got.err != nil && !errors.Is(got.err, io.EOF) {
-			return "", fmt.Errorf("reading the answer: %w; nothing was written", got.err)
+			return "", fmt.Errorf("reading the answer: %w; nothing was changed", got.err)
 		}
 		return strings.TrimSpace(got.line), nil
 	case <-ctx.Done():
-		return "", fmt.Errorf("interrupted; nothing was written: %w", ctx.Err())
+		return "", fmt.Errorf("interrupted; nothing was changed: %w", ctx.Err())
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,9 +40,10 @@ type shell struct {
 	env     map[string]string
 	hooks   hooks
 	stdin   string
-	tty     bool // stdin and stderr are terminals
-	screen  bool // stdout is one
-	columns int  // of the terminals
+	input   io.Reader // in place of stdin; nil: stdin
+	tty     bool      // stdin and stderr are terminals
+	screen  bool      // stdout is one
+	columns int       // of the terminals
 	rows    int
 	patient time.Duration // with a daemon that does not answer
 	ctx     context.Context
@@ -110,7 +112,10 @@ func served(t *testing.T) (*shell, *admintest.Backend) {
 func (s *shell) run(args ...string) result {
 	s.t.Helper()
 	stdout, stderr := watched{written: s.onPrint}, watched{written: s.onError}
-	stdin := strings.NewReader(s.stdin)
+	var stdin io.Reader = strings.NewReader(s.stdin)
+	if s.input != nil {
+		stdin = s.input
+	}
 	code := run(s.ctx, process{
 		args: append([]string{"-c", s.file}, args...), stdin: stdin, stdout: &stdout, stderr: &stderr,
 		env:      func(name string) (string, bool) { v, ok := s.env[name]; return v, ok },

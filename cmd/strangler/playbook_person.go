@@ -4,14 +4,12 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/internal/client"
-	"github.com/strangler-fig/strangler/playbook"
 )
 
 func (a *app) playbookPause() *cobra.Command {
@@ -111,7 +109,7 @@ with what is done. To keep the old settings, put the file back and restart the d
 			if !a.terminal(a.stdin) {
 				return strangler.Refuse("confirmation", "nobody has said that the changes are meant", "strangler playbook accept "+capability+" --yes")
 			}
-			if err := a.typed("yes"); err != nil {
+			if err := a.typed(ctx, "yes"); err != nil {
 				return err
 			}
 		}
@@ -127,23 +125,14 @@ with what is done. To keep the old settings, put the file back and restart the d
 }
 
 // typed waits for a word on the terminal.
-func (a *app) typed(word string) error {
+func (a *app) typed(ctx context.Context, word string) error {
 	fmt.Fprintf(a.stderr, "type %s to go on: ", word)
-	line, err := bufio.NewReader(a.stdin).ReadString('\n')
-	if err != nil && err != io.EOF {
-		return fmt.Errorf("reading the answer: %w; nothing was changed", err)
+	line, err := answer(ctx, bufio.NewReader(a.stdin))
+	if err != nil {
+		return err
 	}
-	if strings.TrimSpace(line) != word {
+	if line != word {
 		return strangler.Refuse("confirmation", "the answer was not "+word, "ask again, and type "+word)
 	}
 	return nil
-}
-
-// noReturnAsked has the point of no return named: on a terminal the capability's name is typed, elsewhere --confirm has it.
-func (a *app) noReturnAsked(capability, step, confirm string) (string, error) {
-	if step != playbook.Complete || confirm != "" || !a.terminal(a.stdin) {
-		return confirm, nil
-	}
-	fmt.Fprintf(a.stderr, "complete %s: %s\n", capability, noReturn)
-	return capability, a.typed(capability)
 }

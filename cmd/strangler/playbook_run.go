@@ -58,9 +58,11 @@ func (a *app) playbookApprove() *cobra.Command {
 				if dry {
 					return a.previewRun(ctx, c, args[0], "approve", o)
 				}
-				var err error
-				if o.Confirm, err = a.noReturnAsked(args[0], args[1], confirm); err != nil {
-					return err
+				if o.Confirm = confirm; o.Step == playbook.Complete {
+					var err error
+					if o.Confirm, err = a.noReturnAsked(ctx, args[0], confirm, "strangler playbook approve "+args[0]+" "+o.Step); err != nil {
+						return err
+					}
 				}
 				run, err := c.Approve(ctx, args[0], o)
 				if err != nil {
@@ -70,7 +72,7 @@ func (a *app) playbookApprove() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&confirm, "confirm", "", "approves the point of no return: the capability's `name`")
+	confirmFlag(cmd, &confirm)
 	dryRunFlag(cmd, &dry)
 	return cmd
 }

@@ -28,7 +28,7 @@ func TestInterruptedStatus(t *testing.T) {
 // A daemon that goes away is asked again; what was known of the run stays, and a note says so.
 func TestDaemonGoesAwayWhileItIsWatched(t *testing.T) {
 	s, backend := served(t)
-	s.screen, s.columns, s.rows = true, 100, 40
+	s.screen, s.columns, s.rows, s.patient = true, 100, 40, 2*time.Second
 	frames := 0
 	s.onPrint = func() {
 		if frames++; frames == 2 {
@@ -36,10 +36,10 @@ func TestDaemonGoesAwayWhileItIsWatched(t *testing.T) {
 		}
 	}
 	got := s.expect(exitFailed, "playbook", "status", "delivery")
-	if !strings.Contains(got.stdout, "the daemon has not answered for 0.") || !strings.Contains(got.stdout, "delivery") {
+	if !strings.Contains(got.stdout, ", and is asked for another ") || !strings.Contains(got.stdout, "delivery") {
 		t.Errorf("stdout %q", got.stdout)
 	}
-	if !strings.Contains(got.stderr, "the daemon has not answered for 0.1s") || !strings.Contains(got.stderr, "nothing is lost: the run of delivery goes on") {
+	if !strings.Contains(got.stderr, "the daemon has not answered for 2.0s") || !strings.Contains(got.stderr, "nothing is lost: the run of delivery goes on") {
 		t.Errorf("stderr %q", got.stderr)
 	}
 	if frames < 4 {

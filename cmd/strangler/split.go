@@ -244,5 +244,8 @@ func (a *app) previewSplit(ctx context.Context, c *client.Client, capability, ve
 	if err != nil {
 		return err
 	}
+	if line := a.alone(capability, verb); line != "" {
+		preview.Lines = append(preview.Lines, line)
+	}
 	return a.printPreview(preview)
 }

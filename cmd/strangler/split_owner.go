@@ -11,6 +11,7 @@ import (
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/internal/admin"
 	"github.com/strangler-fig/strangler/internal/client"
+	"github.com/strangler-fig/strangler/playbook"
 )
 
 // handedOver is what `split cutover` and `split rollback` print as JSON.
@@ -53,15 +54,21 @@ func (a *app) handOver(cmd *cobra.Command, verb string, do func(*client.Client, 
 		if err != nil {
 			return err
 		}
+		a.sayAlone(capability, verb)
 		result := handedOver{Cutover: cutover, NextSteps: []string{"strangler split status " + capability}}
 		// The cutover stands; only how long it held writes may be unknown.
 		if status, err := c.SplitStatus(ctx, capability); err == nil {
 			result.Pause, result.NextSteps = &status.Pause, filled(status.NextSteps)
 		}
 		return a.print(result, func(w io.Writer) {
-			fmt.Fprintf(w, "%s owns %s since epoch %d", cutover.Owner(), capability, cutover.Decided)
-			if result.Pause != nil {
-				fmt.Fprintf(w, "; a write was held for at most %.0f ms", *result.Pause)
+			fmt.Fprintf(w, "%s owns %s", cutover.Owner(), capability)
+			if cutover.ID == 0 {
+				fmt.Fprint(w, "; there has been no cutover")
+			} else {
+				fmt.Fprintf(w, " since epoch %d", cutover.Decided)
+				if result.Pause != nil {
+					fmt.Fprintf(w, "; a write was held for at most %.0f ms", *result.Pause)
+				}
 			}
 			fmt.Fprintln(w)
 			nextSteps(w, result.NextSteps)
@@ -72,40 +79,84 @@ func (a *app) handOver(cmd *cobra.Command, verb string, do func(*client.Client, 
 	return cmd
 }
 
+// alone names the steps of the team's own that a step by hand passes over: those that the file puts before it, of complete those behind
+// the cutover. Empty: there are none.
+func (a *app) alone(capability, step string) string {
+	_, c, err := a.capability(capability)
+	if err != nil || step != playbook.Cutover && step != playbook.Complete {
+		return ""
+	}
+	var own []string
+	for _, d := range playbook.StepsOf(c) {
+		switch {
+		case d.Name == step && len(own) > 0:
+			return fmt.Sprintf("%s alone, not what strangler.yaml puts before it: %s", step, strings.Join(own, ", "))
+		case d.Name == step:
+			return ""
+		case d.Name == playbook.Cutover:
+			own = nil
+		case d.Kind != "":
+			own = append(own, d.Name)
+		}
+	}
+	return ""
+}
+
+func (a *app) sayAlone(capability, step string) {
+	if line := a.alone(capability, step); line != "" {
+		fmt.Fprintln(a.stderr, line)
+	}
+}
+
 const noReturn = "this is the point of no return: the stream back to the legacy tables stops, and they are dropped together with their fence"
 
 func (a *app) splitComplete() *cobra.Command {
-	var dry, yes bool
+	var dry bool
+	var confirm string
 	cmd := a.verb(&cobra.Command{
 		Use:     "complete CAP",
 		Short:   "End a split for good: the point of no return",
-		Long:    "Stops the stream back and drops the legacy tables together with their fence. After it nothing\ncan be rolled back. On a terminal it asks first; --yes answers.",
-		Example: "  strangler split complete delivery --dry-run\n  strangler split complete delivery --yes",
+		Long:    "Stops the stream back and drops the legacy tables together with their fence. After it nothing\ncan be rolled back, so the capability's name is typed: on a terminal it is asked for, elsewhere\n--confirm has it.",
+		Example: "  strangler split complete delivery --dry-run\n  strangler split complete delivery --confirm delivery",
 	}, func(ctx context.Context, c *client.Client, capability string) error {
 		if dry {
 			return a.previewSplit(ctx, c, capability, "complete", a.order(""))
 		}
-		if err := a.confirm(capability, yes); err != nil {
+		o := a.order("")
+		var err error
+		if o.Confirm, err = a.noReturnAsked(ctx, capability, confirm, "strangler split complete "+capability); err != nil {
 			return err
 		}
-		status, err := c.Complete(ctx, capability, a.order(""))
+		status, err := c.Complete(ctx, capability, o)
 		if err != nil {
 			return err
 		}
+		a.sayAlone(capability, playbook.Complete)
 		return a.printStatus(status)
 	})
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	confirmFlag(cmd, &confirm)
 	dryRunFlag(cmd, &dry)
 	return cmd
 }
 
-// confirm says what cannot be undone, and on a terminal waits for the capability's name.
-func (a *app) confirm(capability string, yes bool) error {
-	fmt.Fprintf(a.stderr, "complete %s: %s\n", capability, noReturn)
-	if yes || !a.terminal(a.stdin) {
-		return nil
+func confirmFlag(cmd *cobra.Command, confirm *string) {
+	cmd.Flags().StringVar(confirm, "confirm", "", "for the point of no return: the capability's `name`")
+}
+
+// noReturnAsked has the point of no return named by the capability's name: by confirm, or else it says on a terminal what cannot be
+// undone, and the name is typed.
+func (a *app) noReturnAsked(ctx context.Context, capability, confirm, command string) (string, error) {
+	if confirm == capability {
+		return confirm, nil
 	}
-	return a.typed(capability)
+	fmt.Fprintf(a.stderr, "complete %s: %s\n", capability, noReturn)
+	switch {
+	case confirm == "" && a.terminal(a.stdin):
+		return capability, a.typed(ctx, capability)
+	case confirm == "":
+		return "", strangler.Refuse("confirmation", "nobody has typed the capability's name", command+" --confirm "+capability)
+	}
+	return "", strangler.Refuse("confirmation", fmt.Sprintf("--confirm has %s, and the capability's name is %s", confirm, capability), command+" --confirm "+capability)
 }
 
 func (a *app) splitAdopt() *cobra.Command {

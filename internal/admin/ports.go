@@ -33,11 +33,11 @@ type Comparer interface {
 }
 
 // Owners hands a capability's writes over. Each call returns when it is done, or with an error that
-// says what stands. Adopt of an order without an owner shows the evidence and changes nothing.
+// says what stands. Complete is refused unless confirm is the capability's name. Adopt of an order without an owner shows the evidence and changes nothing.
 type Owners interface {
 	Cutover(ctx context.Context, capability, who, why string) (strangler.Cutover, error)
 	Rollback(ctx context.Context, capability, who, why string) (strangler.Cutover, error)
-	Complete(ctx context.Context, capability, who string) error
+	Complete(ctx context.Context, capability, who, confirm string) error
 	Adopt(ctx context.Context, capability string, o Order) (Evidence, error)
 }
 

@@ -106,7 +106,7 @@ func (s *Server) rollback(c echo.Context) error {
 
 func (s *Server) complete(c echo.Context) error {
 	return s.change(c, ActionComplete, func(ctx context.Context, capability string, o Order) (any, error) {
-		if err := s.cfg.Owners.Complete(ctx, capability, o.Who); err != nil {
+		if err := s.cfg.Owners.Complete(ctx, capability, o.Who, o.Confirm); err != nil {
 			return nil, err
 		}
 		return s.afterwards(ctx, capability, "the split is complete")

@@ -17,7 +17,7 @@ type Order struct {
 	To     string         `json:"to,omitempty"`     // rollback of a run: the last step to undo
 	Step   string         `json:"step,omitempty"`   // approve, skip, retry
 
-	Confirm string `json:"confirm,omitempty"` // approve, of the point of no return: the capability's name
+	Confirm string `json:"confirm,omitempty"` // complete, and approve of the point of no return: the capability's name
 }
 
 // Asked is the answer to what a person asked of a run.

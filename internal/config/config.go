@@ -99,7 +99,7 @@ type Hold struct {
 type Admin struct {
 	Listen    string // host:port; 127.0.0.1:8081 unless given
 	Token     string // empty only where Listen is a loopback address
-	Advertise string // base URL for other instances; empty: the address it listens on
+	Advertise string // base URL for other instances, or else the address it listens on; empty where that is every address, or a free port
 }
 
 // String and GoString name the file, and show nothing of what is in it.

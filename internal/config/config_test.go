@@ -106,7 +106,7 @@ func TestLoadReadsEverySection(t *testing.T) {
 		Proxy: Proxy{Listen: "127.0.0.1:8080", Engine: "nethttp", Trust: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Hold: Hold{Requests: 1000, Wait: 10 * time.Second, Drain: 2 * time.Second},
 			Limits:   Limits{Head: 64 << 10, Lines: 200, Connections: 10_000, Requests: 4096},
 			Timeouts: Timeouts{Head: 10 * time.Second, Body: time.Minute, Idle: 2 * time.Minute, Dial: 3 * time.Second, Answer: 2 * time.Minute}, Health: 5 * time.Second},
-		Admin:        Admin{Listen: "127.0.0.1:8081", Token: "s3cret"},
+		Admin:        Admin{Listen: "127.0.0.1:8081", Token: "s3cret", Advertise: "http://127.0.0.1:8081"},
 		Legacy:       legacy,
 		Capabilities: []strangler.Capability{delivery(legacy)},
 	}
@@ -400,5 +400,41 @@ func TestAThousandCapabilities(t *testing.T) {
 	_, err := Load(write(t, b.String()), environment(nil))
 	if want := `line 1003, capabilities.late.routes[0]: "GET /c500/r3/{other}" matches the same requests as "GET /c500/r3/{id}" of the capability c500 on line 503`; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
+// Whoever has anybody asked is asked before tables are dropped; only an empty list asks nobody.
+func TestApproveHasThePointOfNoReturn(t *testing.T) {
+	const file = "legacy: {url: http://h:1, database: 'sqlite:shop.db'}\ncapabilities:\n  a: {routes: [/a], service: {url: http://h:2, database: 'sqlite:a.db'}, tables: [t], playbook: {approve: LIST}}\n"
+	for list, want := range map[string][]string{
+		"[cutover]":           {"cutover", "complete"},
+		"[shadow, soak]":      {"shadow", "soak", "complete"},
+		"[complete, cutover]": {"complete", "cutover"},
+		"[]":                  {},
+	} {
+		text := strings.Replace(file, "LIST", list, 1)
+		if diff := cmp.Diff(want, load(t, text, nil).Capabilities[0].Playbook.Approve); diff != "" {
+			t.Errorf("approve: %s (-want +got):\n%s", list, diff)
+		}
+		stateless := strings.Replace(text, ", tables: [t]", "", 1)
+		stateless = strings.Replace(stateless, ", database: 'sqlite:a.db'", "", 1)
+		if got := strings.Join(load(t, stateless, nil).Capabilities[0].Playbook.Approve, ", "); "["+got+"]" != list {
+			t.Errorf("without tables approve: %s is [%s]", list, got)
+		}
+	}
+}
+
+// Other instances are told where the admin API listens, where that is one address, unless the file names a better one.
+func TestAdvertise(t *testing.T) {
+	for admin, want := range map[string]string{
+		"{listen: '10.0.0.5:8081', token: x}":                             "http://10.0.0.5:8081",
+		"{listen: ':8081', token: x}":                                     "",
+		"{listen: '0.0.0.0:8081', token: x}":                              "",
+		"{listen: '127.0.0.1:0'}":                                         "",
+		"{listen: ':8081', token: x, advertise: 'http://a.example:8081'}": "http://a.example:8081",
+	} {
+		if got := load(t, "admin: "+admin+"\nlegacy: {url: http://h:1}\ncapabilities: {}\n", nil).Admin.Advertise; got != want {
+			t.Errorf("admin: %s is advertised as %q, want %q", admin, got, want)
+		}
 	}
 }

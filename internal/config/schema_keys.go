@@ -11,7 +11,7 @@ func fileSchema() schema {
 		key("admin", object("The admin API, which the command line asks.",
 			key("listen", address(defaultAdmin)),
 			key("token", filledText("What every request to it has to bring; needed where listen is not a loopback address.")),
-			key("advertise", text("Base URL for other instances; otherwise the address that it listens on.", baseURLText)))),
+			key("advertise", text("Base URL for other instances; otherwise the address that it listens on, where that is a single one.", baseURLText)))),
 		key("legacy", upstreamSchema("The monolith.").needs("url")),
 		key("capabilities", schema{
 			Description: "What leaves the monolith, by name.", Type: []string{"object"},
@@ -141,7 +141,7 @@ func playbookSchema() schema {
 	return object("How the steps go.",
 		key("canary", listOf("The shares of users that the service answers, rising.", percent).filled().otherwise([]string{"1%", "10%", "50%", "100%"})),
 		key("soak", length("How long the way back stays open before complete.").otherwise("14d")),
-		key("approve", listOf("The steps that wait for a person.", text("A step, of the playbook or of steps.", stepName.String())).otherwise([]string{"cutover", "complete"})),
+		key("approve", listOf("The steps that wait for a person. Where there are tables, complete does so unless the list is empty, which asks nobody.", text("A step, of the playbook or of steps.", stepName.String())).otherwise([]string{"cutover", "complete"})),
 		key("hold", pace("How long each share of a canary is held.").otherwise("10m")),
 		key("shadow", pace("How long reads are shadowed.").otherwise("10m")),
 		key("requests", wholeNumber("How many requests the service has to have answered in the shadow, and at each share of a canary, before the run goes on; 0: time alone decides.", 0).otherwise(1)),

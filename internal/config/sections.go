@@ -133,8 +133,11 @@ func (r *reader) ca(f field, urls []string) string {
 func (r *reader) admin(f field) Admin {
 	keys := r.object(f, "listen", "token", "advertise")
 	a := Admin{Listen: r.address(keys["listen"], defaultAdmin)}
-	if keys["advertise"].given() {
+	switch {
+	case keys["advertise"].given():
 		a.Advertise = r.baseURL(keys["advertise"])
+	case reachable(a.Listen) == a.Listen && !strings.HasSuffix(a.Listen, ":0"):
+		a.Advertise = a.URL()
 	}
 	token, ok := r.text(keys["token"])
 	switch {

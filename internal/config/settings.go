@@ -20,6 +20,9 @@ const (
 // StepNames are the playbook's steps in their order, as playbook.approve may name them beside the capability's own.
 var StepNames = []string{"expand", "copy", "verify", "shadow", "canary", "cutover", "soak", "complete"}
 
+// pointOfNoReturn is the step that drops a capability's tables at the monolith.
+const pointOfNoReturn = "complete"
+
 // shadowable are the methods that may be sent twice.
 var shadowable = []string{"GET", "HEAD", "OPTIONS"}
 
@@ -77,7 +80,7 @@ func (r *reader) playbook(k strangler.Capability, f field) strangler.PlaybookSet
 		Hold:     r.span(keys["hold"], defaultPace),
 		Shadow:   r.span(keys["shadow"], defaultPace),
 		Soak:     r.duration(keys["soak"], defaultSoak),
-		Approve:  []string{"cutover", "complete"},
+		Approve:  []string{"cutover", pointOfNoReturn},
 		Requests: int64(r.whole(keys["requests"], 1, 0)),
 		Own:      r.steps(k, keys["steps"]),
 		Rehearse: strangler.Rehearse{Legacy: r.dsn(copies["legacy"], ""), Service: r.dsn(copies["service"], "")},
@@ -100,6 +103,10 @@ func (r *reader) playbook(k strangler.Capability, f field) strangler.PlaybookSet
 				p.Approve = append(p.Approve, step)
 			}
 		}
+	}
+	// Who has anybody asked is asked before the point of no return; only an empty list asks nobody.
+	if len(k.Tables) > 0 && len(p.Approve) > 0 && !slices.Contains(p.Approve, pointOfNoReturn) {
+		p.Approve = append(p.Approve, pointOfNoReturn)
 	}
 	return p
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"github.com/strangler-fig/strangler"
@@ -13,6 +14,7 @@ import (
 	"github.com/strangler-fig/strangler/internal/config"
 	"github.com/strangler-fig/strangler/internal/engines"
 	"github.com/strangler-fig/strangler/migrations"
+	"github.com/strangler-fig/strangler/playbook"
 	"github.com/strangler-fig/strangler/proxy"
 )
 
@@ -27,27 +29,38 @@ type Finding struct {
 }
 
 // Check says what can be known before anything runs: upstreams, databases, tables, touches, who writes, who is who, webhooks. It
-// changes nothing, except that the control store is made where it was not. What is missing or warned of comes with what to do.
-func Check(ctx context.Context, cfg *config.Config) ([]Finding, error) {
-	var out []Finding
+// changes nothing, except that the control store is made where it was not. What is missing or warned of comes with what to do. Of a
+// capability that is on its way, or complete, it finds no fault with what Strangler itself has made.
+func Check(ctx context.Context, cfg *config.Config) (out []Finding, err error) {
 	store, err := control.Open(ctx, control.Config{DSN: cfg.Control})
 	if err != nil {
 		return append(out, Finding{Check: "control", Missing: true, Message: fmt.Sprintf("the control store %s cannot be opened: %v", config.Redact(cfg.Control), err), Next: []string{"correct `control` in strangler.yaml"}}), nil
 	}
-	id := store.ID()
-	if err := store.Close(); err != nil {
-		return nil, err
-	}
-	out = append(out, Finding{Check: "control", Message: "the control store opens: " + id})
+	defer func() { err = errors.Join(err, store.Close()) }()
+	out = append(out, Finding{Check: "control", Message: "the control store opens: " + store.ID()})
 	out = append(out, reach(ctx, "", "legacy upstream", cfg.Legacy)...)
 	for _, c := range cfg.Capabilities {
 		out = append(out, reach(ctx, c.Name, "service upstream", c.Service)...)
+		split, err := store.Split(ctx, c.Name)
+		if err != nil {
+			return out, err
+		}
+		if split.Phase == strangler.PhaseComplete {
+			out = append(out, Finding{Capability: c.Name, Check: "split", Message: "complete: the service owns its tables, nothing is left to move"})
+			continue
+		}
 		out = append(out, touches(c)...)
 		out = append(out, programs(c)...)
 		out = append(out, identity(ctx, c)...)
-		if !c.Stateless() {
-			out = append(out, tables(ctx, cfg, c, id)...)
+		if c.Stateless() {
+			continue
 		}
+		toggle, err := store.Toggle(ctx, c.Name)
+		if err != nil && !errors.Is(err, strangler.ErrNotFound) { // no daemon has seen the capability yet
+			return out, err
+		}
+		out = append(out, approvals(c)...)
+		out = append(out, tables(ctx, cfg, c, store.ID(), toggle.Owner == strangler.Service)...)
 	}
 	for i, w := range cfg.Webhooks {
 		out = append(out, receiver(ctx, i, w))
@@ -115,18 +128,41 @@ func programs(c strangler.Capability) (out []Finding) {
 	return out
 }
 
-// tables plans the split without writing anything, and examines both databases.
-func tables(ctx context.Context, cfg *config.Config, c strangler.Capability, id string) []Finding {
+// approvals warns where nobody is asked before the point of no return.
+func approvals(c strangler.Capability) []Finding {
+	asked := slices.Contains(c.Playbook.Approve, playbook.Complete) || slices.ContainsFunc(c.Playbook.Own, func(o strangler.OwnStep) bool {
+		return o.Approve != nil && (o.Before == playbook.Complete || o.After == playbook.Soak)
+	})
+	if asked {
+		return nil
+	}
+	var tables []string
+	for _, t := range c.Tables {
+		tables = append(tables, t.From)
+	}
+	return []Finding{{Capability: c.Name, Check: "approve", Warning: true,
+		Message: fmt.Sprintf("`approve: []` has nobody asked: complete will drop what moves of %s from the legacy database as soon as the soak is over", strings.Join(tables, ", ")),
+		Next:    []string{"leave playbook.approve out of strangler.yaml, or write [complete]", "nothing, where a playbook is to go to its end unattended"}}}
+}
+
+// tables plans the split without writing anything, and examines both databases. Where the service owns, the plan has been carried out:
+// what it would look for, such as the keys that it cuts, is not there.
+func tables(ctx context.Context, cfg *config.Config, c strangler.Capability, id string, moved bool) []Finding {
 	p, closeAll, err := migrations.NewPlanning(ctx, engines.Open, cfg.Migrations(), id, c)
 	if err != nil {
 		return missing(c, "database", err)
 	}
-	plan, err := p.Make(ctx)
+	var plan migrations.Plan
+	if !moved {
+		plan, err = p.Make(ctx)
+	}
 	examined, failed := p.Examine(ctx)
 	var out []Finding
 	switch err := errors.Join(err, failed, closeAll()); {
 	case err != nil:
 		out = append(out, missing(c, "split", err)...)
+	case moved:
+		out = append(out, Finding{Capability: c.Name, Check: "split", Message: "the service owns its tables, and the monolith's follow"})
 	default:
 		out = append(out, Finding{Capability: c.Name, Check: "split", Message: fmt.Sprintf("%d tables can be split", len(c.Tables))})
 		for _, n := range plan.Notes {

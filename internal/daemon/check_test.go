@@ -147,3 +147,31 @@ capabilities:
 		t.Errorf("%q", said)
 	}
 }
+
+// TestCheckWarnsOfAnUnaskedComplete: what nobody would be asked about, check says before it happens.
+func TestCheckWarnsOfAnUnaskedComplete(t *testing.T) {
+	for settings, warns := range map[string]bool{
+		"{}":                   false,
+		"{approve: [cutover]}": false,
+		"{approve: []}":        true,
+		"{approve: [], steps: [{name: sign_off, before: complete, approve: {}}]}": false,
+	} {
+		cfg, err := config.Parse(filepath.Join(t.TempDir(), "strangler.yaml"), []byte(`
+legacy: {url: http://127.0.0.1:1, database: "sqlite:shop.db"}
+capabilities:
+  a:
+    routes: [/a]
+    service: {url: http://127.0.0.1:1, database: "sqlite:a.db"}
+    tables: [couriers, actions]
+    playbook: `+settings+"\n"), func(string) (string, bool) { return "", false })
+		must(t, err)
+		found, err := daemon.Check(t.Context(), cfg)
+		must(t, err)
+		warned := slices.ContainsFunc(found, func(f daemon.Finding) bool {
+			return f.Warning && !f.Missing && len(f.Next) > 0 && strings.Contains(f.Message, "complete will drop what moves of couriers, actions from the legacy database")
+		})
+		if warned != warns {
+			t.Errorf("playbook: %s: warned %t of %+v", settings, warned, found)
+		}
+	}
+}

@@ -44,14 +44,32 @@ func (l runLeases) Unlease(ctx context.Context, name, holder string) error {
 	return l.d.store.Unlease(ctx, name, holder)
 }
 
-// LeaseHolder is who works on the runs, or would: who holds the split.
+// LeaseHolder is who works on the runs, or would: who holds the split. Another daemon comes with its admin address, where the control
+// store has that.
 func (l runLeases) LeaseHolder(ctx context.Context, name string) (string, error) {
 	if capability, splits := l.splits(name); splits {
 		if at, err := l.d.store.LeaseHolder(ctx, strangler.SplitLease(capability)); err != nil || at != "" && at != l.d.id {
-			return at, err
+			return l.addressed(ctx, at), err
 		}
 	}
-	return l.d.store.LeaseHolder(ctx, name)
+	at, err := l.d.store.LeaseHolder(ctx, name)
+	return l.addressed(ctx, at), err
+}
+
+func (l runLeases) addressed(ctx context.Context, daemon string) string {
+	if daemon == "" || daemon == l.d.id {
+		return daemon
+	}
+	all, err := l.d.store.Instances(ctx)
+	if err != nil { // its name says enough
+		return daemon
+	}
+	for _, instance := range all {
+		if instance.ID == daemon && instance.Admin != "" {
+			return daemon + " at " + instance.Admin
+		}
+	}
+	return daemon
 }
 
 // splits reports the capability of a run's lease, and whether it has tables.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/strangler-fig/strangler"
 	"github.com/strangler-fig/strangler/control"
@@ -88,38 +89,92 @@ func (p togglesPort) Snapshot(ctx context.Context) (strangler.Snapshot, error) {
 // ownersPort hands over by hand: a run of one step, with the same ledger.
 type ownersPort struct{ d *Daemon }
 
-func (p ownersPort) Cutover(ctx context.Context, capability, who, _ string) (strangler.Cutover, error) {
-	return p.byHand(ctx, capability, playbook.Cutover, who)
+// rollback is what the playbook calls its rollback to the cutover, where it is asked for one step.
+const rollback = "rollback"
+
+func (p ownersPort) Cutover(ctx context.Context, capability, who, why string) (strangler.Cutover, error) {
+	err := p.byHand(ctx, capability, playbook.Cutover, playbook.RunOptions{Who: who, Why: why})
+	return p.outcome(ctx, capability, err)
 }
 
-func (p ownersPort) Rollback(ctx context.Context, capability, who, _ string) (strangler.Cutover, error) {
-	return p.byHand(ctx, capability, "rollback", who)
+func (p ownersPort) Rollback(ctx context.Context, capability, who, why string) (strangler.Cutover, error) {
+	err := p.byHand(ctx, capability, rollback, playbook.RunOptions{Who: who, Why: why})
+	return p.outcome(ctx, capability, err)
 }
 
-func (p ownersPort) byHand(ctx context.Context, capability, step, who string) (strangler.Cutover, error) {
+func (p ownersPort) Complete(ctx context.Context, capability, who, confirm string) error {
+	return p.byHand(ctx, capability, playbook.Complete, playbook.RunOptions{Who: who, Confirm: confirm})
+}
+
+// byHand does one step, and returns nil when it has been done.
+func (p ownersPort) byHand(ctx context.Context, capability, step string, o playbook.RunOptions) error {
 	if err := p.d.working(); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(p.d.cfg.Capabilities, func(c strangler.Capability) bool { return c.Name == capability && c.Stateless() }) {
+		return nothingToHandOver(capability, step)
+	}
+	begun, err := p.d.playbook.Only(ctx, capability, step, o)
+	if err != nil {
+		return err
+	}
+	run, err := p.d.playbook.Wait(ctx, capability)
+	if err != nil {
+		return err
+	}
+	end := strangler.RunDone
+	if step == rollback {
+		end = strangler.RunRolledBack
+	}
+	if run.ID == begun.ID && run.State == end {
+		return nil
+	}
+	return p.otherwise(ctx, begun.ID, run, step)
+}
+
+// nothingToHandOver refuses a step by hand of a capability without tables, and says by what it moves.
+func nothingToHandOver(capability, step string) error {
+	next := map[string][]string{
+		playbook.Cutover:  {"strangler toggle set " + capability + " extracted --why TEXT", "strangler playbook run " + capability},
+		rollback:          {"strangler toggle set " + capability + " legacy --why TEXT", "strangler playbook rollback " + capability},
+		playbook.Complete: {"strangler playbook run " + capability},
+	}
+	return strangler.Refuse("tables", capability+" owns no tables, so there is nothing to hand over; its toggle alone moves it", next[step]...)
+}
+
+// otherwise is the error of a step by hand that somebody has stopped or turned back before it was done.
+func (p ownersPort) otherwise(ctx context.Context, begun int64, run strangler.Run, step string) error {
+	command := "strangler split " + step + " " + run.Capability
+	what, next := string(run.State), command+" begins anew"
+	switch {
+	case run.ID != begun:
+		what, next = fmt.Sprintf("over, and run %d has been begun since", run.ID), "strangler playbook status "+run.Capability+" says more"
+	case run.State == strangler.RunPaused:
+		next = "strangler playbook continue " + run.Capability + " goes on"
+	}
+	if run.ID == begun && len(run.Acts) > 0 {
+		what += " by " + run.Acts[len(run.Acts)-1].Who
+	}
+	owner := "who owns, strangler split status " + run.Capability + " says"
+	if t, err := p.d.store.Toggle(ctx, run.Capability); err == nil {
+		owner = fmt.Sprintf("%s owns", t.Owner)
+	}
+	return fmt.Errorf("%s has not come to its end: run %d of %s is %s; %s, and nothing was lost; %s: %w", step, begun, run.Capability, what, owner, next, strangler.ErrStopped)
+}
+
+// outcome is the row of what was handed over last, beside the error of the attempt. Where there was never a cutover it names the
+// owner alone.
+func (p ownersPort) outcome(ctx context.Context, capability string, err error) (strangler.Cutover, error) {
+	if err != nil {
 		return strangler.Cutover{}, err
 	}
-	_, err := p.d.playbook.Only(ctx, capability, step, who)
-	if err == nil {
-		_, err = p.d.playbook.Wait(ctx, capability)
+	row, err := p.d.store.LatestCutover(ctx, capability)
+	if errors.Is(err, strangler.ErrNotFound) {
+		var t strangler.Toggle
+		t, err = p.d.store.Toggle(ctx, capability)
+		row = strangler.Cutover{Capability: capability, From: t.Owner, To: t.Owner.Other()}
 	}
-	row, errRow := p.d.store.LatestCutover(ctx, capability)
-	if errors.Is(errRow, strangler.ErrNotFound) {
-		errRow = nil // a stateless capability, or a refusal before the first cutover
-	}
-	return row, errors.Join(err, errRow)
-}
-
-func (p ownersPort) Complete(ctx context.Context, capability, who string) error {
-	if err := p.d.working(); err != nil {
-		return err
-	}
-	if _, err := p.d.playbook.Only(ctx, capability, playbook.Complete, who); err != nil {
-		return err
-	}
-	_, err := p.d.playbook.Wait(ctx, capability)
-	return err
+	return row, err
 }
 
 func (p ownersPort) Adopt(ctx context.Context, capability string, o admin.Order) (admin.Evidence, error) {

@@ -26,7 +26,8 @@ func TestRunOfAFleet(t *testing.T) {
 	o.Until = "soak"
 	_, err := a.Run(t.Context(), capability, o)
 	must(t, err)
-	if _, err := b.Run(t.Context(), capability, o); err == nil || !strings.Contains(err.Error(), "another daemon, ") {
+	at := " at " + s.url(first.node.adminPort) + ", works on the runs of " + capability
+	if _, err := b.Run(t.Context(), capability, o); err == nil || !strings.Contains(err.Error(), "another daemon, ") || !strings.Contains(err.Error(), at) {
 		t.Errorf("a run at the other daemon: %v", err)
 	}
 	if _, err := b.RollbackRun(t.Context(), capability, o); err == nil || !strings.Contains(err.Error(), "another daemon, ") {

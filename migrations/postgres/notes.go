@@ -48,7 +48,7 @@ var remarks = []remark{
 		says("%s has row level security; its policies are not made at the other side",
 			"where the service needs its policies, make them there")},
 	{`SELECT p.pubname::text, string_agg(c.oid::regclass::text, ', ' ORDER BY c.oid::regclass::text) FROM pg_publication AS p JOIN LATERAL pg_get_publication_tables(p.pubname) AS t ON true JOIN pg_class AS c ON c.oid = t.relid
-		WHERE c.oid = ANY ($1::oid[]) GROUP BY p.pubname ORDER BY 1`, 2,
+		WHERE c.oid = ANY ($1::oid[]) AND p.pubname` + notOurs + ` GROUP BY p.pubname ORDER BY 1`, 2,
 		says("the publication %s sends on what happens to %s, and so also what Strangler applies there",
 			"where its subscribers should not get that, take them out of it: ALTER PUBLICATION %[1]s DROP TABLE %[2]s")},
 	{`SELECT c.oid::regclass::text FROM pg_class AS c WHERE c.oid = ANY ($1::oid[]) AND c.relkind = 'r' AND 'autovacuum_enabled=false' = ANY (replace(c.reloptions::text, 'autovacuum_enabled=off', 'autovacuum_enabled=false')::text[]) ORDER BY 1`, 1,

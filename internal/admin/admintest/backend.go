@@ -247,8 +247,8 @@ func (f owners) Rollback(ctx context.Context, capability, who, why string) (stra
 	return f.b.Cutover, f.b.call(ctx, "rollback", capability, who, why)
 }
 
-func (f owners) Complete(ctx context.Context, capability, who string) error {
-	return f.b.call(ctx, "complete", capability, who)
+func (f owners) Complete(ctx context.Context, capability, who, confirm string) error {
+	return f.b.call(ctx, "complete", append([]string{capability, who}, given(confirm)...)...)
 }
 
 func (f owners) Adopt(ctx context.Context, capability string, o admin.Order) (admin.Evidence, error) {
