@@ -90,6 +90,8 @@ type Difference struct {
 type Lag struct {
 	Changes int64   `json:"changes"` // log entries not yet applied
 	Seconds float64 `json:"seconds"` // age of the oldest state that a reader of the follower may see
+	// Unknown is why nobody knows how many changes there are: a database could not be asked. Empty: it is known.
+	Unknown string `json:"unknown,omitempty"`
 }
 
 // TableProgress is how far one table has been copied.

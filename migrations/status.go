@@ -55,8 +55,15 @@ func (s *split) progress(ctx context.Context, out *strangler.SplitStatus) {
 	if kept, _, err := s.retained(ctx); err == nil {
 		out.RetainedWAL = kept.Bytes
 	}
+	followed := following(out.Phase) || out.Phase == strangler.PhaseStopped
+	if p := s.passed.Load(); followed && s.holding.Load() && !p.at.IsZero() {
+		out.Lag.Seconds = time.Since(p.at).Seconds()
+	}
 	from, to, err := s.both(ctx, out.Owner)
 	if err != nil {
+		if followed {
+			out.Lag.Unknown = err.Error()
+		}
 		out.Error = strings.TrimSpace(out.Error + "\n" + err.Error())
 		return
 	}
@@ -72,14 +79,13 @@ func (s *split) progress(ctx context.Context, out *strangler.SplitStatus) {
 		}
 	}
 	var marks []Mark
-	if following(out.Phase) || out.Phase == strangler.PhaseStopped {
+	if followed {
 		marks, _ = service.Marks(ctx)
-		out.Lag.Changes, _ = from.Pending(ctx)
+		if out.Lag.Changes, err = from.Pending(ctx); err != nil {
+			out.Lag.Changes, out.Lag.Unknown = 0, fmt.Sprintf("the %s database could not be asked: %v", out.Owner, err)
+		}
 		out.Uncompared, _ = s.kept(ctx, to, Unverified, 1000)
 		out.Differing, _ = s.kept(ctx, to, Differing, 1000)
-		if p := s.passed.Load(); s.holding.Load() && !p.at.IsZero() {
-			out.Lag.Seconds = time.Since(p.at).Seconds()
-		}
 	}
 	if out.Phase == strangler.PhaseCopying {
 		out.Doing, _ = s.behindRows(ctx, service, marks)

@@ -152,8 +152,13 @@ func stopped(st strangler.SplitStatus) error {
 		st.Capability, st.Error, st.Owner, st.Capability, strangler.ErrStopped)
 }
 
-// behind says how far the follower is behind when that is more than Config.MaxLag.
+// behind says how far the follower is behind when that is more than Config.MaxLag, or that nobody knows.
 func (a *act) behind(lag strangler.Lag) (verdict, bool) {
+	if lag.Unknown != "" {
+		v := missing("the lag to be known")
+		v.detail = v.text + ": " + lag.Unknown
+		return v, true
+	}
 	if lag.Changes <= a.MaxLag.Changes && lag.Seconds <= a.MaxLag.Seconds {
 		return verdict{}, false
 	}

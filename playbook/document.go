@@ -115,7 +115,7 @@ over what stands there.
 | ` + "`run`" + ` | a program with its arguments, without a shell | it exits with 0, and so does ` + "`check`" + `, if there is one |
 | ` + "`http`" + ` | a GET; redirects are not followed | the status (200 unless given) and the values of ` + "`json`" + ` are as said |
 | ` + "`sql`" + ` | a query of one value in one side's database, where nothing can be written | the answer, as text, is as said; ` + "`NULL`" + ` for none |
-| ` + "`prometheus`" + ` | a query, now or all the while of a window (` + "`for`" + `) | every sample of every series is ` + "`above` and `below`" + ` |
+| ` + "`prometheus`" + ` | a query, now or all the while of a window (` + "`for`" + `) | every sample of every series is ` + "`above` and `below`" + `; each series reaches over the whole window, of whose 60 samples (one a second at most) three in a row may be missing |
 | ` + "`approve`" + ` | asks a person | one of ` + "`by`" + ` has approved; anybody, where that is left out |
 | ` + "`wait`" + ` | lets time pass | so much has, since the step was reached |
 | ` + "`notify`" + ` | a POST of ` + "`{capability, run, step, text, at}`" + ` as JSON | it is answered 2xx; it may come twice |

@@ -356,6 +356,9 @@ func TestGates(t *testing.T) {
 		"age of the lag": {
 			func(w *world) { w.lag = strangler.Lag{Seconds: 60} }, func(w *world) { w.lag.Seconds = 1 },
 			"10s", func(b *bed) { b.approval(Cutover) }},
+		"lag that nobody knows": {
+			func(w *world) { w.lag = strangler.Lag{Unknown: "the legacy database does not answer"} }, func(w *world) { w.lag.Unknown = "" },
+			"the lag to be known", func(b *bed) { b.approval(Cutover) }},
 		"no traffic": {
 			func(w *world) { w.silent = true }, func(w *world) { w.silent = false },
 			"30 requests answered by the service at canary 1%", func(b *bed) { b.approval(Cutover) }},
@@ -384,6 +387,24 @@ func TestGates(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSoakEndsOnlyWhereTheLagIsKnown: a database that is away is no lag of nothing, and the point of no return is not offered.
+func TestSoakEndsOnlyWhereTheLagIsKnown(t *testing.T) {
+	inBed(t, delivery(), nil, func(b *bed) {
+		b.toSoak()
+		b.w.set(func() { b.w.lag.Unknown = "the service database could not be asked: connection refused" })
+		run := b.until(func(r strangler.Run) bool { return r.Waiting == "waiting for the lag to be known" })
+		if d := record(run, Soak).Detail; d != "waiting for the lag to be known: the service database could not be asked: connection refused" {
+			b.Errorf("its detail is %q", d)
+		}
+		time.Sleep(time.Hour) // the bubble's
+		if run, err := b.e.Status(b.Context(), "delivery"); err != nil || record(run, Complete).State != strangler.StepPending {
+			b.Errorf("an hour later it is %s, %v", doing(run), err)
+		}
+		b.w.set(func() { b.w.lag.Unknown = "" })
+		b.approval(Complete)
+	})
 }
 
 // TestCopyWithoutRoom: what the split waits for is said of the step.

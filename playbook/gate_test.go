@@ -33,6 +33,17 @@ func result(kind, value string) string {
 	return fmt.Sprintf(`{"status":"success","data":{"resultType":%q,"result":%s}}`, kind, value)
 }
 
+// values is a series with a sample each ten seconds from a moment to another, and from a further one to another.
+func values(spans ...int) string {
+	var all []string
+	for ; len(spans) > 0; spans = spans[2:] {
+		for at := spans[0]; at <= spans[1]; at += 10 {
+			all = append(all, fmt.Sprintf(`[%d,"0.001"]`, at))
+		}
+	}
+	return `{"values":[` + strings.Join(all, ",") + `]}`
+}
+
 func TestPrometheus(t *testing.T) {
 	for name, test := range map[string]struct {
 		window time.Duration
@@ -49,7 +60,13 @@ func TestPrometheus(t *testing.T) {
 		"infinite":           {0, 200, result("vector", `[{"value":[1,"+Inf"]}]`), false, ": it was +Inf at"},
 		"nothing":            {0, 200, result("vector", `[]`), false, ": no data: inconclusive"},
 		"no number":          {0, 200, result("vector", `[{"value":[1,"NaN"]}]`), false, ": 1 of 1 samples are no number: inconclusive"},
-		"a window":           {10 * time.Minute, 200, result("matrix", `[{"values":[[1,"0.001"],[2,"0.002"]]},{"values":[[1,"0.003"]]}]`), true, "all of 3 samples are above 0 and below 0.01 for 10m0s, the last 0.003"},
+		"a window":           {10 * time.Minute, 200, result("matrix", "["+values(400, 1000)+","+values(400, 1000)+"]"), true, "all of 122 samples are above 0 and below 0.01 for 10m0s, the last 0.001"},
+		"a scrape missed":    {10 * time.Minute, 200, result("matrix", "["+values(430, 700, 740, 970)+"]"), true, "all of 52 samples are"},
+		"a moment":           {10 * time.Minute, 200, result("matrix", "["+values(1000, 1000)+"]"), false, ": there are no samples from 1970-01-01 00:06:40 UTC to 1970-01-01 00:16:40 UTC, of a window of 10m up to 1970-01-01 00:16:40 UTC: inconclusive"},
+		"begun late":         {10 * time.Minute, 200, result("matrix", "["+values(450, 1000)+"]"), false, ": there are no samples from 1970-01-01 00:06:40 UTC to 1970-01-01 00:07:30 UTC"},
+		"ended early":        {10 * time.Minute, 200, result("matrix", "["+values(400, 950)+"]"), false, ": there are no samples from 1970-01-01 00:15:50 UTC to 1970-01-01 00:16:40 UTC"},
+		"a hole":             {10 * time.Minute, 200, result("matrix", "["+values(400, 600, 650, 1000)+"]"), false, ": there are no samples from 1970-01-01 00:10:00 UTC to 1970-01-01 00:10:50 UTC"},
+		"one series new":     {10 * time.Minute, 200, result("matrix", "["+values(400, 1000)+","+values(900, 1000)+"]"), false, ": inconclusive (series 2 of 2)"},
 		"a window, once not": {10 * time.Minute, 200, result("matrix", `[{"values":[[1,"0.001"],[2,"0.2"],[3,"0.001"]]}]`), false, ": it was 0.2 at 1970-01-01 00:00:02 UTC"},
 		"an empty window":    {10 * time.Minute, 200, result("matrix", `[]`), false, ": no data: inconclusive"},
 		"a window with gaps": {10 * time.Minute, 200, result("matrix", `[{"values":[[1,"0.001"],[2,"NaN"]]}]`), false, ": 1 of 2 samples are no number: inconclusive"},

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,10 +17,12 @@ import (
 const (
 	prometheusPause = 5 * time.Second // how long at least until it is asked again
 	samples         = 60              // of a window, at most, and not closer than a second
+	hole            = 3               // how many of them in a row may be missing
 )
 
 // prometheusGate asks a query of a Prometheus, or of what speaks its API: its value now, or all the while of a window up to now. All
-// series have to hold. No sample at all, or one that is no number, says nothing: it is waited for one that does.
+// series have to hold. No sample at all, one that is no number, or a series that is not there from the window's start to its end, says
+// nothing: it is waited for one that does.
 type prometheusGate struct{ own strangler.OwnStep }
 
 func (g prometheusGate) ask(ctx context.Context, a *act) (verdict, error) {
@@ -28,7 +31,8 @@ func (g prometheusGate) ask(ctx context.Context, a *act) (verdict, error) {
 	no := func(format string, args ...any) (verdict, error) {
 		return unmet(prometheusPause, what, fmt.Sprintf(format, args...), strangler.Shown(p.URL)+"/graph"), nil
 	}
-	target, err := g.target(a.Now())
+	now := a.Now()
+	target, err := g.target(now)
 	if err != nil {
 		return verdict{}, err
 	}
@@ -39,10 +43,11 @@ func (g prometheusGate) ask(ctx context.Context, a *act) (verdict, error) {
 	case err != nil:
 		return no("%v", err)
 	}
-	all, why := readSamples(status, body)
+	series, why := readSeries(status, body)
 	if why != "" {
 		return no("%s", why)
 	}
+	all := slices.Concat(series...)
 	silent := 0
 	for _, s := range all {
 		switch {
@@ -57,6 +62,11 @@ func (g prometheusGate) ask(ctx context.Context, a *act) (verdict, error) {
 		return no("no data: inconclusive")
 	case silent > 0:
 		return no("%d of %d samples are no number: inconclusive", silent, len(all))
+	}
+	for i, one := range series {
+		if gap := g.gap(one, now); gap != "" {
+			return no("%s: inconclusive (series %d of %d)", gap, i+1, len(series))
+		}
 	}
 	return done("all of %d samples are %s, the last %g", len(all), p.Bounds(), all[len(all)-1].value), nil
 }
@@ -75,11 +85,30 @@ func (g prometheusGate) target(now time.Time) (string, error) {
 	} else {
 		q.Set("start", seconds(now.Add(-p.For)))
 		q.Set("end", seconds(now))
-		q.Set("step", strconv.FormatFloat(max(p.For/samples, time.Second).Seconds(), 'f', 3, 64))
+		q.Set("step", strconv.FormatFloat(g.step().Seconds(), 'f', 3, 64))
 		u = u.JoinPath("api", "v1", "query_range")
 	}
 	u.RawQuery = q.Encode()
 	return u.String(), nil
+}
+
+// step is how far apart the samples of a window are.
+func (g prometheusGate) step() time.Duration { return max(g.own.Prometheus.For/samples, time.Second) }
+
+// gap says where a series, whose samples come in their order, leaves the window up to now open; empty: nowhere.
+func (g prometheusGate) gap(series []sample, now time.Time) string {
+	window := g.own.Prometheus.For
+	if window == 0 {
+		return ""
+	}
+	at := now.Add(-window)
+	for _, s := range append(slices.Clone(series), sample{at: now}) {
+		if missing := s.at.Sub(at); missing > (hole+1)*g.step() {
+			return fmt.Sprintf("there are no samples from %s to %s, of a window of %s up to %s", clock(at), clock(s.at), span(window), clock(now))
+		}
+		at = s.at
+	}
+	return ""
 }
 
 func seconds(t time.Time) string { return strconv.FormatFloat(float64(t.UnixMilli())/1000, 'f', 3, 64) }
@@ -104,8 +133,8 @@ func (s *sample) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// readSamples reads the samples of all series, or says why there are none to read.
-func readSamples(status int, body []byte) (all []sample, why string) {
+// readSeries reads the samples of each series, or says why there are none to read.
+func readSeries(status int, body []byte) (all [][]sample, why string) {
 	var answer struct {
 		Status string `json:"status"`
 		Error  string `json:"error"`
@@ -132,13 +161,13 @@ func readSamples(status int, body []byte) (all []sample, why string) {
 		err = json.Unmarshal(answer.Data.Result, &series)
 		for _, one := range series {
 			if one.Value != nil {
-				all = append(all, *one.Value)
+				one.Values = append(one.Values, *one.Value)
 			}
-			all = append(all, one.Values...)
+			all = append(all, one.Values)
 		}
 	case "scalar":
-		all = make([]sample, 1)
-		err = json.Unmarshal(answer.Data.Result, &all[0])
+		all = [][]sample{make([]sample, 1)}
+		err = json.Unmarshal(answer.Data.Result, &all[0][0])
 	default:
 		return nil, fmt.Sprintf("the query is a %q, which is no number", clip(answer.Data.Type, maxFound))
 	}

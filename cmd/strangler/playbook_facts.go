@@ -97,6 +97,10 @@ func splitFacts(s admin.RunStatus, add func(label, colour, format string, args .
 	}
 	switch split.Phase {
 	case strangler.PhaseCopying, strangler.PhaseSyncing, strangler.PhaseReversed:
+		if split.Lag.Unknown != "" {
+			add(labelLag, bad, "not known: %s", split.Lag.Unknown)
+			break
+		}
 		add(labelLag, "", "%s changes, %.1f seconds", grouped(split.Lag.Changes), split.Lag.Seconds)
 	}
 	if split.Error != "" {

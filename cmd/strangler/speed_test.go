@@ -38,3 +38,20 @@ func TestSplitStatusTellsWhyACopyWaits(t *testing.T) {
 		t.Errorf("stdout %q", got)
 	}
 }
+
+// TestALagThatIsNotKnownIsNoNumber: of a split and of a run it is told why nobody knows, for people and for programs.
+func TestALagThatIsNotKnownIsNoNumber(t *testing.T) {
+	s, backend := served(t)
+	w := watchedRun()
+	backend.Runs, backend.Toggle = []strangler.Run{w.Run}, w.Toggle
+	backend.Splits = []strangler.SplitStatus{{Capability: "delivery", Phase: strangler.PhaseReversed, Owner: strangler.Service, Lag: strangler.Lag{Unknown: "the service database could not be asked:\nconnection refused"}}}
+	for _, words := range [][]string{{"split", "status", "delivery"}, {"playbook", "status", "delivery"}, {"split", "verify", "delivery", "--dry-run"}} {
+		got := s.expect(exitDone, words...).stdout
+		if !strings.Contains(got, "not known: the service database could not be asked: connection refused\n") || strings.Contains(got, "0 changes") {
+			t.Errorf("%v says %q", words, got)
+		}
+	}
+	if got := s.expect(exitDone, "split", "status", "delivery", "-o", "json").stdout; !strings.Contains(got, `"unknown": "the service database could not be asked:\nconnection refused"`) {
+		t.Errorf("as JSON: %s", got)
+	}
+}

@@ -115,7 +115,11 @@ func writeStatus(w io.Writer, s strangler.SplitStatus) {
 	for _, t := range s.Tables {
 		rows = append(rows, []string{"table " + t.Name, fmt.Sprintf("%d of %d rows (%d%%)%s", t.RowsCopied, t.RowsTotal, percent(t.RowsCopied, t.RowsTotal), speed(t))})
 	}
-	rows = append(rows, []string{"lag", fmt.Sprintf("%d changes, %.1f s", s.Lag.Changes, s.Lag.Seconds)})
+	lag := fmt.Sprintf("%d changes, %.1f s", s.Lag.Changes, s.Lag.Seconds)
+	if s.Lag.Unknown != "" {
+		lag = "not known: " + oneLine(s.Lag.Unknown)
+	}
+	rows = append(rows, []string{"lag", lag})
 	if s.RetainedWAL > 0 {
 		rows = append(rows, []string{"retained log", migrations.Size(s.RetainedWAL) + " at the monolith's server"})
 	}

@@ -74,6 +74,9 @@ func drawSplit(p *progress, s strangler.SplitStatus) (block []string, line strin
 		words = append(words, fmt.Sprintf("%s %d%%", t.Name, share/10*10))
 	}
 	last := fmt.Sprintf("%s, lag %d changes", p.paint(busy, string(s.Phase)), s.Lag.Changes)
+	if s.Lag.Unknown != "" {
+		last = p.paint(busy, string(s.Phase)) + ", lag not known: " + oneLine(s.Lag.Unknown)
+	}
 	if s.Doing != "" {
 		last += ", " + s.Doing
 		words = append(words, s.Doing)

@@ -69,7 +69,11 @@ func (s *Server) wouldSplit(ctx context.Context, capability strangler.Capability
 	for _, table := range capability.Tables {
 		tables = append(tables, table.From)
 	}
-	p := Preview{Lines: []string{fmt.Sprintf("now: %s, owner %s, epoch %d, lag %d changes", phase(status), status.Owner, status.Epoch, status.Lag.Changes)}}
+	lag := fmt.Sprintf("lag %d changes", status.Lag.Changes)
+	if status.Lag.Unknown != "" {
+		lag = "lag not known: " + strings.ReplaceAll(status.Lag.Unknown, "\n", " ")
+	}
+	p := Preview{Lines: []string{fmt.Sprintf("now: %s, owner %s, epoch %d, %s", phase(status), status.Owner, status.Epoch, lag)}}
 	p.NextSteps = []string{fmt.Sprintf("strangler %s %s", action, capability.Name)}
 	switch action {
 	case ActionStart:

@@ -25,8 +25,8 @@ func newSplitMetrics(s *migrations.Splits, cs []strangler.Capability) *splitMetr
 	return &splitMetrics{s, cs,
 		d("owner", "1 for the side that owns the capability's writes.", "side"),
 		d("phase", "1 for the phase that the split is in.", "phase"),
-		d("lag_changes", "Changes at the owner that are not yet applied at the follower."),
-		d("lag_seconds", "Age of the state that a reader of the follower may see."),
+		d("lag_changes", "Changes at the owner that are not yet applied at the follower; absent while a database cannot be asked."),
+		d("lag_seconds", "Age of the state that a reader of the follower may see; absent while nobody knows."),
 		d("rows_copied", "Rows of a table that the backfill has copied.", "table"),
 		d("rows", "Rows of a table that there are to copy; an estimate while copying.", "table"),
 		d("throttled_seconds_total", "Time that the copy has waited for the load of the monolith's database to fall below a limit."),
@@ -79,9 +79,13 @@ func (m *splitMetrics) send(ch chan<- prometheus.Metric, s strangler.SplitStatus
 	for _, p := range phases {
 		gauge(m.phase, one(s.Phase == p), string(p))
 	}
-	gauge(m.changes, float64(s.Lag.Changes))
+	if s.Lag.Unknown == "" {
+		gauge(m.changes, float64(s.Lag.Changes))
+	}
 	gauge(m.differing, float64(s.Differing))
-	gauge(m.seconds, s.Lag.Seconds)
+	if s.Lag.Unknown == "" || s.Lag.Seconds > 0 {
+		gauge(m.seconds, s.Lag.Seconds)
+	}
 	gauge(m.pause, s.Pause/1000)
 	gauge(m.retained, float64(s.RetainedWAL))
 	ch <- prometheus.MustNewConstMetric(m.throttled, prometheus.CounterValue, s.ThrottledSeconds, s.Capability)

@@ -34,6 +34,20 @@ func TestSplitMetricsSayWhatStatusSays(t *testing.T) {
 	if _, there := before["strangler_split_mismatches delivery"]; there {
 		t.Error("mismatches of a verification that has not been")
 	}
+	if changes, there := before["strangler_split_lag_changes delivery"]; !there || changes != 0 {
+		t.Errorf("a lag of nothing is %v, %v", changes, there)
+	}
+	s.Lag = strangler.Lag{Unknown: "connection refused"}
+	unknown := gathered(t, registry)
+	for _, name := range []string{"strangler_split_lag_changes delivery", "strangler_split_lag_seconds delivery"} {
+		if got, there := unknown[name]; there {
+			t.Errorf("%s is %v where nobody knows", name, got)
+		}
+	}
+	s.Lag.Seconds = 40
+	if got := gathered(t, registry)["strangler_split_lag_seconds delivery"]; got != 40 {
+		t.Errorf("the age of what the follower has is %v", got)
+	}
 	s.LastVerify = strangler.Verify{At: time.Unix(1000, 0), Rows: 7, Mismatches: 3}
 	after := gathered(t, registry)
 	if after["strangler_split_mismatches delivery"] != 3 || after["strangler_split_verified_timestamp_seconds delivery"] != 1000 {

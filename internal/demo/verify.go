@@ -39,7 +39,7 @@ func (s *system) caughtUp(ctx context.Context) (owner strangler.Side, err error)
 		if err != nil {
 			return "", err
 		}
-		if status.Phase == strangler.PhaseReversed && status.Lag.Changes == 0 {
+		if status.Phase == strangler.PhaseReversed && status.Lag.Changes == 0 && status.Lag.Unknown == "" {
 			return status.Owner, nil
 		}
 		select {

@@ -111,6 +111,6 @@ func awaitCaughtUp(t testing.TB, s *migrations.Splits, capability string) {
 	await(t, "the stream", func() bool {
 		st, err := s.Status(t.Context(), capability)
 		must(t, err)
-		return st.Lag.Changes == 0 && s.Passed(capability).After(now)
+		return st.Lag.Changes == 0 && st.Lag.Unknown == "" && s.Passed(capability).After(now)
 	})
 }

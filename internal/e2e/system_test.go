@@ -337,7 +337,7 @@ func (s *system) caughtUp(p *program) {
 	quiet := 0
 	await(s.t, "the stream to catch up", func() bool {
 		st, err := c.SplitStatus(s.t.Context(), capability)
-		if err == nil && st.Lag.Changes == 0 && (st.Phase == strangler.PhaseSyncing || st.Phase == strangler.PhaseReversed) {
+		if err == nil && st.Lag.Changes == 0 && st.Lag.Unknown == "" && (st.Phase == strangler.PhaseSyncing || st.Phase == strangler.PhaseReversed) {
 			quiet++
 		} else {
 			quiet = 0

@@ -3,6 +3,7 @@ package outage
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 
@@ -54,4 +55,25 @@ func crashes(t *testing.T, at []step, victims [][]strangler.Side) {
 	}
 	must(t, failed)
 	r.check(w, beside)
+}
+
+// TestTheLagOfADatabaseThatIsAwayIsNotKnown: it is told so, and not counted as none.
+func TestTheLagOfADatabaseThatIsAwayIsNotKnown(t *testing.T) {
+	r := newRig(t, controlAt(strangler.Legacy))
+	r.copied()
+	r.handed(strangler.Service)
+	r.caughtUp()
+	if lag := r.status().Lag; lag.Unknown != "" {
+		t.Fatalf("with both there the lag is not known: %s", lag.Unknown)
+	}
+	must(t, server(t, strangler.Service).Kill())
+	gone := r.status()
+	must(t, server(t, strangler.Service).Restart(context.WithoutCancel(t.Context())))
+	if !strings.HasPrefix(gone.Lag.Unknown, "the service database could not be asked: ") || gone.Phase != strangler.PhaseReversed {
+		t.Errorf("with the owner's server away the split is %q, its lag %+v", gone.Phase, gone.Lag)
+	}
+	r.caughtUp()
+	if lag := r.status().Lag; lag.Unknown != "" {
+		t.Errorf("with both there again the lag is not known: %s", lag.Unknown)
+	}
 }
