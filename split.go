@@ -34,10 +34,10 @@ func RunLease(capability string) string { return "run/" + capability }
 // SplitLease names the lease of a capability's split. Its holder is the worker that changes the record.
 func SplitLease(capability string) string { return "split/" + capability }
 
-// Script is a golang-migrate script that has not run.
+// Script is one half of a golang-migrate script: the way up of one that has not run, or the way down of one that has.
 type Script struct {
 	Side  Side   `json:"side"`
-	Stage string `json:"stage"` // that it brings the side to: first, capture, indexed, whole, armed, complete
+	Stage string `json:"stage"` // that its way up brings the side to: first, capture, indexed, whole, armed, complete
 	Path  string `json:"path"`  // below the folder of the scripts
 	SQL   string `json:"sql"`
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/strangler-fig/strangler"
@@ -52,6 +53,48 @@ func (s *Splits) PendingScripts(ctx context.Context, capability string) (out []s
 		var stage uint
 		if _, err := fmt.Sscanf(filepath.Base(f.Path), "%06d_", &stage); err == nil && strings.HasSuffix(f.Path, ".up.sql") && Stage(stage) > at[side] {
 			out = append(out, strangler.Script{Side: side, Stage: stageNames[Stage(stage)], Path: filepath.ToSlash(f.Path), SQL: f.SQL})
+		}
+	}
+	return out, nil
+}
+
+// AppliedScripts are the scripts that have run, as a cancel takes them back and in that order: the SQL is that of the way down.
+func (s *Splits) AppliedScripts(ctx context.Context, capability string) (out []strangler.Script, err error) {
+	x, err := s.split(capability)
+	if err != nil {
+		return nil, err
+	}
+	p, closeAll, err := NewPlanning(ctx, s.cfg.Open, s.cfg.Dir, s.cfg.ControlID, x.c) // its own, beside the worker's
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, closeAll()) }()
+	for _, side := range downwards {
+		d, err := p.open(ctx, side)
+		if err != nil {
+			return nil, err
+		}
+		version, dirty, err := d.Version(ctx)
+		switch {
+		case err != nil:
+			return nil, err
+		case dirty:
+			return nil, p.halfway(side)
+		}
+		scripts, err := p.scripts(side)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range slices.Backward(scripts) {
+			if f.stage > Stage(version) {
+				continue
+			}
+			path := filepath.Join(p.c.Name, string(side), strings.TrimSuffix(f.name, ".up.sql")+".down.sql")
+			text, err := os.ReadFile(filepath.Join(p.dir, path))
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, strangler.Script{Side: side, Stage: stageNames[f.stage], Path: filepath.ToSlash(path), SQL: string(text)})
 		}
 	}
 	return out, nil

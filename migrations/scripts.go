@@ -36,8 +36,7 @@ func (p *Planning) run(ctx context.Context, side strangler.Side, to Stage, up bo
 		return err
 	}
 	if dirty {
-		return strangler.Refuse("dirty", fmt.Sprintf("a script of %s in the %s database ended half-way, outside of Strangler", p.c.Name, side),
-			fmt.Sprintf("look at it, then: strangler migrate force %s VERSION", p.c.Name))
+		return p.halfway(side)
 	}
 	if to, err = p.reachable(side, to); err != nil || Stage(at) == to || up && Stage(at) > to {
 		return err
@@ -74,6 +73,12 @@ func (p *Planning) run(ctx context.Context, side strangler.Side, to Stage, up bo
 		}
 	}
 	return err
+}
+
+// halfway refuses to run scripts over what nobody knows.
+func (p *Planning) halfway(side strangler.Side) error {
+	return strangler.Refuse("dirty", fmt.Sprintf("a script of %s in the %s database ended half-way, outside of Strangler", p.c.Name, side),
+		fmt.Sprintf("look at it, then: strangler migrate force %s VERSION", p.c.Name))
 }
 
 // reachable is a stage, or the one before it where a side has nothing to do behind the copy.
@@ -158,12 +163,15 @@ func (e *expecting) Version() (int, bool, error) {
 	return v, dirty, err
 }
 
+// downwards is the order of the sides whose scripts run down: the follower's first.
+var downwards = []strangler.Side{strangler.Service, strangler.Legacy}
+
 // To takes both sides to a stage. Upwards the owner's side comes first, since the capture has to be
 // there before the copy; downwards the follower's.
 func (p *Planning) To(ctx context.Context, to Stage) error {
 	order := []strangler.Side{strangler.Legacy, strangler.Service}
 	if to < StageCapture {
-		order = []strangler.Side{strangler.Service, strangler.Legacy}
+		order = downwards
 	}
 	for _, side := range order {
 		if err := p.run(ctx, side, to, false); err != nil {

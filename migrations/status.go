@@ -194,8 +194,8 @@ func (s *split) writers(ctx context.Context, side strangler.Side) ([]strangler.W
 	return scribe.Writers(ctx)
 }
 
-// FenceStatement is the one statement that closes a side's fence under an epoch, for people to read.
-func (s *Splits) FenceStatement(ctx context.Context, capability string, side strangler.Side, epoch int64) (string, error) {
+// FenceStatement is the one statement that opens or closes a side's fence under an epoch, for people to read.
+func (s *Splits) FenceStatement(ctx context.Context, capability string, side strangler.Side, epoch int64, state FenceState) (string, error) {
 	x, err := s.split(capability)
 	if err != nil {
 		return "", err
@@ -204,5 +204,5 @@ func (s *Splits) FenceStatement(ctx context.Context, capability string, side str
 	if err != nil {
 		return "", err
 	}
-	return d.FenceStatement(epoch, FenceClosed), nil
+	return d.FenceStatement(epoch, state), nil
 }

@@ -91,6 +91,9 @@ func (e *Engine) Rollback(ctx context.Context, capability string, o RunOptions) 
 			run.Who = o.Who
 		}
 	}
+	if o.Dry {
+		return e.wouldGoBack(ctx, c, latest, o.To, back)
+	}
 	if w := e.live(capability); w != nil {
 		if run, _, _, _ := w.view(); whole(run) || run.Steps[0].Name == o.To {
 			if run, taken, err := w.redirect(ctx, func(ctx context.Context) error { return w.turnBack(ctx, back) }); taken {
@@ -199,7 +202,7 @@ func (e *Engine) Approve(ctx context.Context, capability string, o RunOptions) e
 	}
 	record := run.Steps[at]
 	if record.Approved != "" {
-		if w := e.live(capability); w != nil {
+		if w := e.live(capability); w != nil && !o.Dry {
 			return w.approve(run.ID, at, record.Approved, func() error { return nil })
 		}
 		return nil
@@ -210,7 +213,7 @@ func (e *Engine) Approve(ctx context.Context, capability string, o RunOptions) e
 		return strangler.Refuse("approval", fmt.Sprintf("step %s of run %d (%s) is %s and waits for no approval", name, run.ID, run.State, record.State),
 			"strangler playbook status "+capability+" says what it waits for")
 	}
-	if err := steps[place].mayApprove(capability, o); err != nil {
+	if err := steps[place].mayApprove(capability, o); err != nil || o.Dry {
 		return err
 	}
 	give := func() error { return e.cfg.Approvals.Approve(ctx, run.ID, name, who) }

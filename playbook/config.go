@@ -64,8 +64,10 @@ type Splits interface {
 type Scripts interface {
 	// PendingScripts are those that have not run, in their order; those that are not written yet as they would be.
 	PendingScripts(ctx context.Context, capability string) ([]strangler.Script, error)
-	// FenceStatement closes a side's fence.
-	FenceStatement(ctx context.Context, capability string, side strangler.Side, epoch int64) (string, error)
+	// AppliedScripts are those that have run, the way down of each, in the order in which a cancel runs them. What forbids that is a Refusal.
+	AppliedScripts(ctx context.Context, capability string) ([]strangler.Script, error)
+	// FenceStatement opens or closes a side's fence.
+	FenceStatement(ctx context.Context, capability string, side strangler.Side, epoch int64, open bool) (string, error)
 }
 
 // Owners hands a capability's writes from one side to the other. Each call of Cutover and Rollback is
@@ -117,7 +119,7 @@ type Config struct {
 	Toggles   Toggles
 	Splits    Splits  // may be nil when no capability has tables
 	Owners    Owners  // may be nil when no capability has tables
-	Scripts   Scripts // nil: Foretell leaves the statements out
+	Scripts   Scripts // nil: Foretell and ForetellBack leave the statements out
 	Traffic   Traffic // nil: nothing is counted, only time decides
 	Queries   Queries // may be nil when no capability has a step that asks a database
 

@@ -21,7 +21,8 @@
 //     step_cutover.go, step_soak.go, step_complete.go. Those of the team's own, by kind: step_run.go, which runs a program by
 //     program.go (program_unix.go, program_linux.go, program_bsd.go, program_other.go), step_http.go, step_sql.go,
 //     step_prometheus.go, step_approve.go, step_wait.go, step_notify.go.
-//     foretell.go tells in advance what all of them would do.
+//     foretell.go tells in advance what all of them would do, foretell_back.go what a rollback would; dry.go: what a person asks, decided
+//     as it would be, and not done.
 //  7. The runbook, from the same list. plan.go: the playbook as one capability will run it, with its gates (gates.go), its
 //     ramp (ramp.go), and other words where it has no tables (stateless.go). runbook.go: what to see to before and on the
 //     day, and what to do when something happens. render.go: all of it as Markdown (markdown.go), document.go: docs/PLAYBOOK.md;

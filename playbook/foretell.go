@@ -17,10 +17,9 @@ func (e *Engine) Foretell(ctx context.Context, capability, until string) ([]stra
 	if !ok {
 		return nil, unknown(capability)
 	}
-	f := &foretelling{e: e, c: c}
-	var err error
-	if f.toggle, err = e.cfg.Toggles.Toggle(ctx, capability); err != nil {
-		return nil, fmt.Errorf("reading the toggle of %s: %w", capability, err)
+	f, err := e.foretelling(ctx, c)
+	if err != nil {
+		return nil, err
 	}
 	if !c.Stateless() && e.cfg.Scripts != nil {
 		if f.scripts, err = e.cfg.Scripts.PendingScripts(ctx, capability); err != nil {
@@ -49,9 +48,17 @@ type foretelling struct {
 	e       *Engine
 	c       strangler.Capability
 	toggle  strangler.Toggle
-	scripts []strangler.Script
-	at      string // the step that is told of
+	scripts []strangler.Script // forward those that have not run, back those that have
+	at      string             // the step that is told of
 	out     []strangler.Planned
+}
+
+func (e *Engine) foretelling(ctx context.Context, c strangler.Capability) (*foretelling, error) {
+	t, err := e.cfg.Toggles.Toggle(ctx, c.Name)
+	if err != nil {
+		return nil, fmt.Errorf("reading the toggle of %s: %w", c.Name, err)
+	}
+	return &foretelling{e: e, c: c, toggle: t}, nil
 }
 
 func (f *foretelling) say(where, format string, args ...any) {
@@ -63,6 +70,8 @@ const (
 	atProxies = "proxies"
 	atPerson  = "person"
 	atClock   = "clock"
+	atMachine = "this machine"
+	atBoth    = "both databases"
 )
 
 func (f *foretelling) step(ctx context.Context, s entry) error {
@@ -79,7 +88,7 @@ func (f *foretelling) step(ctx context.Context, s entry) error {
 		}
 		f.run("indexed", "whole")
 	case Verify:
-		f.say("both databases", "compares every row")
+		f.say(atBoth, "compares every row")
 	case Shadow:
 		f.flip(strangler.ModeShadow, 0)
 		f.hold(Shadow, cmp.Or(f.c.Playbook.Shadow, f.e.cfg.ShadowHold))
@@ -91,7 +100,7 @@ func (f *foretelling) step(ctx context.Context, s entry) error {
 		f.say(atClock, "waits %s from the cutover on", span(f.c.Playbook.Soak))
 	case Complete:
 		if !f.c.Stateless() {
-			f.say("both databases", "ends the stream back; %s", pointOfNoReturn)
+			f.say(atBoth, "ends the stream back; %s", pointOfNoReturn)
 		}
 		f.run("complete")
 	default:
@@ -105,10 +114,14 @@ func (f *foretelling) run(stages ...string) {
 	for _, stage := range stages {
 		for _, s := range f.scripts {
 			if s.Stage == stage {
-				f.say(databaseOf(s.Side), "-- %s\n%s", s.Path, strings.TrimSpace(s.SQL))
+				f.script(s)
 			}
 		}
 	}
+}
+
+func (f *foretelling) script(s strangler.Script) {
+	f.say(databaseOf(s.Side), "-- %s\n%s", s.Path, strings.TrimSpace(s.SQL))
 }
 
 func databaseOf(side strangler.Side) string {
@@ -143,28 +156,52 @@ func (f *foretelling) hold(step string, lasts time.Duration) {
 	f.say(atClock, "%s", wait)
 }
 
-// cutover follows CUTOVER.md, section 4.
 func (f *foretelling) cutover(ctx context.Context) error {
 	if f.c.Stateless() {
 		f.flip(strangler.ModeExtracted, 0)
 		return nil
 	}
-	f.say("both databases", "compares every row once more, if the last comparison is older than %s", span(f.e.cfg.VerifyFresh))
+	f.say(atBoth, "compares every row once more, if the last comparison is older than %s", span(f.e.cfg.VerifyFresh))
 	f.run("armed")
-	f.say(atProxies, "every instance holds new writes of the capability's routes and touches, and lets those in flight end")
-	if f.e.cfg.Scripts != nil {
-		statement, err := f.e.cfg.Scripts.FenceStatement(ctx, f.c.Name, strangler.Legacy, f.toggle.Epoch+1)
-		if err != nil {
-			return fmt.Errorf("the statement that closes the fence: %w", err)
-		}
-		f.say("legacy database", "-- closes the fence\n%s", strings.TrimSpace(statement))
+	return f.handOver(ctx, strangler.Service)
+}
+
+// handOver tells of the writes going to a side, as CUTOVER.md has it in section 4.
+func (f *foretelling) handOver(ctx context.Context, to strangler.Side) error {
+	from, holder, mode := to.Other(), "the service", strangler.ModeExtracted
+	if to == strangler.Legacy {
+		holder, mode = "the monolith", strangler.ModeLegacy
 	}
-	f.say("both databases", "reads the legacy position, catches up to it, compares the keys that changed last, sets sequences ahead")
-	f.say("control store", "one compare-and-swap: the owner is service, the toggle extracted; this decides")
-	f.say("service's database", "opens the fence")
-	f.say(atProxies, "every instance releases the held writes to the service; the stream back to the legacy tables begins")
-	f.toggle.Mode, f.toggle.Percent, f.toggle.Owner = strangler.ModeExtracted, 0, strangler.Service
-	f.toggle.Epoch += 2
+	f.say(atProxies, "every instance holds new writes of the capability's routes and touches, and lets those in flight end")
+	if err := f.fence(ctx, from, false); err != nil {
+		return err
+	}
+	f.say(atBoth, "reads the position of the %s, catches up to it, compares the keys that changed last, sets sequences ahead", databaseOf(from))
+	f.toggle.Mode, f.toggle.Percent, f.toggle.Owner = mode, 0, to
+	f.say("control store", "one compare-and-swap: the owner is %s, the toggle %s; this decides", to, mode)
+	if err := f.fence(ctx, to, true); err != nil {
+		return err
+	}
+	f.say(atProxies, "every instance releases the held writes to %s; the stream to the %s begins", holder, databaseOf(from))
+	return nil
+}
+
+// fence tells of the one statement outside scripts. Each takes an epoch of its own.
+func (f *foretelling) fence(ctx context.Context, side strangler.Side, open bool) error {
+	f.toggle.Epoch++
+	verb := "closes"
+	if open {
+		verb = "opens"
+	}
+	if f.e.cfg.Scripts == nil {
+		f.say(databaseOf(side), "%s the fence", verb)
+		return nil
+	}
+	statement, err := f.e.cfg.Scripts.FenceStatement(ctx, f.c.Name, side, f.toggle.Epoch, open)
+	if err != nil {
+		return fmt.Errorf("the statement that %s the fence: %w", verb, err)
+	}
+	f.say(databaseOf(side), "-- %s the fence\n%s", verb, strings.TrimSpace(statement))
 	return nil
 }
 
@@ -176,7 +213,7 @@ func (f *foretelling) own(s entry) {
 		}
 		switch {
 		case o.Run != nil:
-			f.say("this machine", "%s", o.Words())
+			f.say(atMachine, "%s", o.Words())
 		case o.HTTP != nil:
 			f.say(strangler.Shown(o.HTTP.URL), "GET, until it is answered as it should be")
 		case o.SQL != nil:

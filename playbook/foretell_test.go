@@ -21,8 +21,17 @@ func (scripts) PendingScripts(context.Context, string) (all []strangler.Script, 
 	return all, nil
 }
 
-func (scripts) FenceStatement(_ context.Context, _ string, side strangler.Side, epoch int64) (string, error) {
-	return fmt.Sprintf("UPDATE strangler_fence SET epoch = %d -- %s", epoch, side), nil
+func (scripts) AppliedScripts(context.Context, string) (all []strangler.Script, err error) {
+	for _, side := range []strangler.Side{strangler.Service, strangler.Legacy} {
+		for _, stage := range []string{"armed", "capture", "first"} {
+			all = append(all, strangler.Script{Side: side, Stage: stage, Path: stage + ".down.sql", SQL: "DROP " + stage + ";\n"})
+		}
+	}
+	return all, nil
+}
+
+func (scripts) FenceStatement(_ context.Context, _ string, side strangler.Side, epoch int64, open bool) (string, error) {
+	return fmt.Sprintf("UPDATE strangler_fence SET epoch = %d, open = %t -- %s", epoch, open, side), nil
 }
 
 // TestForetell: what is told in advance is what the run then does, in that order.
@@ -43,8 +52,8 @@ func TestForetell(t *testing.T) {
 			"copy | service's database | copies the rows of couriers to couriers", "copy | service's database | -- indexed.up.sql",
 			"verify | both databases", "shadow | toggle | legacy → shadow, epoch 2", "canary | toggle | shadow → canary 1%, epoch 3", "canary | clock | waits 3s",
 			"canary | toggle | canary 50% → canary 100%, epoch 5", "cutover | person | waits for approval", "cutover | legacy database | -- armed.up.sql",
-			"cutover | proxies | every instance holds", "cutover | legacy database | -- closes the fence\nUPDATE strangler_fence SET epoch = 6 -- legacy",
-			"cutover | control store | one compare-and-swap", "cutover | proxies | every instance releases", "soak | clock | waits 20s",
+			"cutover | proxies | every instance holds", "cutover | legacy database | -- closes the fence\nUPDATE strangler_fence SET epoch = 6, open = false -- legacy",
+			"cutover | control store | one compare-and-swap", "cutover | service's database | -- opens the fence\nUPDATE strangler_fence SET epoch = 7, open = true -- service", "cutover | proxies | every instance releases", "soak | clock | waits 20s",
 			"complete | person | waits for approval", "complete | both databases | ends the stream back; this is the point of no return", "complete | legacy database | -- complete.up.sql",
 		} {
 			i := strings.Index(all[at:], want)

@@ -45,6 +45,11 @@ func (e *Engine) hold(ctx context.Context, capability string) error {
 	if holder == "" || holder == e.cfg.Worker {
 		return strangler.Refuse("run", fmt.Sprintf("this daemon has not got the runs of %s yet, and nobody else has", capability), "ask again in a moment")
 	}
+	return elsewhere(capability, holder)
+}
+
+// elsewhere is the refusal of what another daemon would have to be asked.
+func elsewhere(capability, holder string) error {
 	return strangler.Refuse("run", fmt.Sprintf("another daemon, %s, works on the runs of %s", holder, capability),
 		"ask that daemon, at its admin address", "stop it, or wait where it was killed: what it does goes on here a few seconds later")
 }

@@ -20,6 +20,17 @@ func (e *Engine) Pause(ctx context.Context, capability string, o RunOptions) (st
 		return strangler.Run{}, err
 	}
 	defer leave()
+	pause := func(run *strangler.Run) error {
+		if !active(*run) {
+			return notSo(*run, "is not under way", "strangler playbook status "+capability)
+		}
+		run.State, run.Paused, run.Waiting = strangler.RunPaused, o.who(), ""
+		e.note(run, o, "pause", "")
+		return nil
+	}
+	if o.Dry {
+		return e.would(ctx, capability, pause)
+	}
 	if w := e.live(capability); w != nil {
 		run, taken, err := w.ask(ctx, func(run *strangler.Run) error {
 			run.Paused = o.who()
@@ -33,14 +44,7 @@ func (e *Engine) Pause(ctx context.Context, capability string, o RunOptions) (st
 			return run, err
 		}
 	}
-	return e.alone(ctx, capability, func(run *strangler.Run) error {
-		if !active(*run) {
-			return notSo(*run, "is not under way", "strangler playbook status "+capability)
-		}
-		run.State, run.Paused, run.Waiting = strangler.RunPaused, o.who(), ""
-		e.note(run, o, "pause", "")
-		return nil
-	})
+	return e.alone(ctx, capability, pause)
 }
 
 // Continue has a paused run go on the way that it went. Refused where the run is not paused.
@@ -63,6 +67,9 @@ func (e *Engine) Continue(ctx context.Context, capability string, o RunOptions) 
 		}
 		e.note(run, o, "continue", "")
 		return nil
+	}
+	if o.Dry {
+		return e.would(ctx, capability, goOn)
 	}
 	if w := e.live(capability); w != nil {
 		if run, taken, err := w.ask(ctx, goOn); taken {
@@ -93,6 +100,9 @@ func (e *Engine) Abort(ctx context.Context, capability string, o RunOptions) (st
 		}
 		e.note(run, o, "abort", "")
 		return nil
+	}
+	if o.Dry {
+		return e.would(ctx, capability, abort)
 	}
 	if w := e.live(capability); w != nil {
 		if run, taken, err := w.redirect(ctx, func(ctx context.Context) error { return w.change(ctx, abort) }); taken {
@@ -136,6 +146,9 @@ func (e *Engine) Skip(ctx context.Context, capability string, o RunOptions) (str
 		e.note(run, o, "skip", o.Step)
 		return nil
 	}
+	if o.Dry {
+		return e.would(ctx, capability, skip)
+	}
 	return e.redo(ctx, c, skip)
 }
 
@@ -160,6 +173,9 @@ func (e *Engine) Retry(ctx context.Context, capability string, o RunOptions) (st
 		e.goesOn(run)
 		e.note(run, o, "retry", o.Step)
 		return nil
+	}
+	if o.Dry {
+		return e.would(ctx, capability, retry)
 	}
 	return e.redo(ctx, c, retry)
 }
@@ -220,6 +236,13 @@ func (e *Engine) Accept(ctx context.Context, capability string, o RunOptions) (s
 	}
 	steps := StepsOf(c)
 	same := slices.EqualFunc(steps, run.Steps, func(d Description, s strangler.StepRun) bool { return d.Name == s.Name })
+	if _, ok := listOf(c).find(run.Until); run.Until != "" && !ok && !same && whole(run) {
+		return run, nil, strangler.Refuse("until", fmt.Sprintf("run %d of %s goes until step %s, which is no more", run.ID, capability, run.Until),
+			"strangler playbook abort "+capability+", then strangler playbook run "+capability+" --until STEP")
+	}
+	if o.Dry {
+		return run, diff, e.within(ctx, capability)
+	}
 	if same || !whole(run) {
 		run, err = e.redo(ctx, c, func(run *strangler.Run) error {
 			run.Settings = now
@@ -229,26 +252,8 @@ func (e *Engine) Accept(ctx context.Context, capability string, o RunOptions) (s
 		})
 		return run, diff, err
 	}
-	if _, ok := listOf(c).find(run.Until); run.Until != "" && !ok {
-		return run, nil, strangler.Refuse("until", fmt.Sprintf("run %d of %s goes until step %s, which is no more", run.ID, capability, run.Until),
-			"strangler playbook abort "+capability+", then strangler playbook run "+capability+" --until STEP")
-	}
 	run, err = e.relay(ctx, c, run, steps, now, o)
 	return run, diff, err
-}
-
-// Changes says what strangler.yaml has otherwise than the latest run goes by, as a diff shows it; nothing where the run takes no
-// settings any more.
-func (e *Engine) Changes(ctx context.Context, capability string) ([]string, error) {
-	c, ok := e.capabilities[capability]
-	if !ok {
-		return nil, unknown(capability)
-	}
-	run, err := e.latestRun(ctx, capability)
-	if err != nil || run.Settings == "" || run.BackTo != "" || !active(run) && run.State != strangler.RunPaused && run.State != strangler.RunFailed {
-		return nil, err
-	}
-	return changes(run.Settings, settingsOf(c)), nil
 }
 
 // relay ends a run whose steps have changed and begins one with the present steps, of which those that both have stay as they are.

@@ -36,6 +36,9 @@ type RunOptions struct {
 	Who     string // kept in the ledger and in the audit; empty: "strangler"
 	Why     string // kept in the ledger, and by Only and Rollback in the audit of what comes of it; Skip needs one
 	Confirm string // Approve and Only of the point of no return: the capability's name, typed by a person
+	// Dry has everything decided as it would be, on a copy of the run, and nothing done: what is asked is refused, not found, or
+	// answered with the run as it would be. Run and Only take no heed of it: Foretell and Preview say what they would do.
+	Dry bool
 }
 
 // All is every step.

@@ -85,12 +85,31 @@ func TestDryRunsChangeNothing(t *testing.T) {
 	if calls := backend.Calls(); len(calls) != 0 {
 		t.Errorf("a dry run had an effect: %v", calls)
 	}
-	if got := s.expect(exitDone, "split", "cutover", "delivery", "--dry-run"); !strings.Contains(got.stdout, "the fence would be closed by:\n  UPDATE strangler_fence SET state = 'closed' -- legacy\n") {
+	if got := s.expect(exitDone, "split", "cutover", "delivery", "--dry-run"); !strings.Contains(got.stdout, "the owner's fence would be closed, and the other side's opened, by:\n  UPDATE strangler_fence SET state = 'closed' -- from legacy\n  UPDATE strangler_fence SET state = 'open' -- from legacy\n") {
 		t.Errorf("a dry cutover prints %q", got.stdout)
 	}
 	s.expect(exitDone, "split", "adopt", "delivery", "--owner", "service", "--lost", "--why", "x", "--dry-run")
 	if diff := cmp.Diff([]string{"adopt delivery  ann@laptop x"}, backend.Calls()); diff != "" {
 		t.Errorf("a dry adopt (-want +got):\n%s", diff)
+	}
+}
+
+// TestADryRunExitsAsTheRealThing: what a check refuses, and what is not there, is so beforehand. A rollback is told step by step.
+func TestADryRunExitsAsTheRealThing(t *testing.T) {
+	s, backend := served(t)
+	if got := s.expect(exitDone, "playbook", "rollback", "delivery", "--dry-run").stdout; !strings.Contains(got, "down to cutover\n\ncutover\n  service's database: -- closes the fence\n    UPDATE strangler_fence\n\ncanary\n  toggle: canary 10% → legacy\nnext: strangler playbook rollback delivery\n") {
+		t.Errorf("a dry rollback prints %q", got)
+	}
+	for line, name := range map[string]string{
+		"approve delivery cutover": "would playbook approve", "skip delivery cutover --why x": "would playbook skip", "retry delivery nope": "would playbook retry", "pause delivery": "would playbook pause",
+		"continue delivery": "would playbook continue", "abort delivery": "would playbook abort", "rollback delivery": "foretell back",
+	} {
+		backend.Fail(name, strangler.Refuse("step", "it does not wait"))
+		s.failure(exitRefused, append([]string{"playbook"}, append(strings.Fields(line), "--dry-run")...)...)
+		backend.Fail(name, nil)
+	}
+	if calls := backend.Calls(); len(calls) != 0 {
+		t.Errorf("a dry run had an effect: %v", calls)
 	}
 }
 

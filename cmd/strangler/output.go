@@ -117,7 +117,7 @@ func (a *app) printPreview(p admin.Preview) error {
 			fmt.Fprintf(w, "  %s: %s\n", planned.Where, strings.ReplaceAll(planned.Do, "\n", "\n    "))
 		}
 		if len(p.Statements) > 0 {
-			fmt.Fprintln(w, "the fence would be closed by:")
+			fmt.Fprintln(w, "the owner's fence would be closed, and the other side's opened, by:")
 		}
 		for _, statement := range p.Statements {
 			fmt.Fprintln(w, "  "+strings.ReplaceAll(strings.TrimSpace(statement), "\n", "\n  "))

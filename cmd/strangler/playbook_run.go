@@ -56,6 +56,9 @@ func (a *app) playbookApprove() *cobra.Command {
 			return a.ask(cmd.Context(), func(ctx context.Context, c *client.Client) error {
 				o := admin.Order{Who: a.who(), Step: args[1]}
 				if dry {
+					if o.Confirm = confirm; a.terminal(a.stdin) && args[1] == playbook.Complete {
+						o.Confirm = args[0] // it would be asked for
+					}
 					return a.previewRun(ctx, c, args[0], "approve", o)
 				}
 				if o.Confirm = confirm; o.Step == playbook.Complete {
@@ -83,8 +86,8 @@ func (a *app) playbookRollback() *cobra.Command {
 	cmd := a.verb(&cobra.Command{
 		Use:     "rollback CAP",
 		Short:   "Take a run back, step by step",
-		Long:    "Undoes the steps from the last one down to --to, or all of them. By default it sends every\nuser back: down to the cutover where the service owns, down to the shadow before; after a\nrollback that failed, it goes on to where that one went. It returns when that is under way;\nwith --follow it shows the steps until they are undone. Refused after complete.",
-		Example: "  strangler playbook rollback delivery --follow\n  strangler playbook rollback delivery --all",
+		Long:    "Undoes the steps from the last one down to --to, or all of them. By default it sends every\nuser back: down to the cutover where the service owns, down to the shadow before; after a\nrollback that failed, it goes on to where that one went. It returns when that is under way;\nwith --follow it shows the steps until they are undone. Refused after complete.\n\n--dry-run prints every statement, flip and call that would be made, in order.",
+		Example: "  strangler playbook rollback delivery --dry-run\n  strangler playbook rollback delivery --follow\n  strangler playbook rollback delivery --all",
 	}, func(ctx context.Context, c *client.Client, capability string) error {
 		o := admin.Order{Who: a.who(), To: to}
 		if all {

@@ -29,7 +29,8 @@ func (a *app) splitCutover() *cobra.Command {
 and opens the service. It returns when that is done. The legacy tables follow the service
 from then on, so rolling back loses nothing. What forbids it is refused (exit code 3).
 
---dry-run prints the one statement outside scripts: the one that closes the fence.`,
+--dry-run prints the one statement outside scripts: as it closes the owner's fence, and as it
+opens the other side's.`,
 		Example: "  strangler split cutover delivery --dry-run\n  strangler split cutover delivery --why \"load tests passed\"",
 	}, "cutover", (*client.Client).Cutover)
 }
@@ -38,7 +39,7 @@ func (a *app) splitRollback() *cobra.Command {
 	return a.handOver(&cobra.Command{
 		Use:     "rollback CAP",
 		Short:   "Hand the writes back to the monolith",
-		Long:    "The same cutover with the roles swapped; no write is lost. It returns when it is done.\nRefused after complete.\n\n--dry-run prints the one statement outside scripts: the one that closes the fence.",
+		Long:    "The same cutover with the roles swapped; no write is lost. It returns when it is done.\nRefused after complete.\n\n--dry-run prints the one statement outside scripts: as it closes the owner's fence, and as it\nopens the other side's.",
 		Example: "  strangler split rollback delivery --why \"p99 went up\"",
 	}, "rollback", (*client.Client).Rollback)
 }

@@ -64,12 +64,16 @@ type Health interface {
 
 // Previews says what an operation would do, and changes nothing.
 type Previews interface {
-	// Fence returns the statements, as one transaction, that close the fence of a side.
-	Fence(ctx context.Context, capability string, side strangler.Side) ([]string, error)
-	// Changes returns what strangler.yaml says otherwise than the latest run goes by, as a diff shows it.
-	Changes(ctx context.Context, capability string) ([]string, error)
+	// Fences returns the statements, each one transaction, that close the fence of a side and then open the other's.
+	Fences(ctx context.Context, capability string, from strangler.Side) ([]string, error)
+	// Ask fails as Runs.Ask and Runs.Approve would; for accept it returns what strangler.yaml says otherwise than the latest run goes
+	// by, as a diff shows it.
+	Ask(ctx context.Context, action Action, capability string, o Order) (changes []string, err error)
 	// Foretell returns what a run until a step would do, in order; an empty until means every step.
 	Foretell(ctx context.Context, capability, until string) ([]strangler.Planned, error)
+	// ForetellBack returns what a rollback to a step would do, in order, with the run that would go back, as far as its BackTo. It fails
+	// as Runs.Rollback would.
+	ForetellBack(ctx context.Context, capability, to string) (strangler.Run, []strangler.Planned, error)
 	// Steps returns the playbook's steps as a run would find them now. The steps come with an error,
 	// too: it is the refusal that the run would meet.
 	Steps(ctx context.Context, capability string) ([]strangler.StepRun, error)

@@ -39,15 +39,16 @@ func (s *Server) preview(ctx context.Context, capability strangler.Capability, a
 		return s.evidence(ctx, capability.Name, o)
 	}
 	var p Preview
-	var err error
+	err := named(action, o)
+	if err != nil {
+		return nil, err
+	}
 	switch action {
 	case ActionRun:
 		p, err = s.wouldRun(ctx, capability, o)
 	case ActionRunBack:
 		p, err = s.wouldRunBack(ctx, capability, o)
-	case ActionApprove:
-		p = Preview{Lines: []string{fmt.Sprintf("the step %s of the run of %s would be approved by %s, and the run would go on", o.Step, capability.Name, o.Who)}}
-	case ActionPause, ActionContinue, ActionAbort, ActionSkip, ActionRetry, ActionAccept:
+	case ActionApprove, ActionPause, ActionContinue, ActionAbort, ActionSkip, ActionRetry, ActionAccept:
 		p, err = s.wouldAsk(ctx, capability.Name, action, o)
 	default:
 		p, err = s.wouldSplit(ctx, capability, action, o)
@@ -97,7 +98,7 @@ func (s *Server) wouldSplit(ctx context.Context, capability strangler.Capability
 	return p, nil
 }
 
-// wouldHandOver is a cutover or a rollback to a side, with the one statement outside scripts.
+// wouldHandOver is a cutover or a rollback to a side, with the one statement outside scripts, at either side.
 func (s *Server) wouldHandOver(ctx context.Context, p Preview, status strangler.SplitStatus, to strangler.Side) (Preview, error) {
 	from := to.Other()
 	if status.Owner == to {
@@ -114,8 +115,13 @@ func (s *Server) wouldHandOver(ctx context.Context, p Preview, status strangler.
 	if s.cfg.Previews == nil {
 		return p, nil
 	}
-	statements, err := s.cfg.Previews.Fence(ctx, status.Capability, from)
-	p.Statements = statements
+	if to == strangler.Legacy { // a rollback by hand is one of the playbook, and refused as that is
+		if _, _, err := s.cfg.Previews.ForetellBack(ctx, status.Capability, "cutover"); err != nil {
+			return p, err
+		}
+	}
+	var err error
+	p.Statements, err = s.cfg.Previews.Fences(ctx, status.Capability, from)
 	return p, err
 }
 
@@ -153,29 +159,27 @@ func (s *Server) wouldRun(ctx context.Context, capability strangler.Capability, 
 	return p, err
 }
 
-// wouldRunBack lists the steps of the latest run that a rollback would take back, last first.
+// wouldRunBack says what a rollback would do.
 func (s *Server) wouldRunBack(ctx context.Context, capability strangler.Capability, o Order) (Preview, error) {
-	run, err := s.cfg.Runs.Status(ctx, capability.Name)
-	if err != nil {
-		return Preview{}, err
+	p := Preview{NextSteps: []string{"strangler playbook rollback " + capability.Name}}
+	switch o.To {
+	case "":
+	case "all":
+		p.NextSteps[0] += " --all"
+	default:
+		p.NextSteps[0] += " --to " + o.To
 	}
-	to := o.To
-	if to == "" {
-		to = "cutover"
+	if s.cfg.Previews == nil {
+		p.Lines = []string{"undo the steps of " + capability.Name + " from the last one down"}
+		return p, nil
 	}
-	p := Preview{NextSteps: []string{"strangler playbook rollback " + capability.Name + " --to " + to}}
-	if to == "all" && len(run.Steps) > 0 {
-		p.NextSteps[0], to = "strangler playbook rollback "+capability.Name+" --all", run.Steps[0].Name
+	run, planned, err := s.cfg.Previews.ForetellBack(ctx, capability.Name, o.To)
+	p.Planned = planned
+	p.Lines = []string{fmt.Sprintf("undo the steps of %s from the last one down to %s", capability.Name, run.BackTo)}
+	if len(planned) == 0 {
+		p.Lines = append(p.Lines, "none of them has anything to take back")
 	}
-	for _, step := range slices.Backward(run.Steps) {
-		if step.State != strangler.StepPending && step.State != strangler.StepUndone {
-			p.Lines = append(p.Lines, fmt.Sprintf("undo %s (%s)", step.Name, step.State))
-		}
-		if step.Name == to {
-			return p, nil
-		}
-	}
-	return p, fmt.Errorf("step %q: %w in run %d; nothing was changed", to, strangler.ErrNotFound, run.ID)
+	return p, err
 }
 
 // wouldAsk says what a person would change of the latest run.
@@ -190,20 +194,26 @@ func (s *Server) wouldAsk(ctx context.Context, capability string, action Action,
 	}
 	p := Preview{Lines: []string{now}}
 	would := map[Action]string{
+		ActionApprove:  fmt.Sprintf("step %s would be approved by %s, and the run would go on", o.Step, o.Who),
 		ActionPause:    "nothing more of it would be begun; an effect that is under way would end first",
 		ActionContinue: "it would go on where it was paused",
 		ActionAbort:    "it would end where it stands; what it has done would stay, and strangler playbook rollback " + capability + " --all would still take it back",
 		ActionSkip:     fmt.Sprintf("it would go on without step %s, and the ledger would keep who wanted that and why: %s", o.Step, o.Why),
 		ActionRetry:    fmt.Sprintf("step %s would be done anew, and the run go on from there", o.Step),
 	}
-	if action != ActionAccept {
+	var changes []string
+	if s.cfg.Previews != nil {
+		if changes, err = s.cfg.Previews.Ask(ctx, action, capability, o); err != nil {
+			return p, err
+		}
+	}
+	switch {
+	case action != ActionAccept:
 		p.Lines = append(p.Lines, would[action])
-		return p, nil
+	case len(changes) == 0:
+		p.Lines = append(p.Lines, "its settings have not changed, and there is nothing to accept")
+	default:
+		p.Lines = append(p.Lines, changes...)
 	}
-	changes, err := s.cfg.Previews.Changes(ctx, capability)
-	if err == nil && len(changes) == 0 {
-		changes = []string{"its settings have not changed, and there is nothing to accept"}
-	}
-	p.Lines = append(p.Lines, changes...)
-	return p, err
+	return p, nil
 }

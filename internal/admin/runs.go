@@ -25,8 +25,8 @@ func (s *Server) runBack(c echo.Context) error {
 
 func (s *Server) approve(c echo.Context) error {
 	return s.change(c, ActionApprove, func(ctx context.Context, capability string, o Order) (any, error) {
-		if o.Step == "" {
-			return nil, fmt.Errorf("%w: step is missing: say which step is approved; nothing was changed", strangler.ErrConfig)
+		if err := named(ActionApprove, o); err != nil {
+			return nil, err
 		}
 		if err := s.cfg.Runs.Approve(ctx, capability, o); err != nil {
 			return nil, err
@@ -47,13 +47,21 @@ var runVerbs = map[string]Action{
 func (s *Server) ask(action Action) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		return s.change(c, action, func(ctx context.Context, capability string, o Order) (any, error) {
-			if o.Step == "" && (action == ActionSkip || action == ActionRetry) {
-				return nil, fmt.Errorf("%w: step is missing: say which step is meant; nothing was changed", strangler.ErrConfig)
+			if err := named(action, o); err != nil {
+				return nil, err
 			}
 			run, changes, err := s.cfg.Runs.Ask(ctx, action, capability, o)
 			return Asked{shown(run), changes}, err
 		})
 	}
+}
+
+// named wants the step of what is about one.
+func named(action Action, o Order) error {
+	if o.Step == "" && (action == ActionApprove || action == ActionSkip || action == ActionRetry) {
+		return fmt.Errorf("%w: step is missing: say which step is meant; nothing was changed", strangler.ErrConfig)
+	}
+	return nil
 }
 
 func shown(run strangler.Run) strangler.Run {

@@ -81,7 +81,7 @@ type Evidence struct {
 type Preview struct {
 	DryRun     bool                `json:"dry_run"`
 	Lines      []string            `json:"lines"`                // what would happen, in order
-	Statements []string            `json:"statements,omitempty"` // that would close the fence
+	Statements []string            `json:"statements,omitempty"` // of a cutover or a rollback: the one that closes the owner's fence, then the one that opens the other side's
 	Steps      []strangler.StepRun `json:"steps,omitempty"`      // of a playbook, as a run would find them
 	Planned    []strangler.Planned `json:"planned,omitempty"`    // every statement, flip and call of a run, in order
 	NextSteps  []string            `json:"next_steps"`

@@ -85,7 +85,7 @@ func TestEveryMethodAsksItsEndpoint(t *testing.T) {
 		},
 		"preview": func() (any, any, error) {
 			v, err := c.PreviewSplit(ctx, "delivery", "cutover", ann)
-			return v.Statements, []string{backend.Fence[0] + " -- legacy"}, err
+			return v.Statements, []string{backend.Fence[0] + " -- from legacy", backend.Fence[1] + " -- from legacy"}, err
 		},
 		"run status": func() (any, any, error) { v, err := c.RunStatus(ctx, "delivery"); return v, backend.Runs[0], err },
 		"run":        func() (any, any, error) { v, err := c.Run(ctx, "delivery", ann); return v, backend.Runs[0], err },

@@ -362,7 +362,7 @@ func (d *Daemon) makeWorker(ctx context.Context) (err error) {
 	d.onClose(partSplits, d.splits.Close)
 	d.playbook, err = playbook.New(playbook.Config{
 		Capabilities: d.cfg.Capabilities, Ledger: d.store, Past: d.store, Approvals: d.store, Toggles: d.fleet, Splits: splitsPort{d.splits},
-		Owners: d.splits, Scripts: d.splits, Traffic: d.fleet.tally, Queries: queriesPort(d.cfg.Capabilities), Leases: runLeases{d}, Worker: d.id, Poll: 250 * time.Millisecond, Tell: d.hooks.Tell, Log: d.log,
+		Owners: d.splits, Scripts: scriptsPort{d.splits}, Traffic: d.fleet.tally, Queries: queriesPort(d.cfg.Capabilities), Leases: runLeases{d}, Worker: d.id, Poll: 250 * time.Millisecond, Tell: d.hooks.Tell, Log: d.log,
 	})
 	if err != nil {
 		return err

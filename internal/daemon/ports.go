@@ -22,6 +22,17 @@ func (p splitsPort) Start(ctx context.Context, capability string) error {
 	return p.Copy(ctx, capability)
 }
 
+// scriptsPort tells the playbook what the databases would be asked to do.
+type scriptsPort struct{ *migrations.Splits }
+
+func (p scriptsPort) FenceStatement(ctx context.Context, capability string, side strangler.Side, epoch int64, open bool) (string, error) {
+	state := migrations.FenceClosed
+	if open {
+		state = migrations.FenceOpen
+	}
+	return p.Splits.FenceStatement(ctx, capability, side, epoch, state)
+}
+
 // trafficPort counts what this process's proxy has answered.
 type trafficPort struct{ p *proxy.Proxy }
 
@@ -212,14 +223,23 @@ func (p runsPort) Rollback(ctx context.Context, capability, to, who string) (str
 }
 
 func (p runsPort) Approve(ctx context.Context, capability string, o admin.Order) error {
-	return p.d.playbook.Approve(ctx, capability, playbook.RunOptions{Step: o.Step, Who: o.Who, Confirm: o.Confirm})
+	return p.approve(ctx, capability, o, false)
 }
 
-func (p runsPort) Ask(ctx context.Context, action admin.Action, capability string, order admin.Order) (run strangler.Run, changes []string, err error) {
+func (p runsPort) approve(ctx context.Context, capability string, o admin.Order, dry bool) error {
+	return p.d.playbook.Approve(ctx, capability, playbook.RunOptions{Step: o.Step, Who: o.Who, Confirm: o.Confirm, Dry: dry})
+}
+
+func (p runsPort) Ask(ctx context.Context, action admin.Action, capability string, order admin.Order) (strangler.Run, []string, error) {
+	return p.ask(ctx, action, capability, order, false)
+}
+
+// ask has something done with a run, or only says what would refuse that.
+func (p runsPort) ask(ctx context.Context, action admin.Action, capability string, order admin.Order, dry bool) (run strangler.Run, changes []string, err error) {
 	if err := p.d.working(); err != nil {
 		return run, nil, err
 	}
-	o := playbook.RunOptions{Step: order.Step, Who: order.Who, Why: order.Why}
+	o := playbook.RunOptions{Step: order.Step, Who: order.Who, Why: order.Why, Dry: dry}
 	switch action {
 	case admin.ActionPause:
 		run, err = p.d.playbook.Pause(ctx, capability, o)
@@ -254,24 +274,42 @@ func (d *Daemon) working() error {
 // previewsPort says what would be done.
 type previewsPort struct{ d *Daemon }
 
-func (p previewsPort) Fence(ctx context.Context, capability string, side strangler.Side) ([]string, error) {
+func (p previewsPort) Fences(ctx context.Context, capability string, from strangler.Side) ([]string, error) {
 	t, err := p.d.store.Toggle(ctx, capability)
 	if err != nil {
 		return nil, err
 	}
-	s, err := p.d.splits.FenceStatement(ctx, capability, side, t.Epoch+1)
-	if err != nil {
-		return nil, fmt.Errorf("show the fence: %w", err)
+	var out []string
+	for _, f := range []struct {
+		side strangler.Side
+		verb string
+	}{{from, "closes"}, {from.Other(), "opens"}} {
+		s, err := scriptsPort{p.d.splits}.FenceStatement(ctx, capability, f.side, t.Epoch+int64(len(out))+1, f.side != from)
+		if err != nil {
+			return nil, fmt.Errorf("show the fence: %w", err)
+		}
+		out = append(out, fmt.Sprintf("-- %s the fence of the %s database\n%s", f.verb, f.side, s))
 	}
-	return []string{s}, nil
+	return out, nil
 }
 
-func (p previewsPort) Changes(ctx context.Context, capability string) ([]string, error) {
-	return p.d.playbook.Changes(ctx, capability)
+func (p previewsPort) Ask(ctx context.Context, action admin.Action, capability string, o admin.Order) ([]string, error) {
+	if action == admin.ActionApprove {
+		return nil, runsPort(p).approve(ctx, capability, o, true)
+	}
+	_, changes, err := runsPort(p).ask(ctx, action, capability, o, true)
+	return changes, err
 }
 
 func (p previewsPort) Foretell(ctx context.Context, capability, until string) ([]strangler.Planned, error) {
 	return p.d.playbook.Foretell(ctx, capability, until)
+}
+
+func (p previewsPort) ForetellBack(ctx context.Context, capability, to string) (strangler.Run, []strangler.Planned, error) {
+	if err := p.d.working(); err != nil {
+		return strangler.Run{}, nil, err
+	}
+	return p.d.playbook.ForetellBack(ctx, capability, to)
 }
 
 func (p previewsPort) Steps(ctx context.Context, capability string) ([]strangler.StepRun, error) {

@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -279,4 +280,120 @@ func TestGuardTakesACanaryBack(t *testing.T) {
 	if newest := history[len(history)-1]; newest.Who != "guard" || !strings.HasPrefix(newest.To, "legacy") || !strings.Contains(newest.Why, "errors are more than 5% above the monolith's") {
 		t.Errorf("the audit has %+v", newest)
 	}
+}
+
+// TestDryRunTellsTheWayBack: what is told of a rollback is what then happens: to the fences, to the toggle, to the scripts that have run.
+func TestDryRunTellsTheWayBack(t *testing.T) { eachKind(t, dryRunBack) }
+
+func dryRunBack(t *testing.T, k *kind) {
+	s := newSystem(t, k, 10)
+	c := s.unhurried(patient)
+	legacy, service := k.schema(t, s.legacyDB), k.schema(t, s.serviceDB)
+	told := func(to string) (all []strangler.Planned) {
+		t.Helper()
+		before := k.schema(t, s.legacyDB)
+		p, err := c.PreviewRun(t.Context(), capability, "rollback", admin.Order{Who: "ann", To: to})
+		must(t, err)
+		if diff := cmp.Diff(before, k.schema(t, s.legacyDB)); diff != "" {
+			t.Fatalf("a dry run changed the catalog:\n%s", diff)
+		}
+		return p.Planned
+	}
+	if got := told("all"); len(got) != 0 {
+		t.Errorf("before the first run there is to take back: %+v", got)
+	}
+	_, err := c.Run(t.Context(), capability, order)
+	must(t, err)
+	for _, step := range []string{"shadow", "canary", "cutover"} {
+		s.advance(c, step)
+	}
+	s.waits(c, "soak")
+
+	// Back to the cutover: the fences go to the epochs that their statements name, and the script that is told has run down.
+	hand := told("")
+	fences := func(where string) (at int, epoch int64) {
+		t.Helper()
+		verb := map[string]string{"legacy database": "-- opens the fence\n", "service's database": "-- closes the fence\n"}[where]
+		at = slices.IndexFunc(hand, func(p strangler.Planned) bool { return p.Where == where && strings.HasPrefix(p.Do, verb) })
+		if at < 0 {
+			t.Fatalf("no fence of the %s is told of: %+v", where, hand)
+		}
+		if _, err := fmt.Sscanf(hand[at].Do[strings.Index(hand[at].Do, "epoch ="):], "epoch = %d", &epoch); err != nil {
+			t.Fatalf("%q names no epoch: %v", hand[at].Do, err)
+		}
+		return at, epoch
+	}
+	closes, closed := fences("service's database")
+	opens, opened := fences("legacy database")
+	last := hand[len(hand)-1]
+	if closes > opens || last.Where != "legacy database" || !strings.HasPrefix(last.Do, "-- "+capability+"/legacy/") || !strings.Contains(last.Do, ".down.sql\n") {
+		t.Errorf("it tells %+v", hand)
+	}
+	_, err = c.RollbackRun(t.Context(), capability, order)
+	must(t, err)
+	s.rolledBack(c)
+	toggle, err := c.Toggle(t.Context(), capability)
+	must(t, err)
+	if toggle.Epoch != opened || closed != opened-1 || toggle.Mode != strangler.ModeLegacy {
+		t.Errorf("the fences were told to go to %d and %d, and the toggle is %s at %d", closed, opened, toggle.Describe(), toggle.Epoch)
+	}
+	for _, f := range []struct {
+		dsn, state string
+		epoch      int64
+	}{{s.serviceDSN, "closed", closed}, {s.legacyDSN, "open", opened}} {
+		var state string
+		var epoch int64
+		must(t, s.open(t, f.dsn).QueryRow("SELECT state, epoch FROM strangler_fence").Scan(&state, &epoch))
+		if state != f.state || epoch != f.epoch {
+			t.Errorf("a fence is %s at epoch %d, and was told to be %s at %d", state, epoch, f.state, f.epoch)
+		}
+	}
+
+	// All the way: the scripts are those on the disk, the last first, and with them everything is as it was.
+	var ran []string
+	for _, p := range told("all") {
+		if path, is := strings.CutPrefix(p.Do, "-- "); is {
+			path, text, _ := strings.Cut(path, "\n")
+			ran = append(ran, path)
+			if onDisk, err := os.ReadFile(filepath.Join(s.dir, "migrations", path)); err != nil || strings.TrimSpace(string(onDisk)) != text {
+				t.Errorf("%s is told as %q, %v", path, text, err)
+			}
+		}
+	}
+	if have := s.applied(); !slices.Equal(ran, have) {
+		t.Errorf("told to run down: %v, have run: %v", ran, have)
+	}
+	s.back(s.daemon, "all")
+	if diff := cmp.Diff(legacy, k.schema(t, s.legacyDB)) + cmp.Diff(service, k.schema(t, s.serviceDB)); diff != "" {
+		t.Errorf("the catalogs differ (-before +after):\n%s", diff)
+	}
+}
+
+// rolledBack waits until the run is.
+func (s *system) rolledBack(c *client.Client) {
+	s.t.Helper()
+	s.awaitWith("the run to be rolled back", func() bool {
+		run, err := c.RunStatus(s.t.Context(), capability)
+		return err == nil && run.State == strangler.RunRolledBack
+	}, s.daemon)
+}
+
+// applied are the ways down of the scripts that have run, the service's first, the last of each side first, by what golang-migrate has
+// in its table.
+func (s *system) applied() (paths []string) {
+	s.t.Helper()
+	for _, side := range []struct{ name, dsn string }{{"service", s.serviceDSN}, {"legacy", s.legacyDSN}} {
+		var version int64
+		must(s.t, s.open(s.t, side.dsn).QueryRow("SELECT version FROM strangler_"+capability+"_scripts").Scan(&version))
+		files, err := filepath.Glob(filepath.Join(s.dir, "migrations", capability, side.name, "*.down.sql"))
+		must(s.t, err)
+		slices.Reverse(files)
+		for _, file := range files {
+			var n int64
+			if _, err := fmt.Sscanf(filepath.Base(file), "%06d_", &n); err == nil && n <= version {
+				paths = append(paths, capability+"/"+side.name+"/"+filepath.Base(file))
+			}
+		}
+	}
+	return paths
 }

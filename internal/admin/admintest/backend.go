@@ -3,6 +3,7 @@
 package admintest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -29,7 +30,8 @@ type Backend struct {
 	Writers   []strangler.Writer
 	Evidence  []string
 	Fence     []string
-	Changes   []string // of the settings that the latest run goes by
+	Back      []strangler.Planned // what a rollback would do
+	Changes   []string            // of the settings that the latest run goes by
 	Steps     []strangler.StepRun
 	Traffic   map[strangler.Side]admin.SideTraffic
 	Ahead     func(strangler.Scene) (*strangler.Outlook, *strangler.Wait) // nil: none
@@ -66,7 +68,8 @@ func New() *Backend {
 		Runs:    []strangler.Run{{ID: 3, Capability: "delivery", State: strangler.RunRunning, Who: "ann@laptop", Started: now, Steps: []strangler.StepRun{{Name: "expand", State: strangler.StepDoing, Started: now}}, Acts: []strangler.Act{}}},
 		Verify:  strangler.Verification{Verify: strangler.Verify{At: now, Rows: 10}},
 		Cutover: strangler.Cutover{ID: 1, Capability: "delivery", From: strangler.Legacy, To: strangler.Service, State: strangler.Committed, Epoch: 8, Decided: 9, Released: true},
-		Fence:   []string{"UPDATE strangler_fence SET state = 'closed'"},
+		Fence:   []string{"UPDATE strangler_fence SET state = 'closed'", "UPDATE strangler_fence SET state = 'open'"},
+		Back:    []strangler.Planned{{Step: "cutover", Where: "service's database", Do: "-- closes the fence\nUPDATE strangler_fence"}, {Step: "canary", Where: "toggle", Do: "canary 10% → legacy"}},
 	}
 }
 
@@ -309,16 +312,20 @@ func (f health) Ready(context.Context) error { return f.b.failure("ready") }
 
 type previews struct{ b *Backend }
 
-func (f previews) Fence(_ context.Context, _ string, side strangler.Side) ([]string, error) {
+func (f previews) Fences(_ context.Context, _ string, from strangler.Side) ([]string, error) {
 	statements := slices.Clone(f.b.Fence)
 	for i := range statements {
-		statements[i] += " -- " + string(side)
+		statements[i] += " -- from " + string(from)
 	}
 	return statements, f.b.failure("fence")
 }
 
-func (f previews) Changes(context.Context, string) ([]string, error) {
-	return f.b.Changes, f.b.failure("changes")
+func (f previews) Ask(_ context.Context, action admin.Action, _ string, o admin.Order) ([]string, error) {
+	return f.b.Changes, f.b.failure("would " + string(action))
+}
+
+func (f previews) ForetellBack(_ context.Context, _, to string) (strangler.Run, []strangler.Planned, error) {
+	return strangler.Run{BackTo: cmp.Or(to, "cutover")}, f.b.Back, f.b.failure("foretell back")
 }
 
 func (f previews) Foretell(_ context.Context, _, until string) ([]strangler.Planned, error) {
