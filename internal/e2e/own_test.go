@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -75,6 +77,23 @@ func TestOwnSteps(t *testing.T) {
 	})
 }
 
+// window is a good sample at each step of the window that is asked for.
+func window(t *testing.T, asked url.Values) string {
+	var at [3]float64
+	for i, key := range []string{"start", "end", "step"} {
+		var err error
+		if at[i], err = strconv.ParseFloat(asked.Get(key), 64); err != nil || at[2] < 0 {
+			t.Errorf("%s is %q, %v", key, asked.Get(key), err)
+			return ""
+		}
+	}
+	var all []string
+	for when := at[0]; when <= at[1]; when += max(at[2], 1) {
+		all = append(all, fmt.Sprintf(`[%.3f,"0.001"]`, when))
+	}
+	return strings.Join(all, ",")
+}
+
 // team is what the steps ask and tell.
 type team struct {
 	*httptest.Server
@@ -93,7 +112,7 @@ func newTeam(t *testing.T) *team {
 			w.WriteHeader(m.status)
 			fmt.Fprint(w, `{"state":"ready"}`)
 		case "/api/v1/query_range":
-			fmt.Fprint(w, `{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1,"0.001"]]}]}}`)
+			fmt.Fprintf(w, `{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[%s]}]}}`, window(t, r.URL.Query()))
 		case "/hook":
 			var told struct{ Step, Text string }
 			if err := json.NewDecoder(r.Body).Decode(&told); err != nil {
