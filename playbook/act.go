@@ -2,6 +2,7 @@ package playbook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -100,7 +101,8 @@ func (a *act) toggle(ctx context.Context) (strangler.Toggle, error) {
 	return t, nil
 }
 
-// flip returns nil when every live instance has applied the change, later while some have not.
+// flip returns nil when every live instance has applied the change, and later while some have not, or while the control store does not
+// say: asked for once more, a flip that was made only waits for them.
 func (a *act) flip(ctx context.Context, mode strangler.Mode, percent strangler.Percent) error {
 	return a.flipAs(ctx, a.who(), a.why(), mode, percent)
 }
@@ -108,7 +110,11 @@ func (a *act) flip(ctx context.Context, mode strangler.Mode, percent strangler.P
 func (a *act) flipAs(ctx context.Context, who, why string, mode strangler.Mode, percent strangler.Percent) error {
 	change := strangler.ToggleChange{Mode: mode, Percent: percent, Who: who, Why: why}
 	flip, err := a.Toggles.Flip(ctx, a.name(), change)
-	if err != nil {
+	switch {
+	case err == nil:
+	case ctx.Err() == nil && (!decided(err) || errors.Is(err, strangler.ErrStopped) || errors.Is(err, strangler.ErrUnknown)) && !errors.Is(err, strangler.ErrConflict):
+		return later{fmt.Sprintf("the control store to take the toggle %s: %v", describe(mode, percent), err)}
+	default:
 		return fmt.Errorf("setting the toggle of %s to %s: %w", a.name(), describe(mode, percent), err)
 	}
 	if len(flip.Pending) > 0 {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -292,5 +294,38 @@ func TestLyingSteps(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// mute is a control store that does not answer for a while when a toggle is set.
+type mute struct {
+	*world
+	errs []error
+}
+
+func (m *mute) Flip(ctx context.Context, c string, change strangler.ToggleChange) (strangler.Flip, error) {
+	if len(m.errs) > 0 && change.Mode == strangler.ModeCanary {
+		err := m.errs[0]
+		m.errs = m.errs[1:]
+		return strangler.Flip{}, err
+	}
+	return m.world.Flip(ctx, c, change)
+}
+
+// TestFlipWithoutAnAnswer is asked for again until there is one, however long that takes; one that is refused ends the run.
+func TestFlipWithoutAnAnswer(t *testing.T) {
+	away := slices.Repeat([]error{errors.New("connection refused"), fmt.Errorf("who has applied it is %w", strangler.ErrUnknown), fmt.Errorf("not known: %w", strangler.ErrStopped)}, 20)
+	for _, errs := range [][]error{away, {strangler.Refuse("toggle", "it may not be")}} {
+		inBed(t, stateless(), func(w *world, cfg *Config) { cfg.Toggles = &mute{w, errs} }, func(b *bed) {
+			b.run()
+			if len(errs) == 1 {
+				b.wait(strangler.RunFailed)
+				return
+			}
+			b.until(func(r strangler.Run) bool {
+				return strings.Contains(r.Waiting, "the control store to take the toggle canary 1%: connection refused")
+			})
+			b.approval(Cutover)
+		})
 	}
 }

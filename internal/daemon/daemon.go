@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -64,6 +65,7 @@ type Daemon struct {
 	fleet    *fleet
 	hooks    *hooks.Sender
 	splits   *migrations.Splits
+	followed atomic.Pointer[migrations.Splits] // splits, once they are there: a proxy that serves stale asks before
 	playbook *playbook.Engine
 	admin    *admin.Server
 	registry *prometheus.Registry
@@ -260,10 +262,11 @@ func cookieSecret(path string) ([]byte, error) {
 
 // passed is asked for every read that a canary would move.
 func (d *Daemon) passed(capability string) time.Time {
-	if d.splits == nil {
+	splits := d.followed.Load()
+	if splits == nil {
 		return time.Time{} // this process does not follow the split: whoever wrote reads from the owner
 	}
-	return d.splits.Passed(capability)
+	return splits.Passed(capability)
 }
 
 func (d *Daemon) snapshotPath() string { return filepath.Join(d.cfg.State(), "snapshot.json") }
@@ -359,6 +362,7 @@ func (d *Daemon) makeWorker(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	d.followed.Store(d.splits)
 	d.onClose(partSplits, d.splits.Close)
 	d.playbook, err = playbook.New(playbook.Config{
 		Capabilities: d.cfg.Capabilities, Ledger: d.store, Past: d.store, Approvals: d.store, Toggles: d.fleet, Splits: splitsPort{d.splits},
