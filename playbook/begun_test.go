@@ -18,19 +18,7 @@ func TestPauseKeepsWhatAProgramDid(t *testing.T) {
 	b := outside(t, ownRun("warm", Verify, strangler.RunStep{Command: d.script("do", fmt.Sprintf("while [ ! -e %q ]; do sleep 0.01; done", d.path+".go"))}))
 	b.run()
 	eventually(t, "a line of the program's", func() bool { return len(d.lines()) > 0 })
-	paused := make(chan error)
-	go func() {
-		_, err := b.e.Pause(b.Context(), "delivery", whoWhy())
-		paused <- err
-	}()
-	eventually(t, "the wish to pause", func() bool {
-		run, err := b.e.Status(b.Context(), "delivery")
-		return err == nil && run.Paused != ""
-	})
-	touch(t, d.path+".go")
-	if err := <-paused; err != nil {
-		t.Fatal(err)
-	}
+	b.pauseWhile(d)
 	if run := b.wait(strangler.RunPaused); record(run, "warm").State != strangler.StepDone {
 		t.Errorf("the program that ended well is %s: %s", record(run, "warm").State, record(run, "warm").Detail)
 	}
@@ -101,19 +89,7 @@ func TestWhatWasBegunIsUndone(t *testing.T) {
 		b.wait(strangler.RunDone)
 		b.rollback(Expand)
 		eventually(t, "the slow undo", func() bool { return len(d.lines()) == 2 })
-		paused := make(chan error)
-		go func() {
-			_, err := b.e.Pause(b.Context(), "delivery", whoWhy())
-			paused <- err
-		}()
-		eventually(t, "the wish to pause", func() bool {
-			run, err := b.e.Status(b.Context(), "delivery")
-			return err == nil && run.Paused != ""
-		})
-		touch(t, d.path+".go")
-		if err := <-paused; err != nil {
-			t.Fatal(err)
-		}
+		b.pauseWhile(d)
 		b.wait(strangler.RunPaused)
 		b.may(b.e.Continue(b.Context(), "delivery", whoWhy()))
 		b.wait(strangler.RunRolledBack)
@@ -231,6 +207,24 @@ func TestAStepByHandEndsNoRun(t *testing.T) {
 			b.Errorf("the run is %s, of %d", doing(b.w.runs[0]), len(b.w.runs))
 		}
 	})
+}
+
+// pauseWhile pauses the run while a program waits for the diary's leave, and then gives that.
+func (b *bed) pauseWhile(d diary) {
+	b.Helper()
+	paused := make(chan error)
+	go func() {
+		_, err := b.e.Pause(b.Context(), "delivery", whoWhy())
+		paused <- err
+	}()
+	eventually(b.T, "the wish to pause", func() bool {
+		run, err := b.e.Status(b.Context(), "delivery")
+		return err == nil && run.Paused != ""
+	})
+	touch(b.T, d.path+".go")
+	if err := <-paused; err != nil {
+		b.Fatal(err)
+	}
 }
 
 func touch(t *testing.T, path string) {
