@@ -15,14 +15,19 @@ import (
 // stageNames are the stages by which a side's scripts are known.
 var stageNames = map[Stage]string{StageFirst: "first", StageCapture: "capture", StageIndexed: "indexed", StageWhole: "whole", StageArmed: "armed", StageComplete: "complete"}
 
+// beside is a planning of its own, beside the worker's.
+func (s *Splits) beside(ctx context.Context, capability string) (*Planning, func() error, error) {
+	x, err := s.split(capability)
+	if err != nil {
+		return nil, nil, err
+	}
+	return NewPlanning(ctx, s.cfg.Open, s.cfg.Dir, s.cfg.ControlID, x.c)
+}
+
 // PendingScripts are the scripts that have not run, in the order in which they will; those that are not written yet as they would
 // be. What forbids the split is a Refusal.
 func (s *Splits) PendingScripts(ctx context.Context, capability string) (out []strangler.Script, err error) {
-	x, err := s.split(capability)
-	if err != nil {
-		return nil, err
-	}
-	p, closeAll, err := NewPlanning(ctx, s.cfg.Open, s.cfg.Dir, s.cfg.ControlID, x.c) // its own, beside the worker's
+	p, closeAll, err := s.beside(ctx, capability)
 	if err != nil {
 		return nil, err
 	}
@@ -60,11 +65,7 @@ func (s *Splits) PendingScripts(ctx context.Context, capability string) (out []s
 
 // AppliedScripts are the scripts that have run, as a cancel takes them back and in that order: the SQL is that of the way down.
 func (s *Splits) AppliedScripts(ctx context.Context, capability string) (out []strangler.Script, err error) {
-	x, err := s.split(capability)
-	if err != nil {
-		return nil, err
-	}
-	p, closeAll, err := NewPlanning(ctx, s.cfg.Open, s.cfg.Dir, s.cfg.ControlID, x.c) // its own, beside the worker's
+	p, closeAll, err := s.beside(ctx, capability)
 	if err != nil {
 		return nil, err
 	}
